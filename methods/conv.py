@@ -1,0 +1,142 @@
+"""Standard and plain large-kernel convolutions: the yardstick of every other method."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.cost import Flops, bins, rfft2_flops
+from methods.freezing import Freezable
+from methods.registry import Resolution, Unsupported, register
+from methods.spectral import (
+    filter_depthwise,
+    full_precision,
+    kernel_spectrum,
+    linear_size,
+    pair,
+    within_reach,
+)
+
+CONVNEXT = "https://arxiv.org/abs/2201.03545"
+REPLKNET = "https://arxiv.org/abs/2203.06717"
+RESNET = "https://arxiv.org/abs/1512.03385"
+# Smallest kernel for which the Fourier form beats oneDNN's depthwise convolution on a CPU (`benchmarks/operators.py`): its forward
+# falls off a cliff at k = 15 in NCHW, its weight gradient is slow from k = 9. On a GPU the direct form is taken.
+FFT_FROM = {"infer": 15, "train": 9}
+
+
+def odd_sizes(kernel_size: int | str, resolution: Resolution) -> tuple[int, int]:
+    """(Kh, Kw) of a kernel size, where "full" is as large as the map: 2 * floor(R / 2) + 1. Raises `Unsupported` for even sizes."""
+    height, width = pair(resolution)
+    if kernel_size == "full":
+        return 2 * (height // 2) + 1, 2 * (width // 2) + 1
+    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+        raise Unsupported(f"kernel_size must be a positive odd number, not {kernel_size!r}")
+    return kernel_size, kernel_size
+
+
+@register("conv", paper=RESNET)
+@register("conv7", kernel_size=7, paper=RESNET)
+@register("conv3", kernel_size=3, paper=RESNET)
+class Conv(nn.Module):
+    """Standard dense convolution, zero padding, bias: y[o] = sum_i w[o, i] * x[i] + b[o]."""
+
+    def __init__(self, channels: int, resolution: Resolution, kernel_size: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, odd_sizes(kernel_size, resolution), padding="same")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+    def kernel(self) -> Tensor:
+        return self.conv.weight
+
+    def flops(self, height: int, width: int) -> Flops:
+        return Flops(0, 2 * self.conv.weight.numel() * height * width)
+
+    def load_official(self, state: dict[str, Tensor]) -> None:
+        """Weights of an `nn.Conv2d`: `weight` (C, C, K, K), `bias` (C)."""
+        self.conv.load_state_dict(state)
+
+
+@register("dwconv", paper=REPLKNET)
+@register("dwconv_full", kernel_size="full", paper=REPLKNET)
+@register("dwconv51", kernel_size=51, paper="https://arxiv.org/abs/2207.03620")
+@register("dwconv31_direct", kernel_size=31, backend="direct", paper=REPLKNET)
+@register("dwconv31", kernel_size=31, paper=REPLKNET)
+@register("dwconv13", kernel_size=13, paper=REPLKNET)
+@register("dwconv7", kernel_size=7, paper=CONVNEXT)
+@register("dwconv3", kernel_size=3, paper="https://arxiv.org/abs/1704.04861")
+class DepthwiseConv(Freezable):
+    """Plain depthwise large kernel, zero padding, bias: y[c] = w[c] * x[c] + b[c].
+
+    `backend` is "direct" (torch's convolution), "fft" (the same sum through a zero-padded transform, equal to rounding) or "auto",
+    which takes the faster of the two for the device, the kernel size and the mode.
+    """
+
+    target: str | None = None  # device type that "auto" decides for; None: the input's own
+
+    def __init__(
+        self,
+        channels: int,
+        resolution: Resolution,
+        kernel_size: int | str,
+        backend: Literal["auto", "direct", "fft"] = "auto",
+    ):
+        super().__init__()
+        if backend not in ("auto", "direct", "fft"):
+            raise Unsupported(f"backend must be auto, direct or fft, not {backend!r}")
+        size = odd_sizes(kernel_size, resolution)
+        self.backend = backend
+        self.weight = nn.Parameter(torch.empty(channels, 1, *size))
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """nn.Conv2d's own: uniform within 1 / sqrt(Kh * Kw) for weight and bias."""
+        bound = 1 / math.sqrt(self.weight[0].numel())
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._path(x.device.type) == "fft":
+            return self._by_transform(x)
+        kh, kw = self.weight.shape[-2:]
+        return F.conv2d(x, self.weight, self.bias, padding=(kh // 2, kw // 2), groups=x.shape[1])
+
+    def _path(self, device: str) -> str:
+        if self.backend != "auto":
+            return self.backend
+        mode = "train" if self.weight.requires_grad and torch.is_grad_enabled() else "infer"
+        on_cpu = (self.target or device) in ("cpu", "meta")
+        return "fft" if on_cpu and max(self.weight.shape[-2:]) >= FFT_FROM[mode] else "direct"
+
+    @full_precision
+    def _by_transform(self, x: Tensor) -> Tensor:
+        image = pair(x.shape[-2:])
+        spectrum, size = self.kept(lambda: self._spectrum(image), image)
+        return filter_depthwise(x, spectrum, size) + self.bias[:, None, None]
+
+    def _spectrum(self, image: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+        kernel = within_reach(self.weight[:, 0], image)
+        size = linear_size(image, pair(kernel.shape[-2:]))
+        return kernel_spectrum(kernel, size), size
+
+    def kernel(self) -> Tensor:
+        return self.weight[:, 0]
+
+    def flops(self, height: int, width: int) -> Flops:
+        channels, _, kh, kw = self.weight.shape
+        if self._path("meta") == "direct":
+            return Flops(0, 2 * self.weight.numel() * height * width)
+        reach = [min(k, 2 * n - 1) for k, n in ((kh, height), (kw, width))]
+        size = linear_size((height, width), (reach[0], reach[1]))
+        return Flops(channels * rfft2_flops(*size), channels * (2 * rfft2_flops(*size) + 6 * bins(*size)))
+
+    def load_official(self, state: dict[str, Tensor]) -> None:
+        """Weights of a depthwise `nn.Conv2d`: `weight` (C, 1, K, K), `bias` (C)."""
+        self.load_state_dict(state)

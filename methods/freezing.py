@@ -1,0 +1,40 @@
+"""Kernels made once for inference: what an implicit or Fourier method may keep between two calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+
+class Freezable(nn.Module):
+    """A module whose kernel depends on its weights alone, not on the image.
+
+    `freeze()` switches to inference and lets the forward keep that kernel. One slot is kept, for the last map size; a changed
+    weight, device or dtype refills it, `train()` drops it. While frozen the weights receive no gradient; the input still does.
+    """
+
+    _frozen: bool = False
+    _slot: tuple[Any, Any] | None = None
+
+    def freeze(self) -> Self:
+        self.eval()
+        self._frozen = True
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        self._frozen = False
+        self._slot = None
+        return super().train(mode)
+
+    def kept(self, make: Callable[[], Any], *key: Any) -> Any:
+        """`make()`, or while frozen the value it gave before for the same `key` and unchanged weights."""
+        if not self._frozen:
+            return make()
+        stamp = (*key, *((p._version, p.data_ptr(), p.device, p.dtype) for p in self.parameters()))
+        if self._slot is None or self._slot[0] != stamp:
+            with torch.inference_mode(False), torch.no_grad():
+                self._slot = (stamp, make())
+        return self._slot[1]

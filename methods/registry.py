@@ -1,0 +1,144 @@
+"""The one registry: a method is a name, the class behind it and the settings that the name fixes.
+
+    @register("dwconv31", kernel_size=31, paper="https://arxiv.org/abs/2203.06717")
+    class DepthwiseConv(nn.Module):
+        def __init__(self, channels, resolution, kernel_size=7): ...
+
+Decorators stack: one class, several named variants. This module imports no torch; the modules that do are imported by `load()`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from methods.describe import Entry, describe_file, first_line
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Resolution = int | tuple[int, int]
+Cls = TypeVar("Cls", bound=type)
+HARNESS = ("channels", "resolution")  # constructor arguments that the sweep owns
+_REGISTRY: dict[str, Method] = {}
+
+
+class Unsupported(Exception):
+    """Raised by a constructor to decline a setting; its text becomes the row's reason."""
+
+
+class UnknownMethod(KeyError):
+    """No method of that name; the text holds the nearest name and the list."""
+
+    def __init__(self, name: str, known: list[str]):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        self.message = f"unknown method '{name}'{hint} (known: {', '.join(known)})"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered operator: `build` gives an `nn.Module` mapping (B, C, H, W) to (B, C, H, W)."""
+
+    name: str
+    cls: type
+    paper: str
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, channels: int, resolution: Resolution, kernel: int | None = None, **overrides: Any) -> nn.Module:
+        """The operator at `channels` for maps of `resolution` pixels; raises `Unsupported` where it declines the setting."""
+        settings = {**self.hparams, **overrides}
+        if kernel is not None:
+            settings["kernel_size"] = kernel
+        return self.cls(channels, resolution, **settings)
+
+    @property
+    def entry(self) -> Entry:
+        parameters = list(inspect.signature(self.cls).parameters.values())
+        options = {p.name: p.default for p in parameters if p.name not in HARNESS}
+        required = tuple(name for name, default in options.items() if default is inspect.Parameter.empty)
+        defaults = {name: default for name, default in options.items() if name not in required}
+        return Entry(self.name, first_line(self.cls.__doc__), self.paper, dict(self.hparams), defaults, required)
+
+
+def register(name: str, *, paper: str = "", **hparams: Any) -> Callable[[Cls], Cls]:
+    """Class decorator: make `name` stand for the class with `hparams` fixed. A second use of a name raises ValueError."""
+
+    def add(cls: Cls) -> Cls:
+        if name in _REGISTRY:
+            raise ValueError(f"method '{name}' is already registered by {_REGISTRY[name].cls.__qualname__}")
+        _REGISTRY[name] = Method(name, cls, paper, hparams)
+        return cls
+
+    return add
+
+
+def load() -> None:
+    """Import every module of this folder and every entry point of the group `bench.methods`."""
+    folder = str(Path(__file__).parent)
+    for module in pkgutil.iter_modules([folder], "methods."):
+        importlib.import_module(module.name)
+    for point in entry_points(group="bench.methods"):
+        point.load()
+
+
+def load_file(path: str | Path) -> list[str]:
+    """Import a plugin file and return the names it registered. Loading the same file again changes nothing."""
+    path = Path(path).resolve()
+    module_name = f"methods_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    if module_name not in sys.modules:
+        load()
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+    return [name for name, method in _REGISTRY.items() if method.cls.__module__ == module_name]
+
+
+def get(name: str) -> Method:
+    """The method of that name; raises `UnknownMethod`."""
+    if name not in _REGISTRY:
+        load()
+    if name not in _REGISTRY:
+        raise UnknownMethod(name, names())
+    return _REGISTRY[name]
+
+
+def names() -> list[str]:
+    """Every registered name, in the order of the catalogue."""
+    return [entry.name for entry in catalogue()]
+
+
+@cache
+def _shipped() -> tuple[Entry, ...]:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple(entry for file in files for entry in describe_file(file))
+
+
+def catalogue() -> list[Entry]:
+    """What is known of every method, without importing torch: shipped ones are read as text, plugins as loaded."""
+    shipped = list(_shipped())
+    if entry_points(group="bench.methods"):
+        load()
+    known = {entry.name for entry in shipped}
+    return shipped + [method.entry for name, method in _REGISTRY.items() if name not in known]

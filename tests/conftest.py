@@ -1,0 +1,31 @@
+"""Shared by all tests: where the reference vectors are, and one thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+Vectors = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Callable[[str], Vectors]:
+    """Read one file of official reference vectors, or skip: the folder is named by the environment variable LKB_REFERENCE."""
+    folder = os.environ.get("LKB_REFERENCE")
+
+    def read(name: str) -> Vectors:
+        if not folder:
+            pytest.skip("LKB_REFERENCE is not set: the official reference vectors are not at hand")
+        path = Path(folder) / name
+        if not path.exists():
+            pytest.skip(f"no reference vectors {name}")
+        with np.load(path) as archive:
+            return {key: archive[key] for key in archive.files}
+
+    return read

@@ -1,0 +1,163 @@
+"""The verbs: parse, call, print. What costs time to import is imported inside the verb that needs it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+import methods
+from bench import options
+from bench.columns import COLUMNS, METRICS, of
+
+BASELINE = "dwconv7"
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Bad input ends in one sentence and exit 2."""
+    from bench.store import CorruptJournal
+
+    try:
+        yield
+    except (ValueError, ImportError, OSError, CorruptJournal, methods.UnknownMethod) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def repeated(*names: str, kind: Any, **extra: Any) -> Any:
+    """An option that takes comma lists and may be repeated."""
+    return click.option(*names, type=kind, multiple=True, callback=options.flat, **extra)
+
+
+def plugin_option(command: Any) -> Any:
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False),
+        help="Python file that registers methods.",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="large-kernel-bench")
+def main() -> None:
+    """Compare large-kernel methods for vision: FLOPs, latency, memory and accuracy, in one honest table."""
+
+
+@main.command()
+@repeated("--methods", "-m", "words", kind=options.METHODS, required=True, help="Names, globs such as 'niff*', or all.")
+@repeated("--res", kind=options.RESOLUTION, required=True, help="Feature map sizes: 224,512 or 64x96.")
+@repeated("--channels", kind=options.POSITIVE, default=["64"], show_default=True)
+@repeated("--batch", kind=options.POSITIVE, default=["1"], show_default=True)
+@repeated("--kernel", kind=options.POSITIVE, help="Kernel sizes, for methods that take one.")
+@repeated("--dtype", kind=options.DTYPE, default=["fp32"], show_default=True, help="fp32, bf16 (autocast).")
+@repeated("--mode", kind=options.MODE, default=["infer"], show_default=True, help="infer, train (forward and backward).")
+@repeated("--device", kind=options.DEVICE, default=["auto"], show_default=True, help="auto, cpu, cuda or cuda:i.")
+@repeated("--threads", kind=options.POSITIVE, default=["1"], show_default=True, help="CPU threads.")
+@repeated("--seed", kind=options.NATURAL, default=["0"], show_default=True)
+@repeated("--metrics", kind=options.METRIC, default=[",".join(METRICS)], show_default=True)
+@click.option("--set", "overrides", multiple=True, metavar="METHOD.OPTION=VALUE", help="Override an option of a method.")
+@click.option(
+    "--baseline", default=BASELINE, show_default=True, help="Measured beside the others and compared with; 'none' for none."
+)
+@plugin_option
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default="results/local", show_default=True)
+@click.option("--executor", type=click.Choice(["process", "inline"]), default="process", show_default=True)
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True, help="Seconds a job.")
+@click.option("--force", is_flag=True, help="Measure again what is done.")
+@click.option("--retry", type=click.Choice(["failed"]), help="Measure again what failed.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and measure nothing.")
+def run(words: tuple[str, ...], **given: Any) -> None:
+    """Measure a sweep and write its tables and the leaderboard. A second run of the same command resumes."""
+    from bench.commands import run_sweep
+
+    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    with clear_errors():
+        run_sweep(words, given, command)
+
+
+@main.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@plugin_option
+def list_(as_json: bool, plugins: tuple[str, ...]) -> None:
+    """List methods, metrics and data sets."""
+    from bench import data
+    from bench.sweep import load_plugins
+
+    with clear_errors():
+        load_plugins(plugins)
+    entries = methods.catalogue()
+    if as_json:
+        found = {"methods": [asdict(entry) for entry in entries], "metrics": list(METRICS), "data": data.names()}
+        click.echo(json.dumps(found, indent=2))
+        return
+    width = max(len(entry.name) for entry in entries)
+    click.echo("Methods")
+    for entry in entries:
+        click.echo(f"  {entry.name:{width}}  {entry.summary}")
+    click.echo("Metrics")
+    for metric in METRICS:
+        click.echo(f"  {metric:{width}}  {', '.join(of(metric))}")
+    click.echo("Data sets")
+    for name in data.names():
+        click.echo(f"  {name}")
+
+
+@main.command()
+@click.argument("method")
+@plugin_option
+def info(method: str, plugins: tuple[str, ...]) -> None:
+    """Describe one method: what it is, its paper, its options."""
+    from bench.commands import describe
+
+    with clear_errors():
+        click.echo(describe(method, plugins))
+
+
+@main.command()
+@click.argument("target", metavar="METHOD|FILE")
+@plugin_option
+def check(target: str, plugins: tuple[str, ...]) -> None:
+    """Run the contract that every method must keep on one method, or on those that a file registers. Exit 1 where one fails."""
+    from bench.commands import check_contract
+
+    with clear_errors():
+        failures = check_contract(target, plugins)
+    raise SystemExit(1 if failures else 0)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="results")
+@click.option("--baseline", default=BASELINE, show_default=True)
+def report(folder: Path, baseline: str) -> None:
+    """Write the tables and LEADERBOARD.md of every run in FOLDER again, from the journals alone."""
+    from bench.commands import rebuild
+
+    with clear_errors():
+        for path in rebuild(folder, baseline):
+            click.echo(path)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def env(as_json: bool) -> None:
+    """Show the machine and the software as a run records them."""
+    from bench.env import collect
+
+    facts = collect()
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(f"{name:15} {value}" for name, value in facts.items()))
+
+
+@main.command()
+def columns() -> None:
+    """Explain every column of the tables."""
+    for column in COLUMNS:
+        click.echo(f"{column.name:18} {column.unit:5} {column.meaning}")

@@ -1,0 +1,107 @@
+"""Timing of one round of calls on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import gc
+import math
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from bench.spec import Timing
+from bench.stats import Round
+
+Step = Callable[[], Any]
+SHORT = 50e-6  # seconds; shorter calls are bundled to one sample
+BUNDLE = 200e-6  # seconds of a bundled sample: far below a scheduler slice, far above the timer's 0.1 us
+STEADY = 1.10  # warm when three calls in a row are within this factor of the fastest
+WARM_CALLS = (3, 20)  # at least, at most
+WARM_SECONDS = 0.5
+WARM_FAULTS = 16  # minor page faults a call above which the heap still grows
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Collect garbage, then keep the collector away from the timed region."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _disturbances() -> tuple[int, int]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_nivcsw, usage.ru_minflt
+
+
+def warm_up(step: Step) -> float:
+    """Call until the time is steady and the heap has stopped growing; returns the fastest call in seconds."""
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < WARM_CALLS[1] and (not times or time.perf_counter() - started < WARM_SECONDS):
+        faults = _disturbances()[1]
+        begin = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - begin)
+        settled = _disturbances()[1] - faults <= WARM_FAULTS
+        if len(times) >= WARM_CALLS[0] and settled and max(times[-3:]) <= STEADY * min(times):
+            break
+    return min(times)
+
+
+def calls_for(seconds: float, timing: Timing) -> int:
+    """How many samples of that length a round takes."""
+    return min(max(math.ceil(timing.round_seconds / seconds), timing.min_calls), timing.max_calls)
+
+
+def cpu_round(step: Step, timing: Timing) -> Round:
+    """Warm up, then sample: wall and processor time a call, involuntary switches a sample, minor faults a call."""
+    with no_collection():
+        fastest = warm_up(step)
+        bundle = 1 if fastest >= SHORT else math.ceil(BUNDLE / fastest)
+        one = Round([], [], [], [])
+        for _ in range(calls_for(fastest * bundle, timing)):
+            switches, faults = _disturbances()
+            cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+            for _ in range(bundle):
+                step()
+            wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+            after = _disturbances()
+            one.wall.append(wall / bundle / 1e9)
+            one.cpu.append(cpu / bundle / 1e9)
+            one.switches.append(after[0] - switches)
+            one.faults.append((after[1] - faults) / bundle)
+    return one
+
+
+def cuda_round(step: Step, timing: Timing, device: str) -> Round:
+    """Warm up, then time each call between two events, the L2 cache flushed before it; one synchronisation at the end."""
+    properties = torch.cuda.get_device_properties(device)
+    flush = torch.empty(max(2 * properties.L2_cache_size, 64 << 20) // 4, dtype=torch.int32, device=device)
+    with no_collection(), torch.cuda.device(device):
+        calls = calls_for(_cuda_warm_up(step), timing)
+        events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(calls)]
+        for begin, end in events:
+            flush.zero_()
+            begin.record()
+            step()
+            end.record()
+        torch.cuda.synchronize()
+    return Round([begin.elapsed_time(end) / 1e3 for begin, end in events], [], [0] * calls, [])
+
+
+def _cuda_warm_up(step: Step) -> float:
+    """At least three calls and 25 ms, each synchronised; returns the fastest in seconds."""
+    times: list[float] = []
+    while len(times) < WARM_CALLS[0] or (sum(times) < 0.025 and len(times) < 1000):
+        begin = time.perf_counter()
+        step()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    return min(times)

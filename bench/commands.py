@@ -1,0 +1,117 @@
+"""The verbs' work that is more than a print."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import methods
+from bench import options, store
+from bench.executors.process import Died
+from bench.progress import progress
+from bench.spec import Axes, Job
+from bench.sweep import Request, Sweep, load_plugins, write_reports
+
+
+def run_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> None:
+    """Plan, run, report. Raises ValueError, ImportError, OSError or CorruptJournal for bad input."""
+    try:
+        sweep = Sweep(_request(words, given, command))
+    except Died as death:
+        raise ImportError(f"no worker could start: {death.detail}") from death
+    estimates = sweep.estimates()
+    done = len(sweep.jobs) - len(sweep.todo)
+    click.echo(f"{len(sweep.jobs)} jobs, {done} done before, about {_duration(sum(estimates.values()))} to go", err=True)
+    if given["dry_run"]:
+        _print_plan(estimates)
+        return
+    try:
+        with progress(estimates) as seen:
+            sweep.run(seen)
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; every finished job is kept. Resume with: {command}", err=True)
+        raise SystemExit(130) from None
+    for path in write_reports(given["out"], given["baseline"]):
+        click.echo(path)
+
+
+def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Request:
+    load_plugins(given["plugins"])
+    known = {entry.name: entry for entry in methods.catalogue()}
+    baseline = () if given["baseline"] == "none" else (given["baseline"],)
+    names = options.select((*words, *baseline), known, bool(given["kernel"]))
+    axes = Axes(
+        methods=names,
+        settings=options.settings(given["overrides"], known),
+        **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
+    )
+    return Request(
+        axes, given["metrics"], given["out"], given["plugins"], given["executor"], given["timeout"],
+        given["force"], given["retry"] == "failed", command,
+    )  # fmt: skip
+
+
+def _print_plan(estimates: dict[Job, float]) -> None:
+    """Every open job with its estimate, or with the reason why its method declines it."""
+    for job, seconds in estimates.items():
+        cell = job.cell
+        setting = f"{cell.res:>9} C{cell.channels:<5} B{cell.batch:<3} {cell.dtype} {cell.device} {cell.mode:5}"
+        click.echo(f"{cell.label:24} {setting} {job.metric:8} {_declined(job) or f'~{seconds:.1f} s'}")
+
+
+def _declined(job: Job) -> str:
+    """Why the constructor declines a cell, found on the meta device; empty where it does not."""
+    from bench.subject import Subject
+
+    try:
+        Subject(job.cell).build("meta")
+    except methods.Unsupported as reason:
+        return f"skip: {reason}"
+    return ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def describe(name: str, plugins: Iterable[str]) -> str:
+    """The whole docstring of a method with its options, paper and file; raises UnknownMethod."""
+    load_plugins(plugins)
+    method = methods.get(name)
+    entry = method.entry
+    fixed = [f"{option} = {value!r}" for option, value in entry.hparams.items()]
+    free = [f"{option} = {value!r}" for option, value in entry.options.items() if option not in entry.hparams]
+    needed = [
+        f"{option} (--kernel)" if option == "kernel_size" else option for option in entry.required if option not in entry.hparams
+    ]
+    lines = [name, "", inspect.cleandoc(method.cls.__doc__ or ""), "", f"Paper: {entry.paper or 'none given'}"]
+    lines += [f"Fixed by the name: {', '.join(fixed)}"] if fixed else []
+    lines += [f"Needed: {', '.join(needed)}"] if needed else []
+    lines += [f"Options (--set {name}.OPTION=VALUE): {', '.join(free)}"] if free else []
+    return "\n".join(lines)
+
+
+def check_contract(target: str, plugins: Iterable[str]) -> int:
+    """Print each check of each method that `target` names; the number of failures."""
+    from bench.contract import check
+
+    load_plugins(plugins)
+    names = list(load_plugins([target])) if Path(target).is_file() else [target]
+    failures = 0
+    for name in names:
+        for what, reason in check(methods.get(name)):
+            failures += bool(reason)
+            click.echo(f"{name}: {what}: {f'FAILED: {reason}' if reason else 'ok'}")
+    return failures
+
+
+def rebuild(folder: Path, baseline: str) -> list[Path]:
+    """Reports of every run in a folder (or of the run that the folder is); raises ValueError where there is none."""
+    runs = [folder] if (folder / store.NAME).exists() else [path.parent for path in sorted(folder.glob(f"*/{store.NAME}"))]
+    if not runs:
+        raise ValueError(f"no {store.NAME} in {folder} or in a folder of it")
+    return list(dict.fromkeys(path for run in runs for path in write_reports(run, baseline)))

@@ -1,0 +1,54 @@
+"""The inside of a worker process. The forkserver preloads this module: it imports torch and the methods, and runs no operator."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+from collections.abc import Generator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+import torch.utils.flop_counter
+
+from bench import env
+from bench.spec import Job, Record
+from bench.worker import run
+from methods.registry import load, load_file
+
+load()
+
+
+def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
+    """Answer requests until the pipe closes: a job advances by one round and the reply is its record, or None while it runs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's victim is the worker, not the parent
+    for plugin in plugins:
+        load_file(plugin)
+    stories: dict[str, Generator[None, None, Record]] = {}
+    with contextlib.suppress(EOFError):
+        while True:
+            request = pipe.recv()
+            pipe.send(env.collect() if request == "env" else _advance(stories, Job.from_json(request)))
+
+
+def _advance(stories: dict[str, Generator[None, None, Record]], job: Job) -> Record | None:
+    key = job.key()
+    story = stories.setdefault(key, run(job))
+    try:
+        next(story)
+    except StopIteration as end:
+        del stories[key], story
+        _tidy_up()
+        return end.value
+    return None
+
+
+def _tidy_up() -> None:
+    """Leave no memory of one job to the next in this process."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+        torch.backends.cuda.cufft_plan_cache.clear()

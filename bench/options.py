@@ -1,0 +1,139 @@
+"""Command-line values: comma lists, method names and globs, resolutions, overridden options. No torch here."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+import methods
+from bench.columns import METRICS
+from bench.spec import Pairs
+from methods import Entry
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" where something known is close, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+class Comma(click.ParamType):
+    """A comma list; the option is repeatable as well. Each word is converted alone, with completion where choices are known."""
+
+    def __init__(self, name: str, convert: Callable[[str], Any], choices: Callable[[], Iterable[str]] = tuple):
+        self.name, self._one, self._choices = name, convert, choices
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        try:
+            return tuple(self._one(word) for word in words)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        head, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(head + comma + word) for word in self._choices() if word.startswith(last)]
+
+
+def flat(ctx: click.Context, param: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """Callback of a repeated comma option: one tuple, each value once, in order."""
+    return tuple(dict.fromkeys(item for group in value for item in group))
+
+
+def _positive(word: str) -> int:
+    if not re.fullmatch(r"[0-9]+", word) or int(word) < 1:
+        raise ValueError(f"{word!r} is not a positive whole number")
+    return int(word)
+
+
+def _natural(word: str) -> int:
+    return 0 if word == "0" else _positive(word)
+
+
+def _resolution(word: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]*)(?:x([1-9][0-9]*))?", word)
+    if not match:
+        raise ValueError(f"{word!r} is not a resolution such as 224 or 64x96")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _device(word: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", word):
+        raise ValueError(f"{word!r} is not a device: auto, cpu, cuda or cuda:0")
+    return word
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def convert(word: str) -> str:
+        if word not in choices:
+            raise ValueError(f"{word!r} is not one of {', '.join(choices)}{nearest(word, choices)}")
+        return word
+
+    return convert
+
+
+def _choice(name: str, *choices: str) -> Comma:
+    return Comma(name, _one_of(*choices), lambda: choices)
+
+
+POSITIVE = Comma("numbers", _positive)
+NATURAL = Comma("numbers", _natural)
+RESOLUTION = Comma("resolutions", _resolution)
+DEVICE = Comma("devices", _device, lambda: ("auto", "cpu", "cuda"))
+DTYPE = _choice("dtypes", "fp32", "bf16")
+MODE = _choice("modes", "infer", "train")
+METRIC = _choice("metrics", *METRICS)
+METHODS = Comma("methods", str, lambda: ["all", *methods.names()])
+
+
+def select(words: Iterable[str], known: Mapping[str, Entry], kernel: bool) -> tuple[str, ...]:
+    """Registered names of words and globs; raises ValueError for a name that is unknown or needs a `--kernel` that is not given."""
+    chosen: dict[str, None] = {}
+    for word in words:
+        pattern = "*" if word == "all" else word
+        if any(sign in pattern for sign in "*?["):
+            found = [name for name in known if fnmatch.fnmatchcase(name, pattern) and (kernel or not known[name].needs_kernel)]
+            if not found:
+                raise ValueError(f"no method matches '{word}' (known: {', '.join(known)})")
+            chosen |= dict.fromkeys(found)
+        elif word not in known:
+            raise ValueError(str(methods.UnknownMethod(word, list(known))))
+        elif known[word].needs_kernel and not kernel:
+            raise ValueError(f"method '{word}' needs a kernel size: give --kernel")
+        else:
+            chosen[word] = None
+    return tuple(chosen)
+
+
+def settings(words: Iterable[str], known: Mapping[str, Entry]) -> dict[str, Pairs]:
+    """{method: ((option, value), ...)} of `METHOD.OPTION=VALUE` words; raises ValueError."""
+    found: dict[str, dict[str, Any]] = {}
+    for word in words:
+        match = re.fullmatch(r"([^.=]+)\.([^.=]+)=(.*)", word)
+        if not match:
+            raise ValueError(f"--set {word!r} is not METHOD.OPTION=VALUE")
+        name, option, value = match.groups()
+        if name not in known:
+            raise ValueError(str(methods.UnknownMethod(name, list(known))))
+        options = [*known[name].options, *known[name].required]
+        if option not in options:
+            raise ValueError(f"method '{name}' has no option '{option}'{nearest(option, options)} (options: {', '.join(options)})")
+        found.setdefault(name, {})[option] = _literal(value)
+    return {name: tuple(sorted(options.items())) for name, options in found.items()}
+
+
+def _literal(text: str) -> Any:
+    """A Python literal (8, 0.5, (8, 4), True), or the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,121 @@
+"""The leaderboard in markdown: one section a setting, one table a resolution, ranked by latency, every failure in sight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.columns import COLUMNS
+from bench.report.text import Footnotes, escape, missing, short, whole
+from bench.store import Journal, tidy
+
+SETTING = ["env", "device", "dtype", "mode", "threads", "batch", "channels"]
+READING = """\
+# Leaderboard
+
+Methods are ranked by latency; **bold** is the best of a column among the methods that ran. *vs {baseline}* is its latency over the
+method's: above 1 is faster, in this run on this machine. ± is the 95% interval over interleaved rounds. GFLOP counts Fourier transforms and complex products as executed; GMAC is the direct form's multiply-adds as fvcore counts them, where an FFT
+is 0. Memory is the allocator's peak above the input. Accuracy is top-1 on a small task at the task's own resolution, named in the
+heading: it shows that an operator learns, not which is best. [What every column means](README.md).
+"""
+# heading, metric, column, unit, text, best
+COLUMN = tuple[str, str, str, float, Callable[[Any], str], Callable[[Iterable[float]], float]]
+SHOWN: tuple[COLUMN, ...] = (
+    ("latency, ms", "latency", "latency_ms", 1, short, min),
+    ("params", "params", "params_count", 1, whole, min),
+    ("GFLOP", "flops", "flops", 1e9, short, min),
+    ("GMAC", "flops", "gmacs", 1, short, min),
+    ("memory, MB", "memory", "mem_peak_bytes", 1e6, short, min),
+    ("accuracy, %", "accuracy", "accuracy", 1, lambda value: f"{value:.1f}", max),
+)
+
+
+def leaderboard(journals: Iterable[Journal], baseline: str) -> str:
+    """The whole page, the newest run first."""
+    newest = sorted(journals, key=lambda journal: -max((run["started"] for run in journal.runs), default=0))
+    return "\n".join([READING.format(baseline=baseline), *(part for journal in newest for part in sections(journal, baseline))])
+
+
+def sections(journal: Journal, baseline: str) -> Iterator[str]:
+    """One run: where and how it was measured, then its settings."""
+    yield f"## {journal.name}\n"
+    yield from provenance(journal)
+    table = tidy(journal)
+    for key, setting in table.groupby(SETTING, sort=False, dropna=False):
+        yield heading(dict(zip(SETTING, key)), setting)
+        for (height, width), rows in setting.groupby(["height", "width"], sort=True):
+            yield f"#### {height if height == width else f'{height} x {width}'} px\n"
+            yield from ranking(rows, baseline)
+
+
+def provenance(journal: Journal) -> Iterator[str]:
+    for command in dict.fromkeys(run["command"] for run in journal.runs):
+        yield f"- Reproduce: `{command}`"
+    for env in journal.envs.values():
+        machine = f"{env['cpu']} ({env['cores']} cores, {env['memory_gb']} GB, {env['cpu_capability']})"
+        software = f"torch {env['torch']}, Python {env['python']}, {env['os']}, allocator {env['malloc']}"
+        gpus = "; ".join(env["gpus"]) or "none"
+        yield f"- Environment `{env['id']}`: {machine}, GPU {gpus}, {software}, commit {env['commit'] or 'unknown'}\n"
+
+
+def heading(key: dict[str, Any], rows: pd.DataFrame) -> str:
+    threads = f", {key['threads']} thread{'s' if key['threads'] > 1 else ''}" if key["device"] == "cpu" else ""
+    mode = {"infer": "inference", "train": "training step"}[key["mode"]]
+    tasks = rows[["accuracy_data", "accuracy_res"]].dropna().drop_duplicates().itertuples(index=False)
+    learned = "".join(f"; accuracy on {data} at {res:.0f} px" for data, res in tasks)
+    return f"### {key['device']}{threads}, {key['dtype']}, {mode}, batch {key['batch']}, {key['channels']} channels{learned}\n"
+
+
+def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
+    """The table of one setting at one resolution, and its footnotes."""
+    records: Sequence[dict[str, Any]] = rows.sort_values("latency_ms", na_position="last", kind="stable").to_dict("records")
+    reference = [row["latency_ms"] for row in records if row["label"] == baseline] or [math.nan]
+    best = {column: _best(records, column, choose) for _, _, column, _, _, choose in SHOWN}
+    notes = Footnotes()
+    lines = []
+    for place, row in enumerate(records, 1):
+        cells = {name: _cell(row, spec, best[spec[2]], notes) for spec in SHOWN for name in [spec[0]]}
+        ran = not missing(row["latency_ms"])
+        ratio = f"{short(reference[0] / row['latency_ms'])}x" if ran and not math.isnan(reference[0]) else ""
+        lines.append({"#": str(place) if ran else "", "method": f"`{row['label']}`", f"vs {baseline}": ratio, **cells})
+    order = ["#", "method", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
+    align = ["right", "left"] + ["right"] * (len(order) - 2)
+    return [pd.DataFrame(lines)[order].to_markdown(index=False, disable_numparse=True, colalign=align) + "\n", *notes.lines(), ""]
+
+
+def _best(records: Sequence[dict[str, Any]], column: str, choose: Callable[[Iterable[float]], float]) -> float:
+    """The best value among the methods that ran; NaN where it would say nothing: fewer than two different values."""
+    ran = [row[column] for row in records if row["latency_status"] == "ok" and not missing(row[column])]
+    return choose(ran) if len(set(ran)) > 1 else math.nan
+
+
+def _cell(row: dict[str, Any], spec: COLUMN, best: float, notes: Footnotes) -> str:
+    """A number, a failure as its status with a footnote, or nothing where the metric was not asked for."""
+    _, metric, column, unit, text, _ = spec
+    status = row[f"{metric}_status"]
+    if missing(status):
+        return ""
+    if status != "ok":
+        return f"*{escape(status)}*" + notes.mark(f"{status}: {row[f'{metric}_detail'] or 'no reason given'}")
+    shown = text(row[column] / unit) + (_spread(row, notes) if metric == "latency" else "")
+    return f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" else shown
+
+
+def _spread(row: dict[str, Any], notes: Footnotes) -> str:
+    """The half-width of the interval in percent, and a mark where processor time stands in."""
+    contended = notes.mark("processor time: other processes disturbed too many samples") if row["contended"] == 1 else ""
+    if missing(row["latency_hi_ms"]):
+        return contended
+    return f" ±{100 * (row['latency_hi_ms'] / row['latency_ms'] - 1):.1f}%{contended}"
+
+
+def dictionary() -> str:
+    """The page that explains every column."""
+    rows = [{"column": f"`{c.name}`", "unit": c.unit, "better": c.better, "meaning": c.meaning} for c in COLUMNS]
+    rows.append({"column": "`METRIC_status`", "unit": "", "better": "", "meaning": "ok, or why the metric's columns are empty"})
+    rows.append({"column": "`METRIC_detail`", "unit": "", "better": "", "meaning": "the reason in words"})
+    table = pd.DataFrame(rows).to_markdown(index=False)
+    return f"# Columns of table.csv\n\nOne row a cell. An empty value was not measured; it is never a zero.\n\n{table}\n"

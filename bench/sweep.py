@@ -1,0 +1,132 @@
+"""A sweep from its options to its journal, tables and leaderboard. No torch here: workers have it."""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import methods
+from bench import store
+from bench.executors import Limits
+from bench.spec import Axes, Job, Record, digest, plan
+from methods import Entry
+
+# Seconds a job takes on a small CPU, before there are records to go by.
+TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "accuracy": 25.0}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for."""
+
+    axes: Axes
+    metrics: tuple[str, ...]
+    out: Path
+    plugins: tuple[str, ...] = ()
+    executor: str = "process"
+    timeout: float = 300.0
+    force: bool = False
+    retry_failed: bool = False
+    command: str = ""
+
+
+def load_plugins(paths: Iterable[str]) -> dict[str, str]:
+    """Import plugin files; {method: digest of its file}. Whatever a plugin raises comes out as ImportError."""
+    code: dict[str, str] = {}
+    for path in paths:
+        try:
+            registered = methods.load_file(path)
+        except Exception as error:  # a plugin is anybody's code
+            raise ImportError(f"plugin {path} raised {type(error).__name__}: {error}") from error
+        if not registered:
+            raise ImportError(f"plugin {path} registers no method")
+        code |= dict.fromkeys(registered, digest(Path(path).read_text(encoding="utf-8")))
+    return code
+
+
+def source_digests(known: Mapping[str, Entry], plugins: Mapping[str, str]) -> dict[str, str]:
+    """{method: digest of the source that its figures depend on}: the operators' package, and the plugin's own file."""
+    folder = Path(methods.__file__).parent
+    shipped = digest([path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))])
+    return {name: digest([shipped, plugins[name]]) if name in plugins else shipped for name in known}
+
+
+class Sweep:
+    """Opens what a sweep needs, plans it, runs it."""
+
+    def __init__(self, request: Request):
+        """Raises CorruptJournal, OSError, ImportError, or `Died` where no worker can start."""
+        self.request = request
+        plugin_code = load_plugins(request.plugins)
+        self.known = {entry.name: entry for entry in methods.catalogue()}
+        self.journal = store.read(request.out / store.NAME)
+        self.execute, self.env = self._executor()
+        axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
+        self.jobs = plan(axes, request.metrics, self.known, source_digests(self.known, plugin_code))
+        self.todo = [job for job in self.jobs if self._open(job)]
+
+    def _executor(self) -> tuple[Callable[[Iterable[Job], Limits], Generator[Record]], dict[str, Any]]:
+        if self.request.executor == "inline":
+            inline = importlib.import_module("bench.executors.inline")
+            return inline.execute, importlib.import_module("bench.env").collect()
+        from bench.executors.process import Pool
+
+        pool = Pool(self.request.plugins)
+        return pool.execute, pool.collect_env()
+
+    def _open(self, job: Job) -> bool:
+        """Whether a job is still to be done."""
+        record = self.journal.records.get(job.key())
+        if record is None or self.request.force:
+            return True
+        return self.request.retry_failed and record.status != "ok"
+
+    def estimates(self) -> dict[Job, float]:
+        """Seconds each open job will take: the median of this folder's records of the same method and metric, else typical."""
+        past: dict[tuple[str, str], list[float]] = {}
+        for record in self.journal.records.values():
+            past.setdefault((record.job.cell.method, record.job.metric), []).append(record.seconds)
+        return {
+            job: statistics.median(past.get((job.cell.method, job.metric), [TYPICAL_SECONDS.get(job.metric, 5.0)]))
+            for job in self.todo
+        }
+
+    def run(self, seen: Callable[[Record], None]) -> None:
+        """Run what is open; each record is on disk before `seen` is told of it."""
+        with store.Writer(self.journal.path) as writer:
+            if self.env["id"] not in self.journal.envs:
+                writer.env(self.env)
+            writer.run({"command": self.request.command, "started": time.time(), "env": self.env["id"], "jobs": len(self.todo)})
+            with closing(self.execute(self.todo, Limits(self.request.timeout))) as records:
+                for measured in records:
+                    record = replace(measured, env=self.env["id"])
+                    writer.record(record)
+                    seen(record)
+
+
+def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
+    """Devices by index: "auto" is the first GPU, or the CPU where there is none; raises ValueError for a GPU that is not there."""
+    found = []
+    for device in devices:
+        name = ("cuda:0" if gpus else "cpu") if device == "auto" else "cuda:0" if device == "cuda" else device
+        if name.startswith("cuda") and int(name[5:]) >= gpus:
+            raise ValueError(f"device {device} is not there: {gpus} CUDA device{'s' if gpus != 1 else ''} found")
+        found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def write_reports(out: Path, baseline: str) -> list[Path]:
+    """Tables of the run in `out`; beside it LEADERBOARD.md of every run there and README.md on the columns; returns the paths."""
+    from bench.report.leaderboard import dictionary, leaderboard
+    from bench.report.text import write_generated
+
+    paths = store.write_tables(store.read(out / store.NAME))
+    journals = [store.read(path) for path in sorted(out.parent.glob(f"*/{store.NAME}"))]
+    write_generated(out.parent / "README.md", dictionary())
+    return [*paths, write_generated(out.parent / "LEADERBOARD.md", leaderboard(journals, baseline))]

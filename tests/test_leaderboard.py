@@ -1,0 +1,139 @@
+"""The page ranks, compares with the baseline, and hides no failure."""
+
+import pytest
+
+from bench import store
+from bench.columns import COLUMNS, METRICS
+from bench.report.leaderboard import dictionary, leaderboard
+from bench.report.text import Footnotes, escape, short, write_generated
+from bench.spec import Cell, Job, Protocol, Record, Timing
+
+ENV = {
+    "id": "e1",
+    "cpu": "Processor",
+    "cores": 2,
+    "memory_gb": 8,
+    "cpu_capability": "AVX2",
+    "gpus": [],
+    "torch": "2.9",
+    "python": "3.11",
+}
+ENV |= {"os": "Linux", "malloc": "tuned", "commit": None}
+
+
+def latency(method, ms, status="ok", detail="", **cell):
+    values = {"latency_ms": ms, "latency_lo_ms": ms / 1.1, "latency_hi_ms": ms * 1.1, "contended": 0} if status == "ok" else {}
+    return Record(Job(Cell(method, 56, 56, **cell), "latency", Timing(), "c"), status, detail, values, env="e1")
+
+
+def params(method, count):
+    return Record(Job(Cell(method, 56, 56), "params", Protocol(), "c"), "ok", "", {"params_count": count}, env="e1")
+
+
+def page(tmp_path, *records, name="mine", started=1.0):
+    path = tmp_path / name / store.NAME
+    with store.Writer(path) as writer:
+        writer.env(ENV)
+        writer.run({"command": f"python -m bench run {name}", "started": started})
+        for record in records:
+            writer.record(record)
+    return leaderboard([store.read(path) for path in sorted(tmp_path.glob("*/journal.jsonl"))], "dwconv7")
+
+
+def rows(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_methods_are_ranked_and_compared_with_the_baseline(tmp_path):
+    table = rows(page(tmp_path, latency("slow", 4.0), latency("dwconv7", 1.0), latency("fast", 0.5)))
+    assert [line[:4] for line in table[-3:]] == [
+        ["1", "`fast`", "**0.500 ±10.0%**", "2.00x"],
+        ["2", "`dwconv7`", "1.00 ±10.0%", "1.00x"],
+        ["3", "`slow`", "4.00 ±10.0%", "0.250x"],
+    ]
+
+
+def test_a_failure_is_a_row_with_its_status_and_a_footnote(tmp_path):
+    text = page(
+        tmp_path, latency("fine", 1.0), latency("bad", 0, "crashed", "killed by SIGSEGV"), latency("big", 0, "oom", "a|b <c>")
+    )
+    table = rows(text)
+    assert table[-2][:4] == ["", "`bad`", "*crashed*<sup>1</sup>", ""]
+    assert "<sup>1</sup> crashed: killed by SIGSEGV" in text
+    assert "<sup>2</sup> oom: a\\|b &lt;c&gt;" in text
+
+
+def test_a_method_that_did_not_run_is_not_the_best_of_a_column(tmp_path):
+    text = page(
+        tmp_path,
+        latency("a", 1.0),
+        latency("b", 2.0),
+        latency("dead", 0, "timeout"),
+        params("a", 9),
+        params("b", 7),
+        params("dead", 0),
+    )
+    assert "**7**" in text
+    assert "**0**" not in text
+
+
+def test_settings_are_apart_and_the_newest_run_comes_first(tmp_path):
+    page(tmp_path, latency("a", 1.0), latency("a", 1.0, mode="train"), latency("a", 1.0, channels=128), name="old", started=1.0)
+    text = page(tmp_path, latency("a", 1.0), name="new", started=2.0)
+    headings = [line for line in text.splitlines() if line.startswith("##") and not line.startswith("####")]
+    assert headings == [
+        "## new",
+        "### cpu, 1 thread, fp32, inference, batch 1, 64 channels",
+        "## old",
+        "### cpu, 1 thread, fp32, inference, batch 1, 64 channels",
+        "### cpu, 1 thread, fp32, training step, batch 1, 64 channels",
+        "### cpu, 1 thread, fp32, inference, batch 1, 128 channels",
+    ]
+
+
+def test_it_says_where_and_how(tmp_path):
+    text = page(tmp_path, latency("a", 1.0))
+    assert "Reproduce: `python -m bench run mine`" in text
+    assert "Processor (2 cores, 8 GB, AVX2), GPU none, torch 2.9, Python 3.11" in text
+
+
+def test_processor_time_is_marked(tmp_path):
+    record = latency("a", 1.0)
+    record.values["contended"] = 1
+    assert "±10.0%<sup>1</sup>" in page(tmp_path, record)
+
+
+def test_without_the_baseline_nothing_is_compared(tmp_path):
+    assert rows(page(tmp_path, latency("a", 1.0)))[-1][3] == ""
+
+
+def test_every_column_is_explained():
+    text = dictionary()
+    assert all(f"`{column.name}`" in text and column.meaning in text for column in COLUMNS)
+    assert set(METRICS) == {"params", "flops", "latency", "memory", "accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0012345, "0.00123"), (1.0, "1.00"), (12.34, "12.3"), (99.96, "100.0"), (123456.7, "123,457"), (0, "0"), (None, "")],
+)
+def test_three_significant_digits(number, text):
+    assert short(number) == text
+
+
+def test_a_hand_written_file_is_not_replaced(tmp_path):
+    mine = tmp_path / "LEADERBOARD.md"
+    mine.write_text("by hand")
+    with pytest.raises(ValueError, match="not generated"):
+        write_generated(mine, "new")
+    assert mine.read_text() == "by hand"
+    mine.unlink()
+    write_generated(mine, "first")
+    assert write_generated(mine, "second").read_text().startswith("second")
+
+
+def test_footnotes_repeat_their_number():
+    notes = Footnotes()
+    assert [notes.mark("a"), notes.mark("b"), notes.mark("a")] == ["<sup>1</sup>", "<sup>2</sup>", "<sup>1</sup>"]
+    assert notes.lines()[1].startswith("<sup>2</sup> b")
+    assert escape("<img>|a") == "&lt;img&gt;\\|a"

@@ -1,0 +1,82 @@
+"""The grid, its keys and its groups."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import methods
+from bench.spec import Axes, Cell, Job, Protocol, Record, Timing, Training, digest, plan
+
+KNOWN = {entry.name: entry for entry in methods.catalogue()}
+CODE = dict.fromkeys(KNOWN, "code")
+
+
+def jobs_of(*metrics, **axes):
+    return plan(Axes(**{"methods": ("dwconv3", "dwconv7"), "res": ((8, 8),), **axes}), metrics, KNOWN, CODE)
+
+
+def test_the_grid_is_the_product_of_its_axes():
+    jobs = jobs_of("params", res=((8, 8), (8, 12)), channels=(4, 8), dtype=("fp32", "bf16"), mode=("infer", "train"), batch=(1, 2))
+    assert len(jobs) == len(set(jobs)) == 2 * 2 * 2 * 2 * 2 * 2
+    assert {(job.cell.height, job.cell.width) for job in jobs} == {(8, 8), (8, 12)}
+
+
+def test_a_kernel_size_goes_only_to_methods_that_take_one():
+    jobs = jobs_of("params", methods=("dwconv", "dwconv7"), kernel=(5, 9))
+    assert [(job.cell.method, job.cell.kernel) for job in jobs] == [("dwconv", 5), ("dwconv", 9), ("dwconv7", None)]
+
+
+def test_accuracy_is_planned_once_for_all_settings_of_a_method():
+    jobs = jobs_of("accuracy", res=((8, 8), (99, 99)), dtype=("fp32", "bf16"), mode=("infer", "train"), channels=(4, 8))
+    task = Training()
+    assert [job.cell.method for job in jobs] == ["dwconv3", "dwconv7"]
+    assert {(job.cell.height, job.cell.channels, job.cell.level) for job in jobs} == {(task.res, task.width, "model")}
+
+
+def test_a_job_survives_json_with_its_key():
+    cell = Cell("niff", 8, 12, params=(("hidden", (8, 4)), ("boundary", "zero")), kernel=None)
+    for job in (Job(cell, "latency", Timing(rounds=3), "c"), Job(cell, "accuracy", Training(), "c"), Job(cell, "flops")):
+        again = Job.from_json(json.loads(json.dumps(job.to_json())))
+        assert again == job
+        assert again.key() == job.key()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"cell": Cell("dwconv7", 8, 9)},
+        {"cell": Cell("dwconv7", 8, 8, seed=1)},
+        {"cell": Cell("dwconv7", 8, 8, params=(("backend", "fft"),))},
+        {"metric": "memory"},
+        {"protocol": Timing(rounds=6)},
+        {"code": "edited"},
+    ],
+)
+def test_whatever_bears_on_the_number_changes_the_key(other):
+    job = Job(Cell("dwconv7", 8, 8), "latency", Timing(), "code")
+    assert replace(job, **other).key() != job.key()
+
+
+def test_a_group_holds_the_methods_of_one_setting():
+    def group(**cell):
+        return Job(Cell(**{"method": "dwconv7", "height": 8, "width": 8, **cell}), "latency", Timing(), "code").group()
+
+    assert group(method="niff", kernel=5, params=(("a", 1),)) == group()
+    assert group(width=9) != group()
+    assert group(dtype="bf16") != group()
+
+
+def test_labels_name_what_was_overridden():
+    assert Cell("niff", 8, 8).label == "niff"
+    assert Cell("niff", 8, 12, params=(("hidden", 16),), kernel=31).label == "niff[hidden=16,kernel=31]"
+    assert (Cell("niff", 8, 8).res, Cell("niff", 8, 12).res) == ("8", "8x12")
+
+
+def test_the_digest_does_not_depend_on_order_or_process():
+    assert digest({"b": 1, "a": [1, 2]}) == digest({"a": [1, 2], "b": 1}) == "94a786c3662bc7be"
+
+
+def test_a_failed_record_holds_no_values():
+    record = Record(Job(Cell("x", 1, 1), "flops", Protocol()), "oom", "why")
+    assert record.values == {}

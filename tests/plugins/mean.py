@@ -1,0 +1,18 @@
+"""A method that breaks the contract: an image's result depends on its neighbours in the batch."""
+
+import torch
+from torch import nn
+
+from methods import register
+
+
+@register("mean_of_batch")
+class MeanOfBatch(nn.Module):
+    """Subtracts the mean over the batch."""
+
+    def __init__(self, channels, resolution):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x):
+        return self.scale * (x - x.mean(0))

@@ -1,0 +1,116 @@
+"""The clock: it warms up, bundles short calls, and sees what disturbed a sample."""
+
+import time
+
+import numpy as np
+import pytest
+
+from bench.clocks import BUNDLE, SHORT, calls_for, cpu_round, warm_up
+from bench.metrics.latency import measure, raw, summary
+from bench.spec import Cell, Timing
+from bench.stats import Round
+from bench.subject import Subject
+
+TIMING = Timing(rounds=2, round_seconds=0.02, min_calls=3, max_calls=10)
+
+
+def spin(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def test_warm_up_ends_when_times_are_steady():
+    calls = []
+
+    def step():
+        calls.append(None)
+        spin(0.02 if len(calls) < 4 else 0.002)
+
+    assert 0.0015 < warm_up(step) < 0.02
+    assert 4 < len(calls) <= 20
+
+
+def test_short_calls_are_bundled_and_divided():
+    calls = []
+    one = cpu_round(lambda: calls.append(None), TIMING)
+    assert len(one.wall) == TIMING.max_calls
+    assert len(calls) > 10 * TIMING.max_calls, "bundled"
+    assert max(one.wall[1:]) < SHORT, "per call, not per bundle"
+    assert BUNDLE < 1e-3
+
+
+def test_sleep_takes_wall_time_but_no_processor_time():
+    one = cpu_round(lambda: time.sleep(0.01), TIMING)
+    assert min(one.wall) >= 0.01
+    assert max(one.cpu) < 0.005
+
+
+def test_number_of_calls():
+    timing = Timing(round_seconds=0.2, min_calls=3, max_calls=50)
+    assert [calls_for(seconds, timing) for seconds in (0.001, 0.01, 0.1, 1.0)] == [50, 20, 3, 3]
+
+
+def test_summary_takes_medians_of_rounds_not_of_calls():
+    """Round medians 1, 2 and 9 ms: the headline is 2 ms, whatever the number of samples in each."""
+    rounds = [Round([ms / 1e3] * n, [ms / 1e3] * n, [0] * n, [0] * n) for ms, n in ((1, 5), (2, 5), (9, 50))]
+    values = summary(rounds)
+    assert values["latency_ms"] == pytest.approx(2.0)
+    assert values["latency_min_ms"] == pytest.approx(1.0)
+    assert values["calls"] == 60
+    assert values["contended"] == 0
+
+
+def test_disturbed_samples_do_not_count():
+    one = Round([1e-3, 1e-3, 1e-3, 50e-3, 60e-3], [1e-3] * 5, [0, 0, 0, 1, 3], [0] * 5)
+    values = summary([one, one])
+    assert values["latency_ms"] == pytest.approx(1.0)
+    assert values["latency_p90_ms"] > 40
+    assert values["clean_share"] == pytest.approx(0.6)
+
+
+def test_processor_time_stands_in_when_nothing_is_clean():
+    one = Round([9e-3] * 5, [1e-3] * 5, [1] * 5, [0] * 5)
+    values = summary([one, one])
+    assert values["latency_ms"] == pytest.approx(1.0)
+    assert values["contended"] == 1
+
+
+def test_a_gpu_round_has_no_processor_time():
+    values = summary([Round([1e-3] * 5, [], [0] * 5, [])] * 2)
+    assert values["latency_ms"] == pytest.approx(1.0)
+    assert values["cpu_ms"] is values["clean_share"] is values["faults_per_call"] is None
+
+
+@pytest.mark.parametrize("mode", ["infer", "train"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_an_operator_is_measured_in_rounds(mode, dtype):
+    measuring = measure(Subject(Cell("dwconv7", 12, 9, channels=4, batch=2, mode=mode, dtype=dtype)), TIMING)
+    rounds = 0
+    while True:
+        try:
+            next(measuring)
+        except StopIteration as end:
+            values, samples = end.value
+            break
+        rounds += 1
+    assert rounds == TIMING.rounds == len(samples["rounds"])
+    assert values["latency_lo_ms"] <= values["latency_ms"] <= values["latency_hi_ms"]
+
+
+def test_a_training_step_reaches_every_parameter_and_leaves_no_gradient():
+    subject = Subject(Cell("dwconv7", 12, 9, channels=4, mode="train"))
+    subject.checked_step()()
+    assert all(parameter.grad is None for parameter in subject.module.parameters())
+    assert subject.module.training
+
+
+def test_inputs_are_new_in_each_round_and_never_zero():
+    subject = Subject(Cell("dwconv7", 12, 9, channels=4))
+    first, second = subject.inputs(0), subject.inputs(1)
+    assert not np.array_equal(first, second)
+    assert first.std() > 0.5
+
+
+def test_raw_samples_are_whole_nanoseconds():
+    assert raw(Round([1.5e-6], [1e-6], [0], [2.0])) == {"wall_ns": [1500], "cpu_ns": [1000], "switches": [0], "faults": [2.0]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -33,8 +34,14 @@ class Freezable(nn.Module):
         """`make()`, or while frozen the value it gave before for the same `key` and unchanged weights."""
         if not self._frozen:
             return make()
-        stamp = (*key, *((p._version, p.data_ptr(), p.device, p.dtype) for p in self.parameters()))
+        weights = [*self.parameters(), *self.buffers()]  # buffers: running statistics may be part of the kernel
+        stamp = (*key, *((w._version, w.data_ptr(), w.device, w.dtype) for w in weights))
         if self._slot is None or self._slot[0] != stamp:
-            with torch.inference_mode(False), torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad(), _without_autocast(weights[0].device.type):
                 self._slot = (stamp, make())
         return self._slot[1]
+
+
+def _without_autocast(device: str) -> AbstractContextManager:
+    """A kept kernel has the precision of its weights, whichever mode the first call happened to be made in."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

@@ -97,7 +97,10 @@ def load() -> None:
 
 
 def load_file(path: str | Path) -> list[str]:
-    """Import a plugin file and return the names it registered. Loading the same file again changes nothing."""
+    """Import a plugin file and return the names it registered. Loading the same file again changes nothing.
+
+    Whatever the file raises comes out, and nothing of the file stays registered.
+    """
     path = Path(path).resolve()
     module_name = f"methods_plugin_{path.stem}_{abs(hash(str(path))):x}"
     if module_name not in sys.modules:
@@ -111,7 +114,13 @@ def load_file(path: str | Path) -> list[str]:
             spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[module_name]
+            for name in _registered_by(module_name):
+                del _REGISTRY[name]
             raise
+    return _registered_by(module_name)
+
+
+def _registered_by(module_name: str) -> list[str]:
     return [name for name, method in _REGISTRY.items() if method.cls.__module__ == module_name]
 
 

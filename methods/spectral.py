@@ -45,9 +45,9 @@ def linear_size(image: Size, kernel: Size) -> Size:
     return height, width
 
 
-def _edge_columns(width: int) -> list[int]:
+def _edge_columns(width: int) -> slice:
     """The columns of a half spectrum that are their own mirror: 0 and, for even W, W/2."""
-    return [0, width // 2] if width % 2 == 0 else [0]
+    return slice(None, None, width // 2) if width % 2 == 0 else slice(0, 1)
 
 
 def hermitian(spectrum: Tensor, width: int) -> Tensor:
@@ -154,6 +154,7 @@ def full_precision(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if not autocast:
             return forward(self, wide, *args).to(x.dtype)
         with torch.autocast(device, enabled=False):
-            return forward(self, wide, *args).to(torch.get_autocast_dtype(device))
+            y = forward(self, wide, *args)
+        return y if y.dtype == torch.float64 else y.to(torch.get_autocast_dtype(device))  # autocast leaves float64 as it is
 
     return run

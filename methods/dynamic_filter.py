@@ -1,0 +1,166 @@
+"""FFT-based dynamic token mixer: global circular filters that the image itself mixes from a few learned ones.
+
+Tatsunami and Taki, "FFT-based Dynamic Token Mixer for Vision", AAAI 2024, https://arxiv.org/abs/2303.03932. With M = expansion * C
+hidden channels and N learned half spectra K_f, which all channels share,
+
+    r = softmax_f(W_b StarReLU(W_a mean(x)))        routing (N, M), from the mixer's input
+    h = act(W_1 x)                                  (M, H, W)
+    y = W_2 irfft2(rfft2(h) * sum_f r_f K_f)        one circular filter of the map's size per image and channel, no biases
+
+How ours differs from the published code, equal to rounding on a map of the filters' own size:
+- channels first, so that the transforms run along contiguous axes;
+- the filters are one real matrix product of routing and spectra (published: a complex one);
+- W_2 commutes with the inverse transform and is applied before it: C transforms instead of M. Under autocast it therefore runs in
+  float32 with the Fourier part; W_1 and the router run in half precision;
+- the spectra are made Hermitian, which the published code leaves to the inverse transform; see `spectral.hermitian`;
+- another map size is refused, or answered as `filter_resize` says ("bicubic" is the published `weight_resize=True`);
+- float64 works (published: complex64 is hard-coded).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.cost import Flops, bins, rfft2_flops
+from methods.filter_resize import Resize, check_resize, filter_spectrum, resize_flops
+from methods.freezing import Freezable
+from methods.registry import Resolution, Unsupported, register
+from methods.spectral import Size, full_precision, irfft2, pair, product, rfft2
+
+OFFICIAL = {
+    "complex_weights": "basis",
+    "pwconv1.weight": "expand",
+    "act1.scale": "act.scale",
+    "act1.bias": "act.bias",
+    "reweight.fc1.weight": "router.0.weight",
+    "reweight.act.scale": "router.1.scale",
+    "reweight.act.bias": "router.1.bias",
+    "reweight.fc2.weight": "router.2.weight",
+    "pwconv2.weight": "project",
+}
+
+
+class StarReLU(nn.Module):
+    """s * relu(x)^2 + b with learned scalars s (1) and b (0); Yu et al., "MetaFormer Baselines", https://arxiv.org/abs/2210.13452."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(x)
+        if torch.is_grad_enabled():
+            return torch.addcmul(self.bias, self.scale * y, y)
+        return y.square_().mul_(self.scale).add_(self.bias)
+
+
+def pointwise(weight: Tensor, x: Tensor) -> Tensor:
+    """A 1x1 convolution, weight (C_out, C_in), over the last axis of x (B, C_in, P): channels-first in and out.
+
+    Not `weight @ x`: torch folds that into one product that writes channels last.
+    """
+    return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
+
+
+@register("dynamic_filter", paper="https://arxiv.org/abs/2303.03932")
+class DynamicFilter(Freezable):
+    """DFFormer's token mixer: map-sized circular filters, mixed for each image from a few learned spectra.
+
+    `activation` is "star_relu" or "gelu" (the router keeps StarReLU); the router's hidden width is `router_ratio` * C; `resize`
+    says what becomes of maps of another size than `resolution`. Raises `Unsupported` where an option leaves no channel, filter or
+    router unit.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        resolution: Resolution,
+        num_filters: int = 4,
+        expansion: float = 2,
+        router_ratio: float = 0.25,
+        activation: Literal["star_relu", "gelu"] = "star_relu",
+        resize: Resize = "native",
+    ):
+        super().__init__()
+        hidden, units = int(expansion * channels), int(router_ratio * channels)
+        if min(num_filters, hidden, units) < 1:
+            raise Unsupported(f"{num_filters} filters, {hidden} hidden channels and {units} router units: each must be 1 or more")
+        if activation not in ("star_relu", "gelu"):
+            raise Unsupported(f"activation must be star_relu or gelu, not {activation!r}")
+        check_resize(resize)
+        self.size, self.resize = pair(resolution), resize
+        self.basis = nn.Parameter(torch.empty(num_filters, self.size[0], self.size[1] // 2 + 1, 2))
+        self.expand = nn.Parameter(torch.empty(hidden, channels))
+        self.project = nn.Parameter(torch.empty(channels, hidden))
+        self.act: nn.Module = StarReLU() if activation == "star_relu" else nn.GELU()
+        self.router = nn.Sequential(
+            nn.Linear(channels, units, bias=False),
+            StarReLU(),
+            nn.Linear(units, num_filters * hidden, bias=False),
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The published ones: spectra 0.02 * normal, matrices normal with 0.02, cut off at 2."""
+        nn.init.normal_(self.basis, std=0.02)
+        for matrix in (self.expand, self.project, *self._router_matrices()):
+            nn.init.trunc_normal_(matrix, std=0.02)
+
+    def _router_matrices(self) -> list[Tensor]:
+        return [parameter for parameter in self.router.parameters() if parameter.ndim == 2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._filtered(self.routing(x), self._hidden_spectrum(x), pair(x.shape[-2:]))
+
+    def routing(self, x: Tensor) -> Tensor:
+        """Shares (B, N, M) of the N learned filters in the filter of each hidden channel; they sum to 1 over N."""
+        shares = self.router(x.mean((-2, -1))).unflatten(1, (len(self.basis), -1))
+        return shares.softmax(1)
+
+    def _hidden_spectrum(self, x: Tensor) -> Tensor:
+        """rfft2 of act(W_1 x): (B, M, H, W//2+1)."""
+        hidden = self.act(pointwise(self.expand, x.flatten(2))).unflatten(2, x.shape[2:])
+        return rfft2(hidden.to(torch.promote_types(hidden.dtype, torch.float32)))
+
+    @full_precision
+    def _filtered(self, routing: Tensor, spectrum: Tensor, size: Size) -> Tensor:
+        filtered = product(spectrum, self._filters(routing, size))  # no name for the filters: they are freed here
+        pairs = torch.view_as_real(filtered)  # (B, M, H, W//2+1, 2)
+        projected = pointwise(self.project, pairs.flatten(2)).unflatten(2, pairs.shape[2:])
+        return irfft2(torch.view_as_complex(projected), size)
+
+    def _filters(self, routing: Tensor, size: Size) -> Tensor:
+        """One half spectrum per image and hidden channel: (B, M, H, W//2+1)."""
+        basis = self.kept(lambda: self._basis(size), size)
+        mixed = routing.mT.flatten(0, 1) @ basis  # (B * M, 2 * H * (W//2+1))
+        return torch.view_as_complex(mixed.view(len(routing), -1, size[0], size[1] // 2 + 1, 2))
+
+    def _basis(self, size: Size) -> Tensor:
+        """The learned spectra for maps of `size` as real rows (N, 2 * H * (W//2+1))."""
+        return torch.view_as_real(filter_spectrum(self.basis, self.size, size, self.resize)).flatten(1)
+
+    def flops(self, height: int, width: int) -> Flops:
+        """Frozen, the spectra in their final form are kept; filters, router and both matrices are applied to each image."""
+        filters, (hidden, channels), points = len(self.basis), self.expand.shape, bins(height, width)
+        router = 2 * sum(matrix.numel() for matrix in self._router_matrices())
+        matrices = 2 * hidden * channels * (height * width + 2 * points)  # W_1 on pixels, W_2 on real and imaginary parts
+        filtering = hidden * points * (2 * 2 * filters + 6)  # mixing and product
+        transforms = (hidden + channels) * rfft2_flops(height, width)
+        kernel = filters * resize_flops(self.size, (height, width), self.resize)
+        return Flops(kernel, router + matrices + filtering + transforms)
+
+    def load_official(self, state: dict[str, Tensor]) -> None:
+        """Weights of DFFormer's `DynamicFilter`: the names of `OFFICIAL`, `complex_weights` being (H, W//2+1, N, 2).
+
+        With GELU there is no `act1`. Raises KeyError for a missing or unknown name.
+        """
+        names = {theirs: ours for theirs, ours in OFFICIAL.items() if ours in self.state_dict()}
+        if state.keys() != names.keys():
+            raise KeyError(f"a dynamic filter has the entries {sorted(names)}, not {sorted(state)}")
+        given = {names[name]: tensor for name, tensor in state.items()}
+        self.load_state_dict({**given, "basis": given["basis"].permute(2, 0, 1, 3)})

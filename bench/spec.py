@@ -14,9 +14,10 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from methods import Entry
+if TYPE_CHECKING:
+    from methods import Entry
 
 STATUS = ("ok", "unsupported", "skipped", "oom", "timeout", "crashed", "error", "wrong_result")  # all but ok carry nulls
 Pairs = tuple[tuple[str, Any], ...]
@@ -80,9 +81,9 @@ class Training(Protocol):
     res: int = 16
     width: int = 16
     depth: int = 2
-    batch: int = 64
+    batch: int = 32
     epochs: int = 8
-    lr: float = 2e-2
+    lr: float = 1e-2
     weight_decay: float = 0.05
     warmup: int = 1  # epochs of rising learning rate, among those of `epochs`
 

@@ -17,27 +17,30 @@ class Freezable(nn.Module):
     weight, device or dtype refills it, `train()` drops it. While frozen the weights receive no gradient; the input still does.
     """
 
-    _frozen: bool = False
+    _watched: tuple[torch.Tensor, ...] | None = None  # while frozen: the weights whose change refills the slot
     _slot: tuple[Any, Any] | None = None
+
+    @property
+    def _frozen(self) -> bool:
+        return self._watched is not None
 
     def freeze(self) -> Self:
         self.eval()
-        self._frozen = True
+        self._watched = (*self.parameters(), *self.buffers())  # buffers: running statistics may be part of the kernel
         return self
 
     def train(self, mode: bool = True) -> Self:
-        self._frozen = False
+        self._watched = None
         self._slot = None
         return super().train(mode)
 
     def kept(self, make: Callable[[], Any], *key: Any) -> Any:
         """`make()`, or while frozen the value it gave before for the same `key` and unchanged weights."""
-        if not self._frozen:
+        if self._watched is None:
             return make()
-        weights = [*self.parameters(), *self.buffers()]  # buffers: running statistics may be part of the kernel
-        stamp = (*key, *((w._version, w.data_ptr(), w.device, w.dtype) for w in weights))
+        stamp = (*key, *((w._version, w.data_ptr(), w.device, w.dtype) for w in self._watched))
         if self._slot is None or self._slot[0] != stamp:
-            with torch.inference_mode(False), torch.no_grad(), _without_autocast(weights[0].device.type):
+            with torch.inference_mode(False), torch.no_grad(), _without_autocast(self._watched[0].device.type):
                 self._slot = (stamp, make())
         return self._slot[1]
 

@@ -1,0 +1,47 @@
+"""The network of NIFF: what it sees of a frequency and what it makes of it.
+
+Letters: P points of a half spectrum, f a frequency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def coordinates(n: int, count: int, like: Tensor) -> Tensor:
+    """Network inputs of the frequency indices 0..count-1 of an axis of n and, below, of their negatives modulo n: (2, count).
+
+    Index k sits at j = (k + n//2) mod n of the shifted axis and has the coordinate j - n/2: an integer for even n, a half-integer
+    for odd n, as in the official grid.
+    """
+    index = torch.arange(count, device=like.device)
+    shifted = (torch.stack((index, -index)) + n // 2) % n
+    return shifted.to(like.dtype) - n / 2
+
+
+class FrequencyMLP(nn.Module):
+    """2 -> hidden -> outputs with SiLU between the layers: one part, real or imaginary, of every spectrum."""
+
+    def __init__(self, hidden: tuple[int, ...], outputs: int):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((2, *hidden)))
+        self.last = nn.Linear(hidden[-1], outputs)
+
+    def part(self, grid: Tensor, parity: Literal[1, -1]) -> Tensor:
+        """Even (parity 1) or odd (parity -1) part of the output at P frequencies: (outputs, P).
+
+        grid (2, 2, P): coordinates x and y, at f and at -f. The last layer is linear, so the few hidden features are made even or
+        odd instead of the many outputs.
+        """
+        features = grid.flatten(1)
+        for layer in cast("Iterable[nn.Linear]", self.layers):
+            features = F.silu(torch.addmm(layer.bias[:, None], layer.weight, features))
+        here, mirrored = features.unflatten(1, grid.shape[1:]).unbind(1)
+        bias = torch.add(self.last.bias, self.last.bias, alpha=parity) / 2
+        return torch.addmm(bias[:, None], self.last.weight, torch.add(here, mirrored, alpha=parity) / 2)

@@ -137,12 +137,15 @@ def check(target: str, plugins: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="results")
 @click.option("--baseline", default=BASELINE, show_default=True)
-def report(folder: Path, baseline: str) -> None:
+@click.option(
+    "--page", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Fill the tables marked in this page too."
+)
+def report(folder: Path, baseline: str, page: Path | None) -> None:
     """Write the tables and LEADERBOARD.md of every run in FOLDER again, from the journals alone."""
     from bench.commands import rebuild
 
     with clear_errors():
-        for path in rebuild(folder, baseline):
+        for path in rebuild(folder, baseline, page):
             click.echo(path)
 
 

@@ -109,9 +109,15 @@ def check_contract(target: str, plugins: Iterable[str]) -> int:
     return failures
 
 
-def rebuild(folder: Path, baseline: str) -> list[Path]:
-    """Reports of every run in a folder (or of the run that the folder is); raises ValueError where there is none."""
+def rebuild(folder: Path, baseline: str, page: Path | None) -> list[Path]:
+    """Reports of every run in a folder (or of the run that the folder is), and a page's marked tables; ValueError without a run."""
+    from bench.report.extract import fill
+
     runs = [folder] if (folder / store.NAME).exists() else [path.parent for path in sorted(folder.glob(f"*/{store.NAME}"))]
     if not runs:
         raise ValueError(f"no {store.NAME} in {folder} or in a folder of it")
-    return list(dict.fromkeys(path for run in runs for path in write_reports(run, baseline)))
+    written = [path for run in runs for path in write_reports(run, baseline)]
+    if page is not None:
+        page.write_text(fill(page.read_text(encoding="utf-8"), folder, baseline), encoding="utf-8")
+        written.append(page)
+    return list(dict.fromkeys(written))

@@ -1,0 +1,89 @@
+"""What the README shows works as shown, and its table is the committed run's."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import methods
+from bench.cli import main
+from bench.columns import METRICS
+from bench.report.extract import MARKED, fill
+from bench.report.leaderboard import leaderboard
+from bench.store import NAME, read
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "results"
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line.split("#")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+
+
+def test_the_table_is_generated_from_the_committed_run():
+    assert MARKED.search(README)
+    assert fill(README, RESULTS, "dwconv7") == README
+
+
+def test_the_leaderboard_is_generated_from_the_committed_runs():
+    committed = [read(path) for path in sorted(RESULTS.glob(f"*/{NAME}")) if path.parent.name != "local"]
+    assert committed
+    for journal in committed:
+        assert leaderboard([journal], "dwconv7").split("## ", 1)[1].strip() in (RESULTS / "LEADERBOARD.md").read_text(
+            encoding="utf-8"
+        )
+
+
+def test_the_committed_run_measured_every_method():
+    run = read(RESULTS / "cpu-1-thread" / NAME)
+    measured = {record.job.cell.method for record in run.records.values()}
+    assert measured == {entry.name for entry in methods.catalogue() if not entry.needs_kernel}
+    assert {record.job.metric for record in run.records.values()} == set(METRICS)
+    assert {record.job.cell.height for record in run.records.values() if record.job.cell.level == "op"} == {32, 56, 112}
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python -m bench")])
+def test_every_command_parses(line, tmp_path, monkeypatch):
+    """Each verb and option exists and takes the value shown; nothing is run."""
+    words = shlex.split(line)[3:]
+    monkeypatch.chdir(tmp_path)
+    Path("my_method.py").write_text("")
+    Path("results").mkdir()
+    verb = main.commands[words[0]]
+    verb.make_context(words[0], words[1:])
+
+
+def test_the_first_command_and_the_test_command_stand_alone():
+    first, second = (text.strip() for kind, text in BLOCKS[:2])
+    assert first.endswith("python -m bench run --methods niff,flexconv --res 224,512")
+    assert second in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_example_method_keeps_the_contract_and_runs(tmp_path):
+    code = next(text for kind, text in BLOCKS if kind == "python")
+    assert len(code.strip().splitlines()) < 30
+    plugin = tmp_path / "my_method.py"
+    plugin.write_text(code)
+    checked = CliRunner().invoke(main, ["check", str(plugin)], catch_exceptions=False)
+    assert checked.exit_code == 0, checked.output
+    assert "axial21: gradients: ok" in checked.output
+    out = tmp_path / "results" / "mine"
+    words = ["run", "--plugin", str(plugin), "--methods", "axial*", "--res", "8", "--channels", "4", "-o", str(out)]
+    ran = CliRunner().invoke(
+        main, [*words, "--metrics", "params,flops,memory,latency", "--executor", "inline"], catch_exceptions=False
+    )
+    assert ran.exit_code == 0, ran.output
+    assert {record.status for record in read(out / NAME).records.values()} == {"ok"}
+
+
+def test_every_method_is_named():
+    families = re.search(r"## Methods\n(.*?)\n## ", README, re.DOTALL)[1]
+    shown = set(re.findall(r"`(\w+)`", families))
+    assert {name for name in methods.names() if not re.fullmatch(r"dwconv(7|13|31)", name)} <= shown
+
+
+def test_verbs_are_what_the_readme_says():
+    assert set(main.commands) == {"run", "list", "info", "report", "check", "env", "columns"}
+    assert isinstance(main, click.Group)

@@ -47,7 +47,8 @@ class Conv(nn.Module):
 
     def __init__(self, channels: int, resolution: Resolution, kernel_size: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, odd_sizes(kernel_size, resolution), padding="same")
+        height, width = odd_sizes(kernel_size, resolution)
+        self.conv = nn.Conv2d(channels, channels, (height, width), padding=(height // 2, width // 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -129,6 +130,7 @@ class DepthwiseConv(Freezable):
     def kernel(self) -> Tensor:
         return self.weight[:, 0]
 
+    @torch.no_grad()
     def flops(self, height: int, width: int) -> Flops:
         channels, _, kh, kw = self.weight.shape
         if self._path("meta") == "direct":

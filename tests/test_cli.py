@@ -1,8 +1,11 @@
 """The verbs as a user types them: sweeps resume, bad input is one sentence and exit 2, light verbs load no torch."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,24 @@ def test_an_edited_plugin_is_measured_anew(out, tmp_path):
     assert "6 jobs, 0 done before" in run(*command).stderr
     plugin.write_text(plugin.read_text() + "# edited\n")
     assert "6 jobs, 4 done before" in run(*command).stderr
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(out):
+    """The interrupt reaches the whole process group, as from a terminal, while a method hangs."""
+    words = [*SWEEP[:-2], "--plugin", FAULTS, "--methods", "hangs", "-o", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )  # fmt: skip
+    for wanted in ("6 jobs", "params", "params", "params"):
+        assert wanted in process.stderr.readline()
+    time.sleep(1)  # into the latency of the method that never returns
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, rest
+    assert f"Resume with: python -m bench {' '.join(words)}" in rest
+    assert "Traceback" not in rest
+    kept = store.read(out / store.NAME).records.values()
+    assert [(record.job.metric, record.status) for record in kept] == [("params", "ok")] * 3
 
 
 def run(*command):

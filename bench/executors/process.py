@@ -85,8 +85,12 @@ class Pool:
         return self.workers[name]
 
     def collect_env(self) -> dict[str, Any]:
-        """The environment as a worker sees it; raises `Died` where no worker can start."""
-        return self.worker("env").ask("env", START_SECONDS)
+        """The environment as a worker sees it, which then ends with its hold on a GPU; raises `Died` where none can start."""
+        worker = Worker(self.plugins)
+        try:
+            return worker.ask("env", START_SECONDS)
+        finally:
+            worker.stop()
 
     def stop(self, keep: str = "cuda") -> None:
         """End the workers, except those whose name starts with `keep`."""

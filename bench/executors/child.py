@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-import torch.utils.flop_counter
+import torch._dynamo  # torch loads it at the first use of a meta tensor: a second in each worker, unless the server has it
 
 from bench import env
 from bench.spec import Job, Record

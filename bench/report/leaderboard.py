@@ -23,12 +23,12 @@ Memory is the allocator's peak above what was held before. Accuracy is top-1 on 
 resolution: it shows that an operator learns, not which is best. [What every column means](README.md).
 """
 # heading, metric, column, unit, text, best
-COLUMN = tuple[str, str, str, float, Callable[[Any], str], Callable[[Iterable[float]], float]]
+COLUMN = tuple[str, str, str, float, Callable[[Any], str], Callable[[Iterable[float]], float] | None]
 SHOWN: tuple[COLUMN, ...] = (
     ("latency, ms", "latency", "latency_ms", 1, short, min),
     ("params", "params", "params_count", 1, whole, min),
     ("GFLOP", "flops", "flops", 1e9, short, min),
-    ("GMAC", "flops", "gmacs", 1, short, min),
+    ("GMAC", "flops", "gmacs", 1, short, None),  # no best: a transform counts 0 here
     ("memory, MB", "memory", "mem_peak_bytes", 1e6, short, min),
     ("accuracy, %", "accuracy", "accuracy", 1, lambda value: f"{value:.1f}", max),
 )
@@ -87,10 +87,10 @@ def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
     return [pd.DataFrame(lines)[order].to_markdown(index=False, disable_numparse=True, colalign=align) + "\n", *notes.lines(), ""]
 
 
-def _best(records: Sequence[dict[str, Any]], column: str, choose: Callable[[Iterable[float]], float]) -> float:
+def _best(records: Sequence[dict[str, Any]], column: str, choose: Callable[[Iterable[float]], float] | None) -> float:
     """The best value among the methods that ran; NaN where it would say nothing: fewer than two different values."""
     ran = [row[column] for row in records if row["latency_status"] == "ok" and not missing(row[column])]
-    return choose(ran) if len(set(ran)) > 1 else math.nan
+    return choose(ran) if choose and len(set(ran)) > 1 else math.nan
 
 
 def _cell(row: dict[str, Any], spec: COLUMN, best: float, notes: Footnotes) -> str:

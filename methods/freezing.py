@@ -30,8 +30,8 @@ class Freezable(nn.Module):
         return self
 
     def train(self, mode: bool = True) -> Self:
-        self._watched = None
-        self._slot = None
+        if mode:
+            self._watched = self._slot = None
         return super().train(mode)
 
     def kept(self, make: Callable[[], Any], *key: Any) -> Any:

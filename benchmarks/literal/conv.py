@@ -1,0 +1,17 @@
+"""Plain convolutions as every large-kernel network calls them: torch's own, in NCHW."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from methods.conv import Conv, DepthwiseConv
+
+
+def literal(module: Conv | DepthwiseConv, x: Tensor) -> Tensor:
+    """One `nn.functional.conv2d` call, whatever the kernel size.
+
+    The literal part: the direct sum over all K * K taps, where ours takes the transform for large depthwise kernels on a CPU.
+    """
+    weight, bias = (module.conv.weight, module.conv.bias) if isinstance(module, Conv) else (module.weight, module.bias)
+    kh, kw = weight.shape[-2:]
+    return nn.functional.conv2d(x.contiguous(), weight, bias, padding=(kh // 2, kw // 2), groups=x.shape[1] // weight.shape[1])

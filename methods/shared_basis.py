@@ -1,0 +1,202 @@
+"""Deeply shared filter bases: a dense convolution factored over filters that several layers own together.
+
+Kang and Kim, "Learning Shared Filter Bases for Efficient ConvNets", NeurIPS 2021, https://arxiv.org/abs/2006.05066. A layer is
+
+    z = [U * x ; S * x]        u filters of its own, then s shared ones, each C x K x K, no bias
+    y = A BN(z)                coefficients A of shape C x (u + s), no bias
+
+Nothing between basis and coefficients is non-linear, so in inference the layer is exactly one dense convolution: `fold`. A frozen
+operator runs as that where it costs no more than the two factors, (u + s)(K K + 1) >= C K K, and as the two factors otherwise.
+
+How ours differs from the published code:
+- U starts with orthonormal rows like S; published: normal with a variance of 2 / (u K K), a squared row norm near 2 C / u that the
+  regulariser then pulls to 1. `init="official"` gives that.
+- the u + s basis filters are one convolution, not two and a concatenation of maps: equal to rounding.
+- several bases in one group (the published "Double") each start orthonormal, not jointly so; `orthogonality` takes them jointly.
+- residual blocks are left to the host network; this is one convolution of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.conv import odd_sizes
+from methods.cost import Flops
+from methods.freezing import Freezable
+from methods.registry import Resolution, Unsupported, register
+
+LAMBDA = 10.0  # weight of the regulariser in every published training
+
+
+class SharedBasis(nn.Module):
+    """The s filters (s, C, Kh, Kw) that the operators of a group use together; orthonormal rows at the start."""
+
+    def __init__(self, rank: int, channels: int, size: tuple[int, int]):
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(rank, channels, *size)))
+        self.users = 1  # operators that filter with it
+
+
+@register("shared_basis", paper="https://arxiv.org/abs/2006.05066")
+class SharedBasisConv(Freezable):
+    """Dense convolution as 1x1 combinations of basis filters, most of them shared between layers.
+
+    `shared_rank` s defaults to C / 2 and `unique_rank` u to C / 64 rounded up; either may be 0. The cost grows with K * K, as that
+    of a dense convolution: above K = 11 it is allowed and of no use. Raises `Unsupported` for even kernels, a rank below 0 and
+    u + s = 0.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        resolution: Resolution,
+        kernel_size: int = 3,
+        shared_rank: int | None = None,
+        unique_rank: int | None = None,
+        init: Literal["orthogonal", "official"] = "orthogonal",
+    ):
+        super().__init__()
+        shared = channels // 2 if shared_rank is None else shared_rank
+        unique = -(-channels // 64) if unique_rank is None else unique_rank
+        if min(shared, unique) < 0 or shared + unique == 0:
+            raise Unsupported(f"ranks must be 0 or more and not both 0, not {shared} shared and {unique} unique")
+        if init not in ("orthogonal", "official"):
+            raise Unsupported(f"init must be orthogonal or official, not {init!r}")
+        size = odd_sizes(kernel_size, resolution)
+        self.padding = (size[0] // 2, size[1] // 2)
+        self.basis = SharedBasis(shared, channels, size)
+        self.unique = nn.Parameter(torch.empty(unique, channels, *size))
+        self.norm = nn.BatchNorm2d(unique + shared)
+        self.coefficients = nn.Parameter(torch.empty(channels, unique + shared, 1, 1))
+        self.reset_parameters(init)
+
+    def reset_parameters(self, init: str) -> None:
+        """A normal with variance 2 / C (He, fan-out), U orthonormal; "official" draws U like A, with variance 2 / (u Kh Kw)."""
+        nn.init.kaiming_normal_(self.coefficients, mode="fan_out", nonlinearity="relu")
+        if init == "official" and len(self.unique):
+            nn.init.kaiming_normal_(self.unique, mode="fan_out", nonlinearity="relu")
+        else:
+            nn.init.orthogonal_(self.unique)
+
+    @classmethod
+    def stack(cls, n: int, channels: int, resolution: Resolution, **options: Any) -> nn.ModuleList:
+        """n operators on one basis; `options` are the constructor's."""
+        operators = [cls(channels, resolution, **options) for _ in range(n)]
+        for operator in operators[1:]:
+            operator.share(operators[0].basis)
+        return nn.ModuleList(operators)
+
+    def share(self, basis: SharedBasis) -> None:
+        """Filter with another operator's basis from now on. Raises ValueError where its shape differs."""
+        if basis.weight.shape != self.basis.weight.shape:
+            raise ValueError(f"a basis of shape {tuple(basis.weight.shape)} cannot replace {tuple(self.basis.weight.shape)}")
+        self.basis.users -= 1
+        basis.users += 1
+        self.basis = basis
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._frozen:
+            return self._frozen_forward(x)
+        responses = F.conv2d(x, self._filters(), padding=self.padding)  # (B, u+s, H, W)
+        return F.conv2d(self.norm(responses), self.coefficients)
+
+    def _frozen_forward(self, x: Tensor) -> Tensor:
+        filters, coefficients, bias = self.kept(self._dense if self._fold_pays() else self._factored)
+        if coefficients is None:
+            return F.conv2d(x, filters, bias, padding=self.padding)
+        return F.conv2d(F.conv2d(x, filters, padding=self.padding), coefficients, bias)
+
+    def _filters(self) -> Tensor:
+        """[U ; S], (u+s, C, Kh, Kw)."""
+        return torch.cat([self.unique, self.basis.weight])
+
+    def _dimensions(self) -> tuple[int, int, int]:
+        """C, u+s and the weights of one filter, C * Kh * Kw."""
+        channels, rank = self.coefficients.shape[:2]
+        return channels, rank, self.unique.shape[1:].numel()
+
+    def _fold_pays(self) -> bool:
+        """Whether one dense convolution is at most as dear as basis and coefficients; of two equal ones it is a single pass."""
+        channels, rank, taps = self._dimensions()
+        return rank * (taps + channels) >= channels * taps
+
+    def _factored(self) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Filters, coefficients (C, u+s, 1, 1) and bias (C) with the running statistics of the batch norm taken in."""
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        coefficients = self.coefficients[:, :, 0, 0]
+        return self._filters(), (coefficients * scale)[:, :, None, None], (coefficients * shift).sum(1)
+
+    def _dense(self) -> tuple[Tensor, None, Tensor]:
+        filters, coefficients, bias = self._factored()
+        assert coefficients is not None
+        return (coefficients.flatten(1) @ filters.flatten(1)).unflatten(1, filters.shape[1:]), None, bias
+
+    @torch.no_grad()
+    def fold(self) -> nn.Conv2d:
+        """The same map in inference as one convolution with its own weights (C, C, Kh, Kw) and bias (C)."""
+        weight, _, bias = self._dense()
+        channels, _, kh, kw = weight.shape
+        folded = nn.Conv2d(channels, channels, (kh, kw), padding=self.padding, device="meta")  # draws no random weights
+        folded.weight, folded.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return folded.eval()
+
+    def kernel(self) -> Tensor:
+        """The folded kernel (C, C, Kh, Kw), with the running statistics whatever the mode."""
+        return self._dense()[0]
+
+    def penalty(self) -> Tensor:
+        """LAMBDA times the shared-only `orthogonality`. Each of n operators on one basis gives an n-th, so their sum is right."""
+        return LAMBDA * orthogonality([[self]]) / self.basis.users
+
+    def flops(self, height: int, width: int) -> Flops:
+        channels, rank, taps = self._dimensions()
+        if self._fold_pays():
+            return Flops(2 * channels * rank * taps, 2 * channels * taps * height * width)
+        return Flops(0, 2 * rank * (taps + channels) * height * width)
+
+    def load_official(self, state: dict[str, Tensor]) -> None:
+        """Weights of one factored convolution of a published block, say its first.
+
+        Names: `shared_basis.weight` (s, C, K, K), `basis_conv1.weight` (u, C, K, K), `basis_bn1.*`, `coeff_conv1.weight`
+        (C, u+s, 1, 1), each with or without its number; a rank of 0 has no entry. Raises KeyError for a missing or unknown name.
+        """
+        names = {"coeff_conv.weight": "coefficients"}
+        names |= {f"basis_bn.{name}": f"norm.{name}" for name in self.norm.state_dict()}
+        names |= {"shared_basis.weight": "basis.weight"} if len(self.basis.weight) else {}
+        names |= {"basis_conv.weight": "unique"} if len(self.unique) else {}
+        given = {re.sub(r"_?\d*\.", ".", name, count=1): tensor for name, tensor in state.items()}
+        if given.keys() != names.keys() or len(given) != len(state):
+            raise KeyError(f"a factored convolution has the entries {sorted(names)}, not {sorted(state)}")
+        self.load_state_dict({**self.state_dict(), **{names[name]: tensor for name, tensor in given.items()}})
+
+
+def orthogonality(groups: Iterable[Iterable[SharedBasisConv]], include_unique: bool = False) -> Tensor:
+    """How far the bases are from orthonormal: the mean of the squared entries of B B^T - I, over all groups together.
+
+    A group is the operators of one residual stage; its rows B are its bases (each once, several of them one below the other)
+    flattened to C K K. `include_unique` takes the published CIFAR-10 form: the shared rows against the shared and all unique rows
+    of the group, and the unique rows of each operator against each other.
+    """
+    errors = []
+    for group in groups:
+        operators = list(group)
+        shared = torch.cat([basis.weight.flatten(1) for basis in dict.fromkeys(operator.basis for operator in operators)])
+        unique = [operator.unique.flatten(1) for operator in operators] if include_unique else []
+        errors += [_gram_error(shared, torch.cat([shared, *unique])), *(_gram_error(rows, rows) for rows in unique)]
+    entries = torch.cat(errors)
+    return entries.sum() / max(len(entries), 1)
+
+
+def _gram_error(rows: Tensor, others: Tensor) -> Tensor:
+    """Squared entries of rows others^T - I, one after the other."""
+    gram = rows @ others.T
+    return (gram - torch.eye(*gram.shape, dtype=gram.dtype, device=gram.device)).square().flatten()

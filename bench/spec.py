@@ -82,8 +82,8 @@ class Training(Protocol):
     width: int = 16
     depth: int = 2
     batch: int = 32
-    epochs: int = 8
-    lr: float = 1e-2
+    epochs: int = 10
+    lr: float = 2e-2
     weight_decay: float = 0.05
     warmup: int = 1  # epochs of rising learning rate, among those of `epochs`
 

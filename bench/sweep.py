@@ -18,7 +18,7 @@ from bench.spec import Axes, Job, Record, digest, plan
 from methods import Entry
 
 # Seconds a job takes on a small CPU, before there are records to go by.
-TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "accuracy": 25.0}
+TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "accuracy": 12.0}
 
 
 @dataclass(frozen=True)

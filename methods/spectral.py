@@ -97,7 +97,7 @@ class _IRFFT2(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        half = torch.fft.rfft2(grad, norm="forward")
+        half = torch.fft.rfft2(grad.contiguous(), norm="forward")  # the gradient of a sum is expanded, which MKL may refuse
         return half * _column_weights(ctx.size[1], half), None, None
 
 

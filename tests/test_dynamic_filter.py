@@ -94,7 +94,7 @@ def test_rolled_in_is_rolled_out(size):
 
 def test_each_image_has_its_own_filter():
     """Routing follows the image, sums to 1, and is taken from the mixer's input."""
-    module, x = build((6, 7)), image((6, 7))
+    module, x = build((6, 7), router_ratio=4.0), image((6, 7))
     shares = module.routing(x)
     assert shares.shape == (2, 4, 8)
     torch.testing.assert_close(shares.sum(1), torch.ones(2, 8, dtype=torch.float64))

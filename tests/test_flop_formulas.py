@@ -104,7 +104,10 @@ def test_attention_agrees_with_torchs_counter(fused):
     with FlopCounterMode(display=False) as theirs:
         F.scaled_dot_product_attention(q, k, v).sum().backward()
     ours = count(lambda: F.scaled_dot_product_attention(q, k, v).sum().backward())
-    assert ours.linear == theirs.get_total_flops()
+    counted = theirs.get_total_flops()
+    if not counted:
+        pytest.skip("this version of torch counts the fused attention of a CPU as nothing")
+    assert ours.linear == counted
     assert ours.sfu == (2 if fused else 1) * 2 * 4 * 9 * 12  # the fused backward takes the exponentials once more
 
 

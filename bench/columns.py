@@ -36,6 +36,8 @@ COLUMNS: tuple[Column, ...] = (
     _axis("env", "environment of the measurement, described in journal.jsonl"),
     Column("params_count", "params", "", "lower", "trainable parameters of the operator at this setting"),
     Column("params_bytes", "params", "B", "lower", "bytes of its parameters and buffers"),
+    Column("kernel_height", "params", "px", "", "rows of the spatial kernel at this setting, where the method has one"),
+    Column("kernel_width", "params", "px", "", "its columns; a learned size is that of the initialisation"),
     Column("flops", "flops", "FLOP", "lower", "real operations of one call as executed on this device; conventions in README"),
     Column("gmacs", "flops", "GMAC", "lower", "multiply-adds of the direct form as fvcore counts them: an FFT is 0"),
     Column("flops_eff", "flops", "FLOP", "lower", "operations of the direct form with only the taps that lie inside the map"),

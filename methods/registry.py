@@ -139,15 +139,16 @@ def names() -> list[str]:
 
 
 @cache
-def _shipped() -> tuple[Entry, ...]:
+def shipped() -> tuple[Entry, ...]:
+    """The methods of this package, read as text."""
     files = sorted(Path(__file__).parent.glob("*.py"))
     return tuple(entry for file in files for entry in describe_file(file))
 
 
 def catalogue() -> list[Entry]:
     """What is known of every method, without importing torch: shipped ones are read as text, plugins as loaded."""
-    shipped = list(_shipped())
+    entries = list(shipped())
     if entry_points(group="bench.methods"):
         load()
-    known = {entry.name for entry in shipped}
-    return shipped + [method.entry for name, method in _REGISTRY.items() if name not in known]
+    known = {entry.name for entry in entries}
+    return entries + [method.entry for name, method in _REGISTRY.items() if name not in known]

@@ -9,11 +9,11 @@ import torch
 
 import methods
 from bench.contract import distance
+from bench.metrics.flops import count_kept
 from benchmarks.literal.flexconv import literal
 from methods import Unsupported
 from methods.antialias import alias_penalty
 from methods.continuous import horizon_of
-from methods.dense_paths import best_tiling
 from methods.flexconv import DepthwiseFlexConv, FlexConv
 from tests.reference import flexconv as oracle
 
@@ -117,7 +117,7 @@ def test_oracle_with_sine_networks():
         assert distance(module(x), torch.from_numpy(y)) < 1e-10
 
 
-def test_paths_agree_on_an_anisotropic_kernel_larger_than_a_tile():
+def test_paths_agree_on_an_anisotropic_kernel():
     x = image(40, 31, batch=1)
     outputs = []
     for backend in BACKENDS[FlexConv]:
@@ -125,7 +125,19 @@ def test_paths_agree_on_an_anisotropic_kernel_larger_than_a_tile():
         assert module.cropped() == (23, 11)
         outputs += all_modes(module, x)
     assert all(distance(output, outputs[0]) < 1e-12 for output in outputs)
-    assert best_tiling((40, 31), (23, 11), (3, 3), 6, False).tiles > 1
+
+
+def check_gradients(module):
+    """Central differences of every weight; away from zero biases, where ReLUs of a symmetric grid have their kinks."""
+    names = [name for name, _ in module.named_parameters()]
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.rand_like(parameter))
+
+    def call(x, *values):
+        return torch.func.functional_call(module, dict(zip(names, values)), (x,))
+
+    assert torch.autograd.gradcheck(call, (image(5, 6, 2, 1).requires_grad_(), *module.parameters()))
 
 
 @pytest.mark.parametrize("kernel_net", ["magnet", "siren", "mlp"])
@@ -134,153 +146,13 @@ def test_gradients(backend, kernel_net):
     module = build(
         FlexConv, (5, 6), 7, (0.1, -0.2), (0.3, 0.2), 2, backend=backend, kernel_net=kernel_net, hidden=3, out_channels=3
     )
-    names = [name for name, _ in module.named_parameters()]
-
-    def call(x, *values):
-        return torch.func.functional_call(module, dict(zip(names, values)), (x,))
-
-    assert torch.autograd.gradcheck(call, (image(5, 6, 2, 1).requires_grad_(), *module.parameters()))
+    check_gradients(module)
 
 
 @pytest.mark.parametrize("backend", BACKENDS[DepthwiseFlexConv])
 def test_gradients_of_the_depthwise_layer(backend):
     module = build(DepthwiseFlexConv, (5, 6), 7, sigma=(0.3, 0.2), channels=2, backend=backend, hidden=3, learn_mean=True)
-    names = [name for name, _ in module.named_parameters()]
-
-    def call(x, *values):
-        return torch.func.functional_call(module, dict(zip(names, values)), (x,))
-
-    assert torch.autograd.gradcheck(call, (image(5, 6, 2, 1).requires_grad_(), *module.parameters()))
-
-
-# --- the official layers ---
-
-CCNN_FULL = {"hidden": 16, "learn_mean": False, "init": "chang"}
-OFFICIAL = {
-    "flexconv_default_crop5": (FlexConv, 3, 4, 33, {}),
-    "flexconv_crop_nonsquare": (FlexConv, 3, 2, 33, {}),
-    "flexconv_nocrop_k17": (FlexConv, 2, 3, 17, {}),
-    "flexconv_crop_disabled_k17": (FlexConv, 2, 3, 17, {"crop": False}),
-    "flexconv_mask_off_k17": (FlexConv, 2, 2, 17, {"mask": False}),
-    "flexconv_fft_k65_nocrop": (FlexConv, 2, 2, 65, {}),
-    "flexconv_fft_k65_crop": (FlexConv, 2, 2, 65, {}),
-    "flexconv_fft_requested_but_small": (FlexConv, 2, 2, 65, {}),
-    "ckconv_magnet_k15_fft": (FlexConv, 2, 3, 15, {"mask": False, "crop": False}),
-    "flexconv_siren_k17": (FlexConv, 2, 3, 17, {"kernel_net": "siren"}),
-    "flexconv_gabor_k17": (FlexConv, 2, 3, 17, {"kernel_net": "gabor"}),
-    "ccnn_flexconv_full_k17": (FlexConv, 3, 4, 17, CCNN_FULL),
-    "ccnn_separable_crop5": (DepthwiseFlexConv, 6, 4, 33, {"hidden": 16}),
-    "ccnn_separable_crop_nonsquare": (DepthwiseFlexConv, 6, 6, 33, {"hidden": 16}),
-    "ccnn_separable_nocrop_k17": (DepthwiseFlexConv, 4, 8, 17, {"hidden": 16}),
-}
-# With omega_0 = 977 the sines' arguments reach 5e3, of which float32 keeps four decimals: the official values are that uncertain
-TOLERANCE = {"ccnn_separable_crop5": 1e-4}
-
-
-def part(data, prefix):
-    return {key.removeprefix(prefix): torch.from_numpy(value) for key, value in data.items() if key.startswith(prefix)}
-
-
-def official(name, data, backend="auto"):
-    cls, inputs, outputs, horizon, options = OFFICIAL[name]
-    module = cls(inputs, data["x"].shape[-2:], horizon, out_channels=outputs, backend=backend, **options)
-    module.load_official(part(data, "param/"))
-    return module
-
-
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_official_layers(vectors, name):
-    data = vectors(f"flexconv/{name}.npz")
-    x = torch.from_numpy(data["x"])
-    for backend in BACKENDS[OFFICIAL[name][0]]:
-        module = official(name, data, backend)
-        tolerance = TOLERANCE.get(name, 1e-5)
-        assert distance(module.kernel(), torch.from_numpy(data["kernel"]).reshape(module.kernel().shape)) < tolerance
-        for output in all_modes(module, x):
-            assert distance(output, torch.from_numpy(data["y"])) < tolerance
-
-
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_official_gradients(vectors, name):
-    data = vectors(f"flexconv/{name}.npz")
-    if "grad_out" not in data:
-        pytest.skip("no gradients are stored")
-    for backend in BACKENDS[OFFICIAL[name][0]]:
-        module, x = official(name, data, backend), torch.from_numpy(data["x"]).requires_grad_()
-        module(x).backward(torch.from_numpy(data["grad_out"]))
-        assert distance(x.grad, torch.from_numpy(data["grad/x"])) < TOLERANCE.get(name, 1e-5)
-        constants = {key: torch.zeros(2) for key in ("mask_mean_param",) if "grad/mask_width_param" in data}
-        theirs = module.from_official(methods.official_weights.Weights(part(data, "grad/") | constants))
-        for key, parameter in module.named_parameters():
-            assert distance(parameter.grad, theirs[key]) < TOLERANCE.get(name, 1e-5), key
-
-
-@pytest.mark.parametrize("name", [name for name in OFFICIAL if name.startswith("ccnn")])
-def test_chang_factor_of_a_layer_that_never_ran(vectors, name):
-    data = vectors(f"flexconv/{name}.npz")
-    fresh = part(data, "param/") | part(data, "param_before_first_forward/") | {"initialized": torch.tensor([False])}
-    done = official(name, data)
-    module = official(name, data)
-    module.load_official(fresh)
-    assert distance(module.net.out_weight, done.net.out_weight) < 1e-6
-
-
-def test_official_across_resolutions(vectors):
-    data = vectors("flexconv/cross_resolution_16_to_32.npz")
-    module = FlexConv(2, 16, out_channels=3)
-    module.load_official(part(data, "param/"))
-    for size in (16, 32):
-        module.at_resolution(size)
-        assert module.scale == (16 / size) ** 2 and module.horizon == size + 1
-        assert distance(module.kernel(), torch.from_numpy(data[f"kernel{size}"])) < 1e-5
-        assert distance(module(torch.from_numpy(data[f"x{size}"])), torch.from_numpy(data[f"y{size}"])) < 1e-5
-
-
-def test_official_network(vectors):
-    """A whole FlexNet-3: stem, residual blocks, batch norm, pooling."""
-    data = vectors("flexconv/flexnet3_tiny_eval.npz")
-    state = part(data, "param/")
-
-    def conv(name, x):
-        own = {key.removeprefix(name + "."): value for key, value in state.items() if key.startswith(name + ".")}
-        inputs, outputs = x.shape[1], len(own["bias"])
-        module = FlexConv(inputs, 20, int(own["train_length"]), hidden=8, out_channels=outputs)
-        module.load_official(own)
-        sizes.append(module.cropped())
-        return module(x)
-
-    def norm(name, x):
-        return torch.nn.functional.batch_norm(
-            x, *(state[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
-        )
-
-    sizes = []
-    with torch.no_grad():
-        x = torch.relu(norm("norm1", conv("cconv1", torch.from_numpy(data["x"]))))
-        for block in ("blocks.0", "blocks.1", "blocks.2"):
-            y = torch.relu(norm(block + ".norm1", conv(block + ".cconv1", x)))
-            y = norm(block + ".norm2", conv(block + ".cconv2", y))
-            if f"{block}.shortcut.0.weight" in state:
-                x = torch.conv2d(x, state[f"{block}.shortcut.0.weight"], state[f"{block}.shortcut.0.bias"])
-            x = torch.relu(x + y)
-        logits = torch.conv2d(x.mean((2, 3), keepdim=True), state["out_layer.weight"], state["out_layer.bias"]).flatten(1)
-    assert [list(size) for size in sizes] == data["kernel_sizes"][:, 2:].tolist()
-    assert distance(logits, torch.from_numpy(data["logits"])) < 1e-5
-
-
-def test_official_weights_that_do_not_fit_are_refused(vectors):
-    data = vectors("flexconv/flexconv_nocrop_k17.npz")
-    state, module = part(data, "param/"), FlexConv(2, 16, 17, out_channels=3)
-    with pytest.raises(KeyError, match=r"lack 'bias'"):
-        module.load_official({key: value for key, value in state.items() if key != "bias"})
-    with pytest.raises(KeyError, match=r"unknown keys .* extra"):
-        module.load_official(state | {"extra": torch.zeros(1)})
-    with pytest.raises(ValueError, match=r"kernel_size=17"):
-        FlexConv(2, 32, out_channels=3).load_official(state)
-    with pytest.raises(ValueError, match=r"shape"):
-        FlexConv(3, 16, 17).load_official(state)
-    with pytest.raises(ValueError, match=r"mask_threshold"):
-        FlexConv(2, 16, 17, out_channels=3, threshold=0.2).load_official(state)
+    check_gradients(module)
 
 
 # --- size, counts, cost ---
@@ -316,18 +188,15 @@ def test_parameter_counts(channels):
     assert count("flexconv_dw", learn_mean=True) == count("flexconv_dw") + 2
 
 
-def test_the_kernel_grows_with_its_mask_from_the_smallest_size():
-    module = FlexConv(4, 7)  # cropped to 1 x 1 by the published rule
-    optimiser = torch.optim.SGD([module.mask.sigma], lr=0.02)
-    sizes = []
-    for _ in range(40):
+def test_the_kernel_grows_from_its_smallest_size():
+    module = FlexConv(4, 7, hidden=4)  # 1 x 1 by the published rule
+    assert FlexConv(4, 7, min_half_width=0).cropped() == (1, 1) and module.cropped() == (3, 3)
+    optimiser = torch.optim.Adam(module.mask.parameters(), lr=0.05)
+    for _ in range(20):
         optimiser.zero_grad()
-        kernel = module.kernel()
-        sizes.append(kernel.shape[-1])
-        (-(kernel**2).sum()).backward()
+        (-module(torch.ones(1, 4, 7, 7)).abs().sum()).backward()
         optimiser.step()
-    assert sizes[0] == 3 and sizes[-1] == 7 and module.cropped() == (7, 7)
-    assert FlexConv(4, 7, min_half_width=0).cropped() == (1, 1)
+    assert module.cropped() == (7, 7)
 
 
 def test_deployed_at_double_resolution_the_kernel_passes_through_the_same_values():
@@ -401,6 +270,18 @@ def test_flops_by_hand():
     kernel = 49 * (features + 2 * 33 * 4) + 4 * transform
     assert module.flops(16, 16) == (kernel, 8 * transform + 6 * 4 * 220 + 2 * 16 * 256)
     assert FlexConv(4, 16, 9, kernel_net="siren", crop=False).flops(3, 3).kernel == 81 * (4 * 32 + 2 * 32**2) + 2 * 33 * 16 * 25
+
+
+@pytest.mark.parametrize("backend", ["direct", "fft", "auto"])
+@pytest.mark.parametrize("name", ["flexconv", "flexconv_dw"])
+def test_flops_are_those_of_the_operators_that_run(name, backend):
+    for size, sigma, kernel_net in (((60, 44), 0.4, "magnet"), ((20, 9), 0.6, "siren"), ((9, 9), 0.075, "gabor")):
+        with torch.device("meta"):
+            module = methods.get(name).build(8, size, sigma=sigma, kernel_net=kernel_net, backend=backend).freeze()
+            x = torch.empty(1, 8, *size)
+        with torch.no_grad():
+            kernel, first = count_kept(module, lambda module=module, x=x: module(x))
+        assert module.flops(*size) == (kernel.structural, first.structural - kernel.structural)
 
 
 @pytest.mark.parametrize("sigma", [(0.075, 0.075), (0.4, 0.2), (0.6, 0.6)])

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from bench import clocks
 from bench.clocks import BUNDLE, SHORT, calls_for, cpu_round, warm_up
 from bench.metrics.latency import measure, raw, summary
 from bench.spec import Cell, Timing
@@ -14,21 +15,42 @@ from bench.subject import Subject
 TIMING = Timing(rounds=2, round_seconds=0.02, min_calls=3, max_calls=10)
 
 
-def spin(seconds):
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        pass
-
-
-def test_warm_up_ends_when_times_are_steady():
-    calls = []
+@pytest.mark.parametrize(
+    ("seconds", "calls"),
+    [
+        ([0.02, 0.02, 0.02, 0.002], 6),  # steady only after the fourth
+        ([0.01], 3),  # steady from the first
+        ([0.004, 0.002], 20),  # never steady: the most calls
+        ([0.9], 1),  # longer than the time for warming up
+        ([0.2, 0.1], 4),
+    ],
+)
+def test_warm_up_ends_when_times_are_steady(monkeypatch, seconds, calls):
+    """On a clock that only the step moves; a list of two alternates, any other stays at its last value."""
+    now, made = [0.0], []
 
     def step():
-        calls.append(None)
-        spin(0.02 if len(calls) < 4 else 0.002)
+        made.append(None)
+        index = len(made) - 1
+        now[0] += seconds[index % 2] if len(seconds) == 2 else seconds[min(index, len(seconds) - 1)]
 
-    assert 0.0015 < warm_up(step) < 0.02
-    assert 4 < len(calls) <= 20
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clocks, "_disturbances", lambda: (0, 0))
+    assert warm_up(step) == pytest.approx(min(seconds))
+    assert len(made) == calls
+
+
+def test_warm_up_goes_on_while_the_heap_grows(monkeypatch):
+    faults = iter([0, 900, 900, 1500, 1500, 1500, 1500, 1500] + [1500] * 40)
+    monkeypatch.setattr(clocks, "_disturbances", lambda: (0, next(faults)))
+    monkeypatch.setattr(clocks, "STEADY", 1e9)
+    calls = []
+    warm_up(lambda: calls.append(None))
+    assert len(calls) == 3
+    faults = iter(range(0, 100_000, 1000))
+    calls.clear()
+    warm_up(lambda: calls.append(None))
+    assert len(calls) == clocks.WARM_CALLS[1]
 
 
 def test_short_calls_are_bundled_and_divided():

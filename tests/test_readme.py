@@ -8,12 +8,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import methods
 from bench.cli import main
 from bench.columns import METRICS
 from bench.report.extract import MARKED, fill
 from bench.report.leaderboard import leaderboard
 from bench.store import NAME, read
+from methods.registry import shipped
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def test_the_leaderboard_is_generated_from_the_committed_runs():
 def test_the_committed_run_measured_every_method():
     run = read(RESULTS / "cpu-1-thread" / NAME)
     measured = {record.job.cell.method for record in run.records.values()}
-    assert measured == {entry.name for entry in methods.catalogue() if not entry.needs_kernel}
+    assert measured == {entry.name for entry in shipped() if not entry.needs_kernel}
     assert {record.job.metric for record in run.records.values()} == set(METRICS)
     assert {record.job.cell.height for record in run.records.values() if record.job.cell.level == "op"} == {32, 56, 112}
 
@@ -81,7 +81,7 @@ def test_the_example_method_keeps_the_contract_and_runs(tmp_path):
 def test_every_method_is_named():
     families = re.search(r"## Methods\n(.*?)\n## ", README, re.DOTALL)[1]
     shown = set(re.findall(r"`(\w+)`", families))
-    assert {name for name in methods.names() if not re.fullmatch(r"dwconv(7|13|31)", name)} <= shown
+    assert {entry.name for entry in shipped() if not re.fullmatch(r"dwconv(7|13|31)", entry.name)} <= shown
 
 
 def test_verbs_are_what_the_readme_says():

@@ -13,7 +13,13 @@ CELL = Cell("dwconv7", 8, 8, params=(("backend", "fft"),))
 
 
 def record(metric="latency", status="ok", cell=CELL, protocol=None, **values):
-    return Record(Job(cell, metric, protocol or PROTOCOLS.get(metric, Protocol()), "code"), status, "why" if status != "ok" else "", values, env="e1")
+    return Record(
+        Job(cell, metric, protocol or PROTOCOLS.get(metric, Protocol()), "code"),
+        status,
+        "why" if status != "ok" else "",
+        values,
+        env="e1",
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Trainable parameters and bytes of an operator, counted on the meta device. A frozen kernel is not counted: it is a copy."""
+"""Trainable parameters and bytes of an operator, and the extent of its kernel, found on the meta device.
+
+A frozen kernel is not counted: it is a copy. An extent says over how many pixels the operator can reach, not over how many it does.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ from bench.subject import Outcome, Subject
 def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
     module = subject.build("meta")
     held = [*module.parameters(), *module.buffers()]
+    extent = module.kernel().shape[-2:] if hasattr(module, "kernel") else (None, None)
     yield
     return Outcome(
         {
+            "kernel_height": extent[0],
+            "kernel_width": extent[1],
             "params_count": sum(p.numel() for p in module.parameters() if p.requires_grad),
             "params_bytes": sum(t.numel() * t.element_size() for t in held),
         },

@@ -17,10 +17,11 @@ READING = """\
 # Leaderboard
 
 Methods are ranked by latency; **bold** is the best of a column among the methods that ran. *vs {baseline}* is its latency over the
-method's: above 1 is faster, in this run on this machine. ± is the 95% interval over interleaved rounds. GFLOP counts Fourier
-transforms and complex products as executed; GMAC is the direct form's multiply-adds as fvcore counts them, where an FFT is 0.
-Memory is the allocator's peak above what was held before. Accuracy is top-1 on the small task that a heading names, at its own
-resolution: it shows that an operator learns, not which is best. [What every column means](README.md).
+method's: above 1 is faster, in this run on this machine. ± is the 95% interval over interleaved rounds. *Kernel* is the spatial
+extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is
+the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held before.
+Accuracy is top-1 on the small task that a heading names, at its own resolution: it shows that an operator learns, not which is best.
+[What every column means](README.md).
 """
 # heading, metric, column, unit, text, best
 COLUMN = tuple[str, str, str, float, Callable[[Any], str], Callable[[Iterable[float]], float] | None]
@@ -81,8 +82,9 @@ def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
         cells = {name: _cell(row, spec, best[spec[2]], notes) for spec in SHOWN for name in [spec[0]]}
         ran = not missing(row["latency_ms"])
         ratio = f"{short(reference[0] / row['latency_ms'])}x" if ran and not math.isnan(reference[0]) else ""
-        lines.append({"#": str(place) if ran else "", "method": f"`{row['label']}`", f"vs {baseline}": ratio, **cells})
-    order = ["#", "method", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
+        named = {"#": str(place) if ran else "", "method": f"`{row['label']}`", "kernel": _extent(row), f"vs {baseline}": ratio}
+        lines.append(named | cells)
+    order = ["#", "method", "kernel", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
     align = ["right", "left"] + ["right"] * (len(order) - 2)
     return [pd.DataFrame(lines)[order].to_markdown(index=False, disable_numparse=True, colalign=align) + "\n", *notes.lines(), ""]
 
@@ -103,6 +105,10 @@ def _cell(row: dict[str, Any], spec: COLUMN, best: float, notes: Footnotes) -> s
         return f"*{escape(status)}*" + notes.mark(f"{status}: {row[f'{metric}_detail'] or 'no reason given'}")
     shown = text(row[column] / unit) + (_spread(row, notes) if metric == "latency" else "")
     return f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" else shown
+
+
+def _extent(row: dict[str, Any]) -> str:
+    return "" if missing(row["kernel_height"]) else f"{row['kernel_height']:.0f}x{row['kernel_width']:.0f}"
 
 
 def _spread(row: dict[str, Any], notes: Footnotes) -> str:

@@ -18,11 +18,11 @@ TIMING = Timing(rounds=2, round_seconds=0.02, min_calls=3, max_calls=10)
 @pytest.mark.parametrize(
     ("seconds", "calls"),
     [
-        ([0.02, 0.02, 0.02, 0.002], 6),  # steady only after the fourth
+        ([0.03, 0.01, 0.01, 0.01], 4),  # steady after the first
         ([0.01], 3),  # steady from the first
         ([0.004, 0.002], 20),  # never steady: the most calls
         ([0.9], 1),  # longer than the time for warming up
-        ([0.2, 0.1], 4),
+        ([0.3, 0.15], 3),  # time is up
     ],
 )
 def test_warm_up_ends_when_times_are_steady(monkeypatch, seconds, calls):

@@ -22,6 +22,7 @@ STEADY = 1.10  # warm when three calls in a row are within this factor of the fa
 WARM_CALLS = (3, 20)  # at least, at most
 WARM_SECONDS = 0.5
 WARM_FAULTS = 16  # minor page faults a call above which the heap still grows
+GROWING = (8, 8.0)  # calls and seconds that a growing heap is given: a tuned one settles within eight calls
 
 
 @contextmanager
@@ -43,14 +44,15 @@ def _disturbances() -> tuple[int, int]:
 def warm_up(step: Step) -> float:
     """Call until the time is steady and the heap has stopped growing; returns the fastest call in seconds."""
     times: list[float] = []
-    started = time.perf_counter()
-    while len(times) < WARM_CALLS[1] and (not times or time.perf_counter() - started < WARM_SECONDS):
+    while len(times) < WARM_CALLS[1]:
         faults = _disturbances()[1]
         begin = time.perf_counter()
         step()
         times.append(time.perf_counter() - begin)
-        settled = _disturbances()[1] - faults <= WARM_FAULTS
-        if len(times) >= WARM_CALLS[0] and settled and max(times[-3:]) <= STEADY * min(times):
+        growing = _disturbances()[1] - faults > WARM_FAULTS
+        steady = len(times) >= WARM_CALLS[0] and max(times[-3:]) <= STEADY * min(times)
+        calls, seconds = GROWING if growing else (WARM_CALLS[1], WARM_SECONDS)
+        if (steady and not growing) or len(times) >= calls or sum(times) >= seconds:
             break
     return min(times)
 

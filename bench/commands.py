@@ -35,7 +35,7 @@ def run_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> No
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; every finished job is kept. Resume with: {command}", err=True)
         raise SystemExit(130) from None
-    for path in write_reports(given["out"], given["baseline"]):
+    for path in write_reports(given["out"].resolve(), given["baseline"]):
         click.echo(path)
 
 
@@ -50,7 +50,7 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
         **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
     )
     return Request(
-        axes, given["metrics"], given["out"], given["plugins"], given["executor"], given["timeout"],
+        axes, given["metrics"], given["out"].resolve(), given["plugins"], given["executor"], given["timeout"],
         given["force"], given["retry"] == "failed", command,
     )  # fmt: skip
 
@@ -113,6 +113,7 @@ def rebuild(folder: Path, baseline: str, page: Path | None) -> list[Path]:
     """Reports of every run in a folder (or of the run that the folder is), and a page's marked tables; ValueError without a run."""
     from bench.report.extract import fill
 
+    folder = folder.resolve()
     runs = [folder] if (folder / store.NAME).exists() else [path.parent for path in sorted(folder.glob(f"*/{store.NAME}"))]
     if not runs:
         raise ValueError(f"no {store.NAME} in {folder} or in a folder of it")

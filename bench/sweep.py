@@ -14,6 +14,7 @@ from typing import Any
 import methods
 from bench import store
 from bench.executors import Limits
+from bench.report.text import replaceable
 from bench.spec import Axes, Job, Record, digest, plan
 from methods import Entry
 
@@ -61,8 +62,10 @@ class Sweep:
     """Opens what a sweep needs, plans it, runs it."""
 
     def __init__(self, request: Request):
-        """Raises CorruptJournal, OSError, ImportError, or `Died` where no worker can start."""
+        """Raises CorruptJournal, OSError, ImportError, ValueError, or `Died` where no worker can start."""
         self.request = request
+        for name in PAGES:  # before hours of measuring, not after
+            replaceable(request.out.parent / name)
         plugin_code = load_plugins(request.plugins)
         self.known = {entry.name: entry for entry in methods.catalogue()}
         self.journal = store.read(request.out / store.NAME)
@@ -121,6 +124,9 @@ def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+PAGES = ("README.md", "LEADERBOARD.md")  # beside a run's folder, for all runs there
+
+
 def write_reports(out: Path, baseline: str) -> list[Path]:
     """Tables of the run in `out`; beside it LEADERBOARD.md of every run there and README.md on the columns; returns the paths."""
     from bench.report.leaderboard import dictionary, leaderboard
@@ -128,5 +134,6 @@ def write_reports(out: Path, baseline: str) -> list[Path]:
 
     paths = store.write_tables(store.read(out / store.NAME))
     journals = [store.read(path) for path in sorted(out.parent.glob(f"*/{store.NAME}"))]
-    write_generated(out.parent / "README.md", dictionary())
-    return [*paths, write_generated(out.parent / "LEADERBOARD.md", leaderboard(journals, baseline))]
+    for name, text in zip(PAGES, (dictionary(), leaderboard(journals, baseline))):
+        paths.append(write_generated(out.parent / name, text))
+    return paths

@@ -75,14 +75,21 @@ def test_an_edited_plugin_is_measured_anew(out, tmp_path):
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(out):
     """The interrupt reaches the whole process group, as from a terminal, while a method hangs."""
     words = [*SWEEP[:-2], "--plugin", FAULTS, "--methods", "hangs", "-o", str(out)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )  # fmt: skip
-    for wanted in ("6 jobs", "params", "params", "params"):
-        assert wanted in process.stderr.readline()
-    time.sleep(1)  # into the latency of the method that never returns
-    os.killpg(process.pid, signal.SIGINT)
-    rest = process.communicate(timeout=60)[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job may have it ignored
+    ) as process:
+        try:
+            for wanted in ("6 jobs", "params", "params", "params"):
+                assert wanted in process.stderr.readline()
+            time.sleep(1)  # into the latency of the method that never returns
+            os.killpg(process.pid, signal.SIGINT)
+            rest = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
     assert process.returncode == 130, rest
     assert f"Resume with: python -m bench {' '.join(words)}" in rest
     assert "Traceback" not in rest

@@ -80,7 +80,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(out):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job may have it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # a background job has it ignored
     ) as process:
         try:
             for wanted in ("6 jobs", "params", "params", "params"):

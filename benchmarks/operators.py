@@ -43,7 +43,7 @@ CASES = (
     Case("niff", "niff_split", 64, 56),
     Case("niff", "niff_full", 64, 28),
     *(Case("flexconv", "flexconv", 32, res) for res in (56, 112)),
-    *(Case("flexconv", "flexconv_dw", 64, res) for res in (56, 112, 224)),
+    *(Case("flexconv", "flexconv_dw", 64, res) for res in (56, 112)),
     *(Case("dynamic_filter", "dynamic_filter", 64, res) for res in (56, 112, 224)),
     *(Case("global_filter", "global_filter", 64, res) for res in (56, 112, 224)),
     *(Case("afno", "afno", 64, res) for res in (56, 112)),

@@ -1,8 +1,9 @@
-"""The inside of a worker process. The forkserver preloads this module: it imports torch and the methods, and runs no operator."""
+"""The inside of a worker process. The forkserver holds this module: it imports torch and the methods, and runs no operator."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import signal
 from collections.abc import Generator
@@ -20,8 +21,18 @@ from methods.registry import load, load_file
 load()
 
 
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, even if it hangs in foreign code. Linux only; elsewhere nothing."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
     """Answer requests until the pipe closes: a job advances by one round and the reply is its record, or None while it runs."""
+    die_with_parent()  # the server, which in turn dies with the sweep
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's victim is the worker, not the parent

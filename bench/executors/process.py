@@ -42,7 +42,7 @@ class Worker:
 
     def __init__(self, plugins: tuple[str, ...]):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["bench.executors.child"])
+        context.set_forkserver_preload(["bench.executors.preload"])
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, plugins), daemon=True)
         with _environment(WORKER_ENVIRONMENT):

@@ -86,7 +86,10 @@ def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
         lines.append(named | cells)
     order = ["#", "method", "kernel", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
     align = ["right", "left"] + ["right"] * (len(order) - 2)
-    return [pd.DataFrame(lines)[order].to_markdown(index=False, disable_numparse=True, colalign=align) + "\n", *(notes.lines() and [*notes.lines(), ""])]
+    return [
+        pd.DataFrame(lines)[order].to_markdown(index=False, disable_numparse=True, colalign=align) + "\n",
+        *(notes.lines() and [*notes.lines(), ""]),
+    ]
 
 
 def _best(records: Sequence[dict[str, Any]], column: str, choose: Callable[[Iterable[float]], float] | None) -> float:

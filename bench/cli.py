@@ -71,7 +71,7 @@ def main() -> None:
 @plugin_option
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default="results/local", show_default=True)
 @click.option("--executor", type=click.Choice(["process", "inline"]), default="process", show_default=True)
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True, help="Seconds a job.")
+@click.option("--timeout", type=click.FloatRange(0, 1e6, min_open=True), default=300.0, show_default=True, help="Seconds a job.")
 @click.option("--force", is_flag=True, help="Measure again what is done.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Measure again what failed.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and measure nothing.")
@@ -97,7 +97,7 @@ def list_(as_json: bool, plugins: tuple[str, ...]) -> None:
     entries = methods.catalogue()
     if as_json:
         found = {"methods": [asdict(entry) for entry in entries], "metrics": list(METRICS), "data": data.names()}
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found, indent=2, default=repr))
         return
     width = max(len(entry.name) for entry in entries)
     click.echo("Methods")
@@ -136,16 +136,15 @@ def check(target: str, plugins: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="results")
-@click.option("--baseline", default=BASELINE, show_default=True)
 @click.option(
     "--page", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Fill the tables marked in this page too."
 )
-def report(folder: Path, baseline: str, page: Path | None) -> None:
+def report(folder: Path, page: Path | None) -> None:
     """Write the tables and LEADERBOARD.md of every run in FOLDER again, from the journals alone."""
     from bench.commands import rebuild
 
     with clear_errors():
-        for path in rebuild(folder, baseline, page):
+        for path in rebuild(folder, page):
             click.echo(path)
 
 

@@ -6,6 +6,7 @@ import gc
 import math
 import resource
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,10 +20,10 @@ Step = Callable[[], Any]
 SHORT = 50e-6  # seconds; shorter calls are bundled to one sample
 BUNDLE = 200e-6  # seconds of a bundled sample: far below a scheduler slice, far above the timer's 0.1 us
 STEADY = 1.10  # warm when three calls in a row are within this factor of the fastest
-WARM_CALLS = (3, 20)  # at least, at most
-WARM_SECONDS = 0.5
+WARM_CALLS = 3  # at least
+WARM_SECONDS = (0.03, 0.5)  # at least, at most: a core's clock and caches take tens of milliseconds
 WARM_FAULTS = 16  # minor page faults a call above which the heap still grows
-GROWING = (8, 8.0)  # calls and seconds that a growing heap is given: a tuned one settles within eight calls
+GROWING = (8, 8.0)  # calls and seconds that a growing heap is given beyond: a tuned one settles within eight calls
 
 
 @contextmanager
@@ -43,18 +44,19 @@ def _disturbances() -> tuple[int, int]:
 
 def warm_up(step: Step) -> float:
     """Call until the time is steady and the heap has stopped growing; returns the fastest call in seconds."""
-    times: list[float] = []
-    while len(times) < WARM_CALLS[1]:
+    last: deque[float] = deque(maxlen=3)
+    fastest, spent, calls = math.inf, 0.0, 0
+    while True:
         faults = _disturbances()[1]
         begin = time.perf_counter()
         step()
-        times.append(time.perf_counter() - begin)
+        last.append(time.perf_counter() - begin)
         growing = _disturbances()[1] - faults > WARM_FAULTS
-        steady = len(times) >= WARM_CALLS[0] and max(times[-3:]) <= STEADY * min(times)
-        calls, seconds = GROWING if growing else (WARM_CALLS[1], WARM_SECONDS)
-        if (steady and not growing) or len(times) >= calls or sum(times) >= seconds:
-            break
-    return min(times)
+        fastest, spent, calls = min(fastest, last[-1]), spent + last[-1], calls + 1
+        steady = calls >= WARM_CALLS and spent >= WARM_SECONDS[0] and max(last) <= STEADY * fastest
+        limit = GROWING[1] if growing and calls < GROWING[0] else WARM_SECONDS[1]
+        if (steady and not growing) or spent >= limit:
+            return fastest
 
 
 def calls_for(seconds: float, timing: Timing) -> int:
@@ -101,7 +103,7 @@ def cuda_round(step: Step, timing: Timing, device: str) -> Round:
 def _cuda_warm_up(step: Step) -> float:
     """At least three calls and 25 ms, each synchronised; returns the fastest in seconds."""
     times: list[float] = []
-    while len(times) < WARM_CALLS[0] or (sum(times) < 0.025 and len(times) < 1000):
+    while len(times) < WARM_CALLS or (sum(times) < 0.025 and len(times) < 1000):
         begin = time.perf_counter()
         step()
         torch.cuda.synchronize()

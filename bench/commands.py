@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from bench.executors.process import Died
 from bench.progress import progress
 from bench.spec import Axes, Job
 from bench.sweep import Request, Sweep, load_plugins, write_reports
+
+FAILED_JOBS = 3  # exit status
 
 
 def run_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> None:
@@ -31,12 +34,15 @@ def run_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> No
         return
     try:
         with progress(estimates) as seen:
-            sweep.run(seen)
+            failed = sweep.run(seen)
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; every finished job is kept. Resume with: {command}", err=True)
         raise SystemExit(130) from None
-    for path in write_reports(given["out"].resolve(), given["baseline"]):
+    for path in write_reports(given["out"].resolve()):
         click.echo(path)
+    if failed:
+        click.echo(f"{failed} of {len(sweep.todo)} jobs failed; the leaderboard gives their reasons", err=True)
+        raise SystemExit(FAILED_JOBS)
 
 
 def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Request:
@@ -44,14 +50,18 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
     known = {entry.name: entry for entry in methods.catalogue()}
     baseline = () if given["baseline"] == "none" else (given["baseline"],)
     names = options.select((*words, *baseline), known, bool(given["kernel"]))
+    if baseline and given["baseline"] not in known:
+        raise ValueError(f"--baseline takes one method's name, or none, not '{given['baseline']}'")
+    if max(given["threads"]) > (os.cpu_count() or 1):
+        raise ValueError(f"--threads {max(given['threads'])} is more than the {os.cpu_count()} cores of this machine")
     axes = Axes(
         methods=names,
-        settings=options.settings(given["overrides"], known),
+        settings=options.settings(given["overrides"], {name: known[name] for name in names}),
         **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
     )
     return Request(
         axes, given["metrics"], given["out"].resolve(), given["plugins"], given["executor"], given["timeout"],
-        given["force"], given["retry"] == "failed", command,
+        given["force"], given["retry"] == "failed", command, given["baseline"],
     )  # fmt: skip
 
 
@@ -71,6 +81,8 @@ def _declined(job: Job) -> str:
         Subject(job.cell).build("meta")
     except methods.Unsupported as reason:
         return f"skip: {reason}"
+    except Exception as error:  # the sweep would make a row of it
+        return f"error: {type(error).__name__}: {error}"
     return ""
 
 
@@ -100,6 +112,8 @@ def check_contract(target: str, plugins: Iterable[str]) -> int:
     from bench.contract import check
 
     load_plugins(plugins)
+    if not Path(target).is_file() and ("/" in target or target.endswith(".py")):
+        raise ValueError(f"there is no file {target}")
     names = list(load_plugins([target])) if Path(target).is_file() else [target]
     failures = 0
     for name in names:
@@ -109,7 +123,7 @@ def check_contract(target: str, plugins: Iterable[str]) -> int:
     return failures
 
 
-def rebuild(folder: Path, baseline: str, page: Path | None) -> list[Path]:
+def rebuild(folder: Path, page: Path | None) -> list[Path]:
     """Reports of every run in a folder (or of the run that the folder is), and a page's marked tables; ValueError without a run."""
     from bench.report.extract import fill
 
@@ -117,8 +131,8 @@ def rebuild(folder: Path, baseline: str, page: Path | None) -> list[Path]:
     runs = [folder] if (folder / store.NAME).exists() else [path.parent for path in sorted(folder.glob(f"*/{store.NAME}"))]
     if not runs:
         raise ValueError(f"no {store.NAME} in {folder} or in a folder of it")
-    written = [path for run in runs for path in write_reports(run, baseline)]
+    written = [path for run in runs for path in write_reports(run)]
     if page is not None:
-        page.write_text(fill(page.read_text(encoding="utf-8"), folder, baseline), encoding="utf-8")
+        page.write_text(fill(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
         written.append(page)
     return list(dict.fromkeys(written))

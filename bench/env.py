@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "pandas")
 
 
 def collect() -> dict[str, Any]:
-    """The environment as a JSON-able dict; `id` is a digest of the rest, so equal environments share it."""
+    """The environment as a JSON-able dict; `id` is a digest of the rest but the commit, so equal environments share it."""
     facts = {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
@@ -28,10 +28,9 @@ def collect() -> dict[str, Any]:
         **{name: _version(name) for name in PACKAGES},
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "malloc": "tuned" if os.environ.get("MALLOC_MMAP_MAX_") == "0" else "default",
-        "commit": _commit(),
         **_gpus(),
     }
-    return {"id": digest(facts), **facts}
+    return {"id": digest(facts), **facts, "commit": _commit()}
 
 
 def _gpus() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import fnmatch
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -56,7 +57,10 @@ def _positive(word: str) -> int:
 
 
 def _natural(word: str) -> int:
-    return 0 if word == "0" else _positive(word)
+    value = 0 if word == "0" else _positive(word)
+    if value > 2**31:
+        raise ValueError(f"{word} is too large: at most {2**31}")
+    return value
 
 
 def _resolution(word: str) -> tuple[int, int]:
@@ -124,16 +128,28 @@ def settings(words: Iterable[str], known: Mapping[str, Entry]) -> dict[str, Pair
         name, option, value = match.groups()
         if name not in known:
             raise ValueError(str(methods.UnknownMethod(name, list(known))))
-        options = [*known[name].options, *known[name].required]
+        options = [one for one in (*known[name].options, *known[name].required) if one not in {*known[name].hparams, "kernel_size"}]
+        if option == "kernel_size":
+            raise ValueError(f"--set {word!r}: a kernel size is set by --kernel, for methods that take one")
         if option not in options:
             raise ValueError(f"method '{name}' has no option '{option}'{nearest(option, options)} (options: {', '.join(options)})")
-        found.setdefault(name, {})[option] = _literal(value)
+        found.setdefault(name, {})[option] = _literal(value, word)
     return {name: tuple(sorted(options.items())) for name, options in found.items()}
 
 
-def _literal(text: str) -> Any:
-    """A Python literal (8, 0.5, (8, 4), True), or the text itself."""
+def _literal(text: str, word: str) -> Any:
+    """A number, a truth value, None or a tuple of them, or the text itself; raises ValueError for what JSON cannot hold."""
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+    try:
+        return _tuples(json.loads(json.dumps(value, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--set {word!r}: {text} is not a finite number, a truth value, a text or a tuple of them") from error
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise TypeError("a mapping")
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

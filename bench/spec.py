@@ -91,9 +91,12 @@ class Training(Protocol):
 PROTOCOLS: dict[str, Protocol] = {"latency": Timing(), "accuracy": Training()}
 
 
+INTERLEAVED = ("latency",)  # metrics whose rounds depend on the machine's mood; the others are taken one job after the other
+
+
 @dataclass(frozen=True)
 class Job:
-    """A cell, a metric and its protocol; `code` is a digest of the operators' source, so an edited method is measured anew."""
+    """A cell, a metric and its protocol; `code` is a digest of the sources, so an edited method is measured anew."""
 
     cell: Cell
     metric: str
@@ -131,6 +134,7 @@ class Record:
     values: dict[str, float | str | None] = field(default_factory=dict)
     samples: dict[str, Any] = field(default_factory=dict)
     env: str = ""
+    session: float = 0.0  # start of the run that measured it: records of one session are interleaved, others are not
     started: float = 0.0  # seconds since 1970
     seconds: float = 0.0
 

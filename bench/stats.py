@@ -65,10 +65,3 @@ def contended(rounds: Sequence[Round]) -> bool:
     needed = [min(CLEAN_PER_ROUND, len(one.wall)) for one in rounds]
     few = any(len(clean(one)) < need for one, need in zip(rounds, needed))
     return few or clean_share(rounds) < CLEAN_SHARE
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """For points (lower is better, higher is better): whether no other point is at least as good in both and better in one."""
-    return [
-        not any(a <= x and b >= y and (a, b) != (x, y) for a, b in points) for x, y in points
-    ]  # fmt: skip

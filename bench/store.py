@@ -5,14 +5,16 @@ A line is {"kind": "run" | "env" | "record", ...}. A last line that a crash tore
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.columns import COLUMNS, METRICS, of
-from bench.spec import Job, Record
+from bench.spec import STATUS, Job, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +60,14 @@ def _take(journal: Journal, line: Any) -> None:
     kind = line.pop("kind")
     if kind == "record":
         key = line.pop("key")
+        if line["status"] not in STATUS:
+            raise ValueError(f"unknown status {line['status']!r}")
+        journal.records.pop(key, None)  # the order of the dict is that of the last records
         journal.records[key] = Record(**{**line, "job": Job.from_json(line["job"])})
     elif kind == "env":
-        journal.envs[line["id"]] = line
+        journal.envs[line["id"]] = {"cpu": "unknown", "gpus": [], **line}
     elif kind == "run":
-        journal.runs.append(line)
+        journal.runs.append({"command": line["command"], "started": float(line["started"]), **line})
     else:
         raise ValueError(f"unknown kind {kind!r}")
 
@@ -71,10 +76,15 @@ class Writer:
     """Appends lines to a journal, each on disk before the next is begun. Use as a context manager."""
 
     def __init__(self, path: Path):
-        """Open for appending; raises OSError where the folder cannot be written."""
+        """Open for appending; raises OSError where the folder cannot be written or another run is writing there."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        _set_torn_line_aside(path)
         self.file = path.open("ab")
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.file.close()
+            raise OSError(f"another run is writing to {path}") from error
+        _set_torn_line_aside(path)
 
     def __enter__(self) -> Writer:
         return self
@@ -129,7 +139,7 @@ def tidy(journal: Journal) -> pd.DataFrame:
 
     rows: dict[Any, dict[str, Any]] = {}
     tasks: dict[Any, list[Record]] = {}
-    for record in journal.records.values():
+    for record in current(journal):
         if record.job.cell.level == "model":
             tasks.setdefault(_method_key(record), []).append(record)
         else:
@@ -139,10 +149,16 @@ def tidy(journal: Journal) -> pd.DataFrame:
         for record in records:
             for row in same or [rows.setdefault(record.job.cell, _axes(record))]:
                 _fill(row, record)
-    names = [column.name for column in COLUMNS]
+    names = [*(column.name for column in COLUMNS), "latency_session"]
     names += [f"{metric}_{what}" for metric in METRICS for what in ("status", "detail")]
     numbers = {column.name: "float64" for column in COLUMNS if column.metric and column.unit != "name"}
     return pd.DataFrame(list(rows.values()), columns=names).astype({"kernel": "float64", **numbers})
+
+
+def current(journal: Journal) -> Iterator[Record]:
+    """Records of the sources that the last run of each method had: figures of an older state of a method are history."""
+    code = {method: digest for run in journal.runs for method, digest in run.get("code", {}).items()}
+    return (r for r in journal.records.values() if code.get(r.job.cell.method, r.job.code) == r.job.code)
 
 
 def _key_of(cell: Any) -> tuple[Any, ...]:
@@ -162,7 +178,8 @@ def _axes(record: Record) -> dict[str, Any]:
 
 def _fill(row: dict[str, Any], record: Record) -> None:
     metric = record.job.metric
-    row |= {name: record.values.get(name) for name in of(metric)}
+    row |= {name: record.values.get(name) for name in of(metric)} | {"env": record.env}
+    row |= {"latency_session": record.session} if metric == "latency" else {}
     row |= {f"{metric}_status": record.status, f"{metric}_detail": record.detail}
 
 

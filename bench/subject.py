@@ -75,6 +75,8 @@ class Subject:
         def train() -> Tensor:
             with cast():
                 y = module(x)
+            if not isinstance(y, Tensor) or y.shape != cotangent.shape:
+                return y  # refused by the check
             torch.autograd.grad(y, wanted, cotangent.to(y.dtype), allow_unused=True)
             return y.detach()
 
@@ -85,6 +87,9 @@ class Subject:
         x = self.inputs(seed)
         step = self.step(self.module, x, self.inputs(seed + 500))
         y = step()
+        wanted = torch.bfloat16 if self.cell.dtype == "bf16" else torch.float32
+        if not isinstance(y, Tensor) or y.dtype not in (wanted, torch.float32):
+            raise WrongResult(f"output is {y.dtype if isinstance(y, Tensor) else type(y).__name__}, not {wanted}")
         if y.shape != x.shape:
             raise WrongResult(f"output has shape {tuple(y.shape)}, input {tuple(x.shape)}")
         if not torch.isfinite(y).all():

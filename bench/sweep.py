@@ -22,6 +22,9 @@ from methods import Entry
 TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "accuracy": 12.0}
 
 
+HARMLESS = ("ok", "unsupported", "skipped")  # any other status is a failure
+
+
 @dataclass(frozen=True)
 class Request:
     """What the command line asked for."""
@@ -35,6 +38,7 @@ class Request:
     force: bool = False
     retry_failed: bool = False
     command: str = ""
+    baseline: str = "none"
 
 
 def load_plugins(paths: Iterable[str]) -> dict[str, str]:
@@ -43,7 +47,7 @@ def load_plugins(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         try:
             registered = methods.load_file(path)
-        except Exception as error:  # a plugin is anybody's code
+        except (Exception, SystemExit) as error:  # a plugin is anybody's code
             raise ImportError(f"plugin {path} raised {type(error).__name__}: {error}") from error
         if not registered:
             raise ImportError(f"plugin {path} registers no method")
@@ -52,9 +56,11 @@ def load_plugins(paths: Iterable[str]) -> dict[str, str]:
 
 
 def source_digests(known: Mapping[str, Entry], plugins: Mapping[str, str]) -> dict[str, str]:
-    """{method: digest of the source that its figures depend on}: the operators' package, and the plugin's own file."""
-    folder = Path(methods.__file__).parent
-    shipped = digest([path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))])
+    """{method: digest of the sources that its figures depend on}: operators, metrics and training, and the plugin's own file."""
+    package = Path(__file__).parent
+    measuring = ("metrics/*.py", "data/*.py", "subject.py", "clocks.py", "stats.py", "nets.py", "training.py")
+    files = [*Path(methods.__file__).parent.glob("*.py"), *(path for pattern in measuring for path in package.glob(pattern))]
+    shipped = digest([path.read_text(encoding="utf-8") for path in sorted(files)])
     return {name: digest([shipped, plugins[name]]) if name in plugins else shipped for name in known}
 
 
@@ -68,10 +74,13 @@ class Sweep:
             replaceable(request.out.parent / name)
         plugin_code = load_plugins(request.plugins)
         self.known = {entry.name: entry for entry in methods.catalogue()}
+        for sibling in request.out.parent.glob(f"*/{store.NAME}"):
+            store.read(sibling)  # the leaderboard will need it
         self.journal = store.read(request.out / store.NAME)
         self.execute, self.env = self._executor()
         axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
-        self.jobs = plan(axes, request.metrics, self.known, source_digests(self.known, plugin_code))
+        self.code = source_digests(self.known, plugin_code)
+        self.jobs = plan(axes, request.metrics, self.known, self.code)
         self.todo = [job for job in self.jobs if self._open(job)]
 
     def _executor(self) -> tuple[Callable[[Iterable[Job], Limits], Generator[Record]], dict[str, Any]]:
@@ -86,7 +95,7 @@ class Sweep:
     def _open(self, job: Job) -> bool:
         """Whether a job is still to be done."""
         record = self.journal.records.get(job.key())
-        if record is None or self.request.force:
+        if record is None or self.request.force or record.env != self.env["id"]:
             return True
         return self.request.retry_failed and record.status != "ok"
 
@@ -100,17 +109,31 @@ class Sweep:
             for job in self.todo
         }
 
-    def run(self, seen: Callable[[Record], None]) -> None:
-        """Run what is open; each record is on disk before `seen` is told of it."""
+    def run(self, seen: Callable[[Record], None]) -> int:
+        """Run what is open; each record is on disk before `seen` is told of it. Returns how many jobs failed."""
+        failed = 0
+        session = time.time()
         with store.Writer(self.journal.path) as writer:
             if self.env["id"] not in self.journal.envs:
                 writer.env(self.env)
-            writer.run({"command": self.request.command, "started": time.time(), "env": self.env["id"], "jobs": len(self.todo)})
+            writer.run(
+                {
+                    "command": self.request.command,
+                    "started": session,
+                    "env": self.env["id"],
+                    "commit": self.env["commit"],
+                    "baseline": self.request.baseline,
+                    "jobs": len(self.todo),
+                    "code": {name: self.code[name] for name in self.request.axes.methods},
+                }
+            )
             with closing(self.execute(self.todo, Limits(self.request.timeout))) as records:
                 for measured in records:
-                    record = replace(measured, env=self.env["id"])
+                    record = replace(measured, env=self.env["id"], session=session)
                     writer.record(record)
                     seen(record)
+                    failed += record.status not in HARMLESS
+        return failed
 
 
 def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
@@ -127,13 +150,13 @@ def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
 PAGES = ("README.md", "LEADERBOARD.md")  # beside a run's folder, for all runs there
 
 
-def write_reports(out: Path, baseline: str) -> list[Path]:
+def write_reports(out: Path) -> list[Path]:
     """Tables of the run in `out`; beside it LEADERBOARD.md of every run there and README.md on the columns; returns the paths."""
     from bench.report.leaderboard import dictionary, leaderboard
     from bench.report.text import write_generated
 
     paths = store.write_tables(store.read(out / store.NAME))
     journals = [store.read(path) for path in sorted(out.parent.glob(f"*/{store.NAME}"))]
-    for name, text in zip(PAGES, (dictionary(), leaderboard(journals, baseline))):
+    for name, text in zip(PAGES, (dictionary(), leaderboard(journals))):
         paths.append(write_generated(out.parent / name, text))
     return paths

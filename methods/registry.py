@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Resolution = int | tuple[int, int]
 Cls = TypeVar("Cls", bound=type)
-HARNESS = ("channels", "resolution")  # constructor arguments that the sweep owns
 _REGISTRY: dict[str, Method] = {}
 
 
@@ -68,8 +67,9 @@ class Method:
 
     @property
     def entry(self) -> Entry:
-        parameters = list(inspect.signature(self.cls).parameters.values())
-        options = {p.name: p.default for p in parameters if p.name not in HARNESS}
+        parameters = list(inspect.signature(self.cls).parameters.values())[2:]  # the sweep owns channels and resolution
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        options = {p.name: p.default for p in named}
         required = tuple(name for name, default in options.items() if default is inspect.Parameter.empty)
         defaults = {name: default for name, default in options.items() if name not in required}
         return Entry(self.name, first_line(self.cls.__doc__), self.paper, dict(self.hparams), defaults, required)

@@ -63,6 +63,14 @@ def test_force_measures_again_and_retry_only_what_failed(out):
     assert "6 jobs, 0 done before" in sweep(out, *words, "--force").output
 
 
+def test_failed_jobs_end_in_exit_3_after_the_tables_are_written(out):
+    result = sweep(out, "--plugin", FAULTS, "--methods", "raises")
+    assert result.exit_code == 3
+    assert "1 of 6 jobs failed" in result.output
+    assert (out / "table.csv").exists()
+    assert sweep(out, "--plugin", FAULTS, "--methods", "declines", "--metrics", "params").exit_code == 0
+
+
 def test_an_edited_plugin_is_measured_anew(out, tmp_path):
     plugin = tmp_path / "mine.py"
     text = 'from methods import register\nfrom torch import nn\n@register("NAME")\nclass Mine(nn.Identity):\n    """Mine."""\n'
@@ -176,6 +184,15 @@ BAD = {
     "set syntax": (("--set", "dwconv3"), "is not METHOD.OPTION=VALUE"),
     "set method": (("--set", "nif.hidden=3"), "unknown method 'nif'"),
     "set option": (("--set", "dwconv3.backen=fft"), "method 'dwconv3' has no option 'backen'; did you mean 'backend'?"),
+    "set outside": (("--set", "niff.hidden=3"), "unknown method 'niff'"),
+    "set fixed": (("--set", "dwconv3.kernel_size=5"), "a kernel size is set by --kernel"),
+    "set mapping": (("--set", "dwconv3.backend={1:2}"), "is not a finite number, a truth value, a text or a tuple of them"),
+    "set infinite": (("--set", "dwconv3.backend=1e999"), "is not a finite number"),
+    "set complex": (("--set", "dwconv3.backend=1j"), "is not a finite number"),
+    "threads": (("--threads", "100000"), "--threads 100000 is more than the"),
+    "baseline glob": (("--baseline", "dw*"), "--baseline takes one method's name, or none, not 'dw*'"),
+    "endless": (("--timeout", "inf"), "inf is not in the range"),
+    "exiting plugin": (("--plugin", str(PLUGINS / "exits.py")), "exits.py raised SystemExit: 0"),
     "baseline": (("--baseline", "dwconv8"), "unknown method 'dwconv8'"),
     "missing plugin": (("--plugin", "absent.py"), "'absent.py' does not exist"),
     "broken plugin": (("--plugin", str(PLUGINS / "broken.py")), "broken.py raised RuntimeError: this plugin is broken"),

@@ -20,6 +20,8 @@ EXPECTED = {
     "raises": ("error", "RuntimeError: the operator's own trouble (faults.py:"),
     "nan": ("wrong_result", "output is not finite"),
     "shape": ("wrong_result", "output has shape (1, 4, 8, 7), input (1, 4, 8, 8)"),
+    "halves": ("wrong_result", "output is torch.bfloat16, not torch.float32"),
+    "pairs": ("wrong_result", "output is tuple, not torch.float32"),
     "declines": ("unsupported", "only on Sundays"),
     "huge": ("oom", ""),
 }

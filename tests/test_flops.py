@@ -72,7 +72,7 @@ def test_backward_of_a_convolution_is_twice_its_forward(name):
     assert step.inside == 3 * forward.inside
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
 @pytest.mark.parametrize("name", [*CONV_METHODS, "shared_basis"])
 def test_gmacs_are_those_of_fvcore(name):
     from fvcore.nn import FlopCountAnalysis

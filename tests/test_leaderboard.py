@@ -1,5 +1,7 @@
 """The page ranks, compares with the baseline, and hides no failure."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench import store
@@ -34,10 +36,10 @@ def page(tmp_path, *records, name="mine", started=1.0):
     path = tmp_path / name / store.NAME
     with store.Writer(path) as writer:
         writer.env(ENV)
-        writer.run({"command": f"python -m bench run {name}", "started": started})
+        writer.run({"command": f"python -m bench run {name}", "started": started, "baseline": "dwconv7"})
         for record in records:
             writer.record(record)
-    return leaderboard([store.read(path) for path in sorted(tmp_path.glob("*/journal.jsonl"))], "dwconv7")
+    return leaderboard([store.read(path) for path in sorted(tmp_path.glob("*/journal.jsonl"))])
 
 
 def rows(text):
@@ -101,6 +103,21 @@ def test_processor_time_is_marked(tmp_path):
     record = latency("a", 1.0)
     record.values["contended"] = 1
     assert "±10.0%<sup>1</sup>" in page(tmp_path, record)
+
+
+def test_a_method_of_another_session_is_not_said_to_be_interleaved(tmp_path):
+    later = replace(latency("later", 2.0), session=9.0)
+    text = page(tmp_path, latency("dwconv7", 1.0), latency("beside", 2.0), later)
+    table = {line[1]: line[4] for line in rows(text)}
+    assert table["`beside`"] == "0.500x"
+    assert table["`later`"] == "0.500x<sup>1</sup>"
+    assert "another session than the baseline" in text
+
+
+def test_seeds_have_sections_of_their_own(tmp_path):
+    text = page(tmp_path, latency("dwconv7", 1.0), latency("dwconv7", 2.0, seed=1), latency("a", 4.0, seed=1))
+    assert "64 channels, seed 1" in text
+    assert {line[1]: line[4] for line in rows(text)[-2:]} == {"`dwconv7`": "1.00x", "`a`": "0.500x"}
 
 
 def test_without_the_baseline_nothing_is_compared(tmp_path):

@@ -24,16 +24,14 @@ COMMANDS = [line.split("#")[0].strip() for kind, text in BLOCKS if kind == "sh" 
 
 def test_the_table_is_generated_from_the_committed_run():
     assert MARKED.search(README)
-    assert fill(README, RESULTS, "dwconv7") == README
+    assert fill(README, RESULTS) == README
 
 
 def test_the_leaderboard_is_generated_from_the_committed_runs():
     committed = [read(path) for path in sorted(RESULTS.glob(f"*/{NAME}")) if path.parent.name != "local"]
     assert committed
     for journal in committed:
-        assert leaderboard([journal], "dwconv7").split("## ", 1)[1].strip() in (RESULTS / "LEADERBOARD.md").read_text(
-            encoding="utf-8"
-        )
+        assert leaderboard([journal]).split("## ", 1)[1].strip() in (RESULTS / "LEADERBOARD.md").read_text(encoding="utf-8")
 
 
 def test_the_committed_run_measured_every_method():

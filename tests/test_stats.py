@@ -1,11 +1,11 @@
-"""Intervals, clean samples, the Pareto front."""
+"""Intervals and clean samples."""
 
 import math
 
 import numpy as np
 import pytest
 
-from bench.stats import Round, clean, clean_share, contended, log_interval, pareto, t95
+from bench.stats import Round, clean, clean_share, contended, log_interval, t95
 
 
 def test_quantiles_of_student_t():
@@ -52,7 +52,3 @@ def test_contended_needs_clean_samples_in_every_round():
     assert not contended([Round([1.0], [1.0], [0], [0])]), "a round of one clean sample is clean"
     many = Round([1.0] * 100, [1.0] * 100, [0] * 5 + [1] * 95, [0] * 100)
     assert contended([many]), "5 of 100 clean is below the share that is trusted"
-
-
-def test_pareto_front():
-    assert pareto([(1, 90), (2, 95), (3, 94), (1, 80), (2, 95)]) == [True, True, False, False, True]

@@ -1,6 +1,7 @@
 """The journal keeps everything, repairs only a torn end, and gives one row a cell."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,30 @@ def test_the_last_record_of_a_job_counts_and_the_first_stays_on_disk(path):
     write(path, record(latency_ms=2.0))
     assert [one.status for one in store.read(path).records.values()] == ["ok"]
     assert path.read_text().count('"kind":"record"') == 2
+
+
+def test_figures_of_another_source_are_history(path):
+    """An edited method is measured anew; edited back, its old figures count again."""
+    old, new = record(latency_ms=1.0), record(latency_ms=9.0)
+    new = replace(new, job=replace(new.job, code="edited"))
+    memory = record("memory", mem_peak_bytes=7)
+    with store.Writer(path) as writer:
+        writer.env(ENV)
+        for code, measured in (("code", [old, memory]), ("edited", [new])):
+            writer.run({"command": "c", "started": 1.0, "code": {"dwconv7": code}})
+            for one in measured:
+                writer.record(one)
+    table = store.tidy(store.read(path))
+    assert list(table["latency_ms"]) == [9.0]
+    assert table["mem_peak_bytes"].isna().all(), "no memory of the older source beside the newer one's latency"
+    with store.Writer(path) as writer:
+        writer.run({"command": "c", "started": 2.0, "code": {"dwconv7": "code"}})
+    assert list(store.tidy(store.read(path))["latency_ms"]) == [1.0]
+
+
+def test_a_second_writer_is_refused(path):
+    with store.Writer(path), pytest.raises(OSError, match="another run is writing"):
+        store.Writer(path)
 
 
 def test_a_torn_last_line_is_read_over_and_set_aside(path):

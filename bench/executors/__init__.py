@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bench.spec import Job, Record
+from bench.spec import INTERLEAVED, Job, Record
 
 Advance = Callable[[], Record | None]
 
@@ -19,10 +19,10 @@ class Limits:
 
 
 def groups(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs that differ only in their method, in order of first appearance."""
+    """Jobs to advance together, in order of first appearance: those that differ only in their method, or each alone."""
     found: dict[str, list[Job]] = {}
     for job in jobs:
-        found.setdefault(job.group(), []).append(job)
+        found.setdefault(job.group() if job.metric in INTERLEAVED else job.key(), []).append(job)
     return list(found.values())
 
 

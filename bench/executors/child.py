@@ -38,11 +38,16 @@ def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's victim is the worker, not the parent
     for plugin in plugins:
         load_file(plugin)
+    torch.backends.cudnn.allow_tf32 = False  # a convolution as exact as the transforms it is compared with
+    torch.backends.cudnn.benchmark = True
     stories: dict[str, Generator[None, None, Record]] = {}
     with contextlib.suppress(EOFError):
         while True:
             request = pipe.recv()
-            pipe.send(env.collect() if request == "env" else _advance(stories, Job.from_json(request)))
+            reply = env.collect() if request == "env" else _advance(stories, Job.from_json(request))
+            pipe.send(reply)
+            if reply is not None:
+                _tidy_up()
 
 
 def _advance(stories: dict[str, Generator[None, None, Record]], job: Job) -> Record | None:
@@ -52,7 +57,6 @@ def _advance(stories: dict[str, Generator[None, None, Record]], job: Job) -> Rec
         next(story)
     except StopIteration as end:
         del stories[key], story
-        _tidy_up()
         return end.value
     return None
 

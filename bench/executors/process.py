@@ -56,7 +56,7 @@ class Worker:
             self.pipe.send(request)
             if not self.pipe.poll(timeout):
                 self.stop()
-                raise Died("timeout", f"no end after {timeout:.0f} s")
+                raise Died("timeout", "")
             return self.pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             self.process.join(5)
@@ -110,7 +110,7 @@ class Track:
     """One job in a worker: which one, and how much of its time is left."""
 
     def __init__(self, job: Job, pool: Pool, limits: Limits):
-        self.job, self.pool, self.left = job, pool, limits.timeout
+        self.job, self.pool, self.limit, self.left = job, pool, limits.timeout, limits.timeout
         self.name = job.cell.device if job.cell.device.startswith("cuda") else job.key()
         self.worker: Worker | None = None
 
@@ -122,7 +122,8 @@ class Track:
         try:
             record = self.worker.ask(self.job.to_json(), max(self.left, 0.1))
         except Died as death:
-            return Record(self.job, death.status, death.detail, started=started, seconds=time.time() - started)
+            detail = death.detail or f"no end after {self.limit:g} s"
+            return Record(self.job, death.status, detail, started=started, seconds=time.time() - started)
         self.left -= time.time() - started
         if record is not None and self.name == self.job.key():
             self.pool.workers.pop(self.name).stop()

@@ -29,7 +29,7 @@ def measure(subject: Subject, protocol: Timing) -> Generator[None, None, Outcome
         rounds.append(cuda_round(step, protocol, device) if on_gpu else cpu_round(step, protocol))
         del step
         yield
-    return Outcome(summary(rounds), {"rounds": [raw(one) for one in rounds]})
+    return Outcome(summary(rounds, subject.cell.threads), {"rounds": [raw(one) for one in rounds]})
 
 
 def raw(one: Round) -> dict[str, list[int] | list[float]]:
@@ -38,10 +38,14 @@ def raw(one: Round) -> dict[str, list[int] | list[float]]:
     return {**nanoseconds, "switches": one.switches, "faults": one.faults}
 
 
-def summary(rounds: Sequence[Round]) -> dict[str, float | str | None]:
-    """The latency columns of a cell from its rounds."""
+def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str | None]:
+    """The latency columns of a cell from its rounds.
+
+    Processor time adds up over threads, so it stands in for the wall time of one thread only; with more, all samples are taken.
+    """
     busy = bool(rounds[0].cpu) and contended(rounds)
-    mid, lo, hi = log_interval([float(np.median(one.cpu if busy else clean(one))) for one in rounds])
+    taken = [clean(one) if not busy else one.cpu if threads == 1 else one.wall for one in rounds]
+    mid, lo, hi = log_interval([float(np.median(samples)) for samples in taken])
     wall = [sample for one in rounds for sample in one.wall]
     cpu = [sample for one in rounds for sample in one.cpu]
     return {
@@ -50,7 +54,7 @@ def summary(rounds: Sequence[Round]) -> dict[str, float | str | None]:
         "latency_hi_ms": hi * 1e3,
         "latency_min_ms": min(wall) * 1e3,
         "latency_p90_ms": float(np.quantile(wall, 0.9)) * 1e3,
-        "cpu_ms": float(np.median(cpu)) * 1e3 if cpu else None,
+        "cpu_ms": float(np.median(cpu)) * 1e3 if cpu and threads == 1 else None,
         "rounds": len(rounds),
         "calls": len(wall),
         "clean_share": clean_share(rounds) if cpu else None,

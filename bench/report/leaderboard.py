@@ -12,11 +12,11 @@ from bench.columns import COLUMNS
 from bench.report.text import Footnotes, escape, missing, short, whole
 from bench.store import Journal, tidy
 
-SETTING = ["env", "device", "dtype", "mode", "threads", "batch", "channels"]
+SETTING = ["env", "device", "dtype", "mode", "threads", "batch", "channels", "seed"]
 READING = """\
 # Leaderboard
 
-Methods are ranked by latency; **bold** is the best of a column among the methods that ran. *vs {baseline}* is its latency over the
+Methods are ranked by latency; **bold** is the best of a column among the methods that ran. *vs* a baseline is its latency over the
 method's: above 1 is faster, in this run on this machine. ± is the 95% interval over interleaved rounds. *Kernel* is the spatial
 extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is
 the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held
@@ -35,13 +35,24 @@ SHOWN: tuple[COLUMN, ...] = (
 )
 
 
-def leaderboard(journals: Iterable[Journal], baseline: str) -> str:
+DISTURBED = {
+    True: "processor time: other processes disturbed too many samples",
+    False: "disturbed: other processes interrupted too many samples, and processor time says nothing of several threads",
+}
+
+
+def leaderboard(journals: Iterable[Journal]) -> str:
     """The whole page, the newest run first."""
     newest = sorted(journals, key=lambda journal: -max((run["started"] for run in journal.runs), default=0))
-    return "\n".join([READING.format(baseline=baseline), *(part for journal in newest for part in sections(journal, baseline))])
+    return "\n".join([READING, *(part for journal in newest for part in sections(journal))])
 
 
-def sections(journal: Journal, baseline: str) -> Iterator[str]:
+def baseline_of(journal: Journal) -> str:
+    """The baseline that the last run into this journal named; "none" for none."""
+    return next((run["baseline"] for run in reversed(journal.runs) if "baseline" in run), "none")
+
+
+def sections(journal: Journal) -> Iterator[str]:
     """One run: where and how it was measured, then its settings."""
     yield f"## {journal.name}\n"
     yield from provenance(journal)
@@ -50,39 +61,41 @@ def sections(journal: Journal, baseline: str) -> Iterator[str]:
         yield heading(dict(zip(SETTING, key)), setting)
         for (height, width), rows in setting.groupby(["height", "width"], sort=True):
             yield f"#### {height if height == width else f'{height} x {width}'} px\n"
-            yield from ranking(rows, baseline)
+            yield from ranking(rows, baseline_of(journal))
 
 
 def provenance(journal: Journal) -> Iterator[str]:
-    for command in dict.fromkeys(run["command"] for run in journal.runs):
-        yield f"- Reproduce: `{command}`"
+    for command, commit in dict.fromkeys((run["command"], run.get("commit")) for run in journal.runs):
+        yield f"- Reproduce: `{command}`" + (f" at commit {commit}" if commit else "")
     for env in journal.envs.values():
         machine = f"{env['cpu']} ({env['cores']} cores, {env['memory_gb']} GB, {env['cpu_capability']})"
         software = f"torch {env['torch']}, Python {env['python']}, {env['os']}, allocator {env['malloc']}"
         gpus = "; ".join(env["gpus"]) or "none"
-        yield f"- Environment `{env['id']}`: {machine}, GPU {gpus}, {software}, commit {env['commit'] or 'unknown'}\n"
+        yield f"- Environment `{env['id']}`: {machine}, GPU {gpus}, {software}\n"
 
 
 def heading(key: dict[str, Any], rows: pd.DataFrame) -> str:
     threads = f", {key['threads']} thread{'s' if key['threads'] > 1 else ''}" if key["device"] == "cpu" else ""
+    seed = f", seed {key['seed']}" if key["seed"] else ""
     mode = {"infer": "inference", "train": "training step"}[key["mode"]]
     tasks = rows[["accuracy_data", "accuracy_res"]].dropna().drop_duplicates().itertuples(index=False)
     learned = "".join(f"; accuracy on {data} at {res:.0f} px" for data, res in tasks)
-    return f"### {key['device']}{threads}, {key['dtype']}, {mode}, batch {key['batch']}, {key['channels']} channels{learned}\n"
+    setting = f"{key['device']}{threads}, {key['dtype']}, {mode}, batch {key['batch']}, {key['channels']} channels{seed}"
+    return f"### {setting}{learned}\n"
 
 
 def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
     """The table of one setting at one resolution, and its footnotes."""
     records: Sequence[dict[str, Any]] = rows.sort_values("latency_ms", na_position="last", kind="stable").to_dict("records")
-    reference = [row["latency_ms"] for row in records if row["label"] == baseline] or [math.nan]
+    reference = next((row for row in records if row["method"] == baseline), None)
     best = {column: _best(records, column, choose) for _, _, column, _, _, choose in SHOWN}
     notes = Footnotes()
     lines = []
     for place, row in enumerate(records, 1):
         cells = {name: _cell(row, spec, best[spec[2]], notes) for spec in SHOWN for name in [spec[0]]}
-        ran = not missing(row["latency_ms"])
-        ratio = f"{short(reference[0] / row['latency_ms'])}x" if ran and not math.isnan(reference[0]) else ""
-        named = {"#": str(place) if ran else "", "method": f"`{row['label']}`", "kernel": _extent(row), f"vs {baseline}": ratio}
+        place_of = "" if missing(row["latency_ms"]) else str(place)
+        method = "`" + row["label"].replace("|", "\\|") + "`"
+        named = {"#": place_of, "method": method, "kernel": _extent(row), f"vs {baseline}": _ratio(row, reference, notes)}
         lines.append(named | cells)
     order = ["#", "method", "kernel", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
     align = ["right", "left"] + ["right"] * (len(order) - 2)
@@ -110,13 +123,22 @@ def _cell(row: dict[str, Any], spec: COLUMN, best: float, notes: Footnotes) -> s
     return f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" else shown
 
 
+def _ratio(row: dict[str, Any], reference: dict[str, Any] | None, notes: Footnotes) -> str:
+    """How many times faster than the baseline, with a mark where the two were not interleaved."""
+    if reference is None or missing(row["latency_ms"]) or missing(reference["latency_ms"]):
+        return ""
+    apart = row["latency_session"] != reference["latency_session"]
+    mark = notes.mark("measured in another session than the baseline, not interleaved with it") if apart else ""
+    return f"{short(reference['latency_ms'] / row['latency_ms'])}x{mark}"
+
+
 def _extent(row: dict[str, Any]) -> str:
     return "" if missing(row["kernel_height"]) else f"{row['kernel_height']:.0f}x{row['kernel_width']:.0f}"
 
 
 def _spread(row: dict[str, Any], notes: Footnotes) -> str:
     """The half-width of the interval in percent, and a mark where processor time stands in."""
-    contended = notes.mark("processor time: other processes disturbed too many samples") if row["contended"] == 1 else ""
+    contended = notes.mark(DISTURBED[row["threads"] == 1]) if row["contended"] == 1 else ""
     if missing(row["latency_hi_ms"]):
         return contended
     return f" ±{100 * (row['latency_hi_ms'] / row['latency_ms'] - 1):.1f}%{contended}"

@@ -81,6 +81,22 @@ class Declines(Identity):
         raise Unsupported("only on Sundays")
 
 
+@register("halves")
+class Halves(Identity):
+    """Returns bfloat16 for float32."""
+
+    def forward(self, x):
+        return x.bfloat16()
+
+
+@register("pairs")
+class Pairs(Identity):
+    """Returns two tensors."""
+
+    def forward(self, x):
+        return x, x
+
+
 @register("huge")
 class Huge(Identity):
     """Asks for more memory than there is."""

@@ -1,12 +1,8 @@
 """The verbs as a user types them: sweeps resume, bad input is one sentence and exit 2, light verbs load no torch."""
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -79,68 +75,6 @@ def test_an_edited_plugin_is_measured_anew(out, tmp_path):
     assert "6 jobs, 0 done before" in run(*command).stderr
     plugin.write_text(plugin.read_text() + "# edited\n")
     assert "6 jobs, 4 done before" in run(*command).stderr
-
-
-def children(pid):
-    """Processes below a process, however deep."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == pid:
-                found += [int(stat.parent.name), *children(int(stat.parent.name))]
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux: /proc and a signal at the parent's death")
-def test_a_killed_sweep_leaves_no_process_behind(out):
-    """Not even a worker that hangs: the kernel ends them."""
-    words = [*SWEEP[:-2], "--plugin", FAULTS, "--methods", "hangs", "-o", str(out)]
-    with subprocess.Popen([sys.executable, "-m", "bench", *words], stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(4):
-            process.stderr.readline()
-        time.sleep(1)  # into the hang
-        workers = children(process.pid)
-        process.kill()
-    assert workers
-    deadline = time.monotonic() + 20
-    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [pid for pid in workers if alive(pid)]
-    assert len(store.read(out / store.NAME).records) == 3
-
-
-def alive(pid):
-    """Whether a process runs; one that ended and waits for its parent to notice does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(out):
-    """The interrupt reaches the whole process group, as from a terminal, while a method hangs."""
-    words = [*SWEEP[:-2], "--plugin", FAULTS, "--methods", "hangs", "-o", str(out)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "bench", *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # a background job has it ignored
-    ) as process:
-        try:
-            for wanted in ("6 jobs", "params", "params", "params"):
-                assert wanted in process.stderr.readline()
-            time.sleep(1)  # into the latency of the method that never returns
-            os.killpg(process.pid, signal.SIGINT)
-            rest = process.communicate(timeout=60)[1]
-        finally:
-            process.kill()
-    assert process.returncode == 130, rest
-    assert f"Resume with: python -m bench {' '.join(words)}" in rest
-    assert "Traceback" not in rest
-    kept = store.read(out / store.NAME).records.values()
-    assert [(record.job.metric, record.status) for record in kept] == [("params", "ok")] * 3
 
 
 def run(*command):

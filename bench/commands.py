@@ -96,13 +96,14 @@ def describe(name: str, plugins: Iterable[str]) -> str:
     method = methods.get(name)
     entry = method.entry
     fixed = [f"{option} = {value!r}" for option, value in entry.hparams.items()]
-    free = [f"{option} = {value!r}" for option, value in entry.options.items() if option not in entry.hparams]
+    free = [f"{option} = {value!r}" for option, value in entry.options.items() if option not in {*entry.hparams, "kernel_size"}]
     needed = [
         f"{option} (--kernel)" if option == "kernel_size" else option for option in entry.required if option not in entry.hparams
     ]
     lines = [name, "", inspect.cleandoc(method.cls.__doc__ or ""), "", f"Paper: {entry.paper or 'none given'}"]
     lines += [f"Fixed by the name: {', '.join(fixed)}"] if fixed else []
     lines += [f"Needed: {', '.join(needed)}"] if needed else []
+    lines += ["Takes --kernel"] if entry.takes_kernel and not entry.needs_kernel else []
     lines += [f"Options (--set {name}.OPTION=VALUE): {', '.join(free)}"] if free else []
     return "\n".join(lines)
 

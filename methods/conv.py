@@ -24,8 +24,8 @@ from methods.spectral import (
 CONVNEXT = "https://arxiv.org/abs/2201.03545"
 REPLKNET = "https://arxiv.org/abs/2203.06717"
 RESNET = "https://arxiv.org/abs/1512.03385"
-# Smallest kernel for which the Fourier form beats oneDNN's depthwise convolution on a CPU (`benchmarks/operators.py`): its forward
-# falls off a cliff at k = 15 in NCHW, its weight gradient is slow from k = 9. On a GPU the direct form is taken.
+# Smallest kernel for which the Fourier form is taken on a CPU: oneDNN's depthwise forward falls off a cliff at k = 15 in NCHW, its
+# weight gradient is slow from k = 9. On a GPU the direct form is taken.
 FFT_FROM = {"infer": 15, "train": 9}
 
 

@@ -212,6 +212,13 @@ def test_info_describes_a_method():
     assert bench("info", "dwconv32").exit_code == 2
 
 
+def test_info_says_how_a_kernel_size_is_set():
+    text = bench("info", "shared_basis").output
+    assert "Takes --kernel" in text
+    assert "kernel_size =" not in text.split("Paper:")[1]
+    assert "Needed: kernel_size (--kernel)" in bench("info", "dwconv").output
+
+
 def test_check_runs_the_contract_on_a_method_and_on_a_file():
     good = bench("check", "dwconv3")
     assert good.exit_code == 0
@@ -219,6 +226,8 @@ def test_check_runs_the_contract_on_a_method_and_on_a_file():
     bad = bench("check", FAULTS.replace("faults", "mean"))
     assert bad.exit_code == 1
     assert "mean_of_batch: batch_independent: FAILED" in bad.output
+    assert "mean_of_batch: cuda_untouched: ok" in bad.output
+    assert "asks_for_cuda: cuda_untouched: FAILED: AssertionError: CUDA was asked for" in bad.output
     assert bench("check", "dwconv33").exit_code == 2
 
 

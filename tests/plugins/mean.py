@@ -16,3 +16,12 @@ class MeanOfBatch(nn.Module):
 
     def forward(self, x):
         return self.scale * (x - x.mean(0))
+
+
+@register("asks_for_cuda")
+class AsksForCuda(MeanOfBatch):
+    """Initialises CUDA where the CPU was meant."""
+
+    def forward(self, x):
+        torch.cuda._lazy_init()
+        return self.scale * x

@@ -1,4 +1,4 @@
-"""Timing of one round of calls on a CPU or a GPU."""
+"""Timing of one round of calls on a CPU."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import torch
 
 from bench.spec import Timing
 from bench.stats import Round
@@ -74,38 +72,12 @@ def cpu_round(step: Step, timing: Timing) -> Round:
             switches, faults = _disturbances()
             cpu, wall = time.process_time_ns(), time.perf_counter_ns()
             for _ in range(bundle):
-                step()
+                results = step()
             wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
             after = _disturbances()
+            del results  # freeing an output and gradients is no part of a call
             one.wall.append(wall / bundle / 1e9)
             one.cpu.append(cpu / bundle / 1e9)
             one.switches.append(after[0] - switches)
             one.faults.append((after[1] - faults) / bundle)
     return one
-
-
-def cuda_round(step: Step, timing: Timing, device: str) -> Round:
-    """Warm up, then time each call between two events, the L2 cache flushed before it; one synchronisation at the end."""
-    properties = torch.cuda.get_device_properties(device)
-    flush = torch.empty(max(2 * properties.L2_cache_size, 64 << 20) // 4, dtype=torch.int32, device=device)
-    with no_collection(), torch.cuda.device(device):
-        calls = calls_for(_cuda_warm_up(step), timing)
-        events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(calls)]
-        for begin, end in events:
-            flush.zero_()
-            begin.record()
-            step()
-            end.record()
-        torch.cuda.synchronize()
-    return Round([begin.elapsed_time(end) / 1e3 for begin, end in events], [], [0] * calls, [])
-
-
-def _cuda_warm_up(step: Step) -> float:
-    """At least three calls and 25 ms, each synchronised; returns the fastest in seconds."""
-    times: list[float] = []
-    while len(times) < WARM_CALLS or (sum(times) < 0.025 and len(times) < 1000):
-        begin = time.perf_counter()
-        step()
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
-    return min(times)

@@ -12,9 +12,10 @@ import click
 
 import methods
 from bench import options, store
-from bench.executors.process import Died
+from bench.executors.workers import Died
+from bench.plan import Axes
 from bench.progress import progress
-from bench.spec import Axes, Job
+from bench.spec import Job, Limits
 from bench.sweep import Request, Sweep, load_plugins, write_reports
 
 FAILED_JOBS = 3  # exit status
@@ -58,9 +59,12 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
         methods=names,
         settings=options.settings(given["overrides"], {name: known[name] for name in names}),
         **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
+        timer=given["timer"],
     )
+    memory = given["mem_limit"]
     return Request(
-        axes, given["metrics"], given["out"].resolve(), given["plugins"], given["executor"], given["timeout"],
+        axes, given["metrics"], given["out"].resolve(), given["plugins"], given["executor"], given["start"], given["malloc"],
+        Limits(given["timeout"], given["max_cell_time"], None if memory is None else int(memory)),
         given["force"], given["retry"] == "failed", command, given["baseline"],
     )  # fmt: skip
 

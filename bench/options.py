@@ -45,6 +45,24 @@ class Comma(click.ParamType):
         return [CompletionItem(head + comma + word) for word in self._choices() if word.startswith(last)]
 
 
+class Quantity(click.ParamType):
+    """A positive number with a unit, which may be left out: 500ms, 2min, 4GB."""
+
+    def __init__(self, name: str, units: Mapping[str, float]):
+        self.name, self.units = name, units
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([A-Za-z%]*)", str(value))
+        if not match or match[2] not in self.units or not float(match[1]) * self.units[match[2]] > 0:
+            self.fail(f"{value!r} is not a positive number with one of the units {', '.join(filter(None, self.units))}", param, ctx)
+        return float(match[1]) * self.units[match[2]]
+
+
+SECONDS = Quantity("seconds", {"": 1, "s": 1, "ms": 1e-3, "min": 60, "h": 3600})
+BYTES = Quantity("bytes", {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "MiB": 2**20, "GiB": 2**30})
+SHARE = Quantity("share", {"": 1, "%": 0.01})
+
+
 def flat(ctx: click.Context, param: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     """Callback of a repeated comma option: one tuple, each value once, in order."""
     return tuple(dict.fromkeys(item for group in value for item in group))

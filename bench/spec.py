@@ -10,14 +10,10 @@ Jobs that differ only in their method form a **group**: latency is measured in r
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from methods import Entry
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 STATUS = ("ok", "unsupported", "skipped", "oom", "timeout", "crashed", "error", "wrong_result")  # all but ok carry nulls
 Pairs = tuple[tuple[str, Any], ...]
@@ -46,12 +42,14 @@ class Cell:
     mode: str = "infer"  # "infer": frozen forward; "train": forward and backward
     threads: int = 1
     seed: int = 0
+    alias: str = ""  # tells cells apart that are equal otherwise, where a method is compared with itself
 
     @property
     def label(self) -> str:
         """The method as a reader knows it: name, then what was overridden."""
         extra = [*self.params, *([("kernel", self.kernel)] if self.kernel else [])]
-        return self.method + (f"[{','.join(f'{k}={v}' for k, v in extra)}]" if extra else "")
+        named = self.method + (f"[{','.join(f'{k}={v}' for k, v in extra)}]" if extra else "")
+        return f"{named} ({self.alias})" if self.alias else named
 
     @property
     def res(self) -> str:
@@ -65,12 +63,27 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Timing(Protocol):
-    """Latency: `rounds` interleaved across the group, in each a warm-up and then calls for about `round_seconds`."""
+    """Latency: rounds interleaved across the group, in each a warm-up and then calls for about `round_seconds`.
 
+    The group goes on until every method's interval is within `target` of its figure: `rounds` at least, `max_rounds` at most.
+    """
+
+    timer: str = "wall"  # "wall": the host's clock; on a GPU "cold", "hot", "graph" or "wall"
     rounds: int = 5
-    round_seconds: float = 0.2
+    max_rounds: int = 15
+    target: float = 0.02
+    round_seconds: float = 0.1
     min_calls: int = 3
     max_calls: int = 50
+
+
+@dataclass(frozen=True)
+class Energy(Protocol):
+    """Energy: windows of calls, interleaved across the group, after a time of rest whose power is subtracted."""
+
+    windows: int = 3
+    window_seconds: float = 3.0
+    idle_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,10 +101,22 @@ class Training(Protocol):
     warmup: int = 1  # epochs of rising learning rate, among those of `epochs`
 
 
-PROTOCOLS: dict[str, Protocol] = {"latency": Timing(), "accuracy": Training()}
+PROTOCOLS: dict[str, Protocol] = {"latency": Timing(), "energy": Energy(), "accuracy": Training()}
 
 
-INTERLEAVED = ("latency",)  # metrics whose rounds depend on the machine's mood; the others are taken one job after the other
+INTERLEAVED = (
+    "latency",
+    "energy",
+)  # metrics whose rounds depend on the machine's mood; the others are taken one job after the other
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ends or forbids a job; no part of its key, for no figure depends on it."""
+
+    timeout: float = 300.0  # seconds of a job's own time, then it is killed
+    cell_seconds: float = 120.0  # seconds that a job may be predicted to take, or it is skipped
+    memory: int | None = None  # bytes that a job may be predicted to take, and on a CPU may take, above those of its process
 
 
 @dataclass(frozen=True)
@@ -104,7 +129,8 @@ class Job:
     code: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        # not `asdict`, whose deep copies are most of the time of reading a large journal
+        return {"cell": {**vars(self.cell)}, "metric": self.metric, "protocol": {**vars(self.protocol)}, "code": self.code}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Job:
@@ -120,7 +146,7 @@ class Job:
     def group(self) -> str:
         """Jobs of one group differ only in their method (its name, options and kernel size)."""
         data = self.to_json() | {"code": ""}
-        data["cell"] |= {"method": "", "params": (), "kernel": None}
+        data["cell"] |= {"method": "", "params": (), "kernel": None, "alias": ""}
         return digest(data)
 
 
@@ -132,59 +158,13 @@ class Record:
     status: str
     detail: str = ""
     values: dict[str, float | str | None] = field(default_factory=dict)
-    samples: dict[str, Any] = field(default_factory=dict)
+    rounds: dict[str, list[float | None]] = field(default_factory=dict)  # milliseconds a call, one figure a round, by clock
+    prediction: dict[str, float] = field(default_factory=dict)  # seconds and bytes that a skipped job would take
+    samples: dict[str, Any] = field(default_factory=dict)  # raw; kept in a file of their own beside the journal
     env: str = ""
     session: float = 0.0  # start of the run that measured it: records of one session are interleaved, others are not
     started: float = 0.0  # seconds since 1970
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The ranges of a sweep, as the command line gives them."""
-
-    methods: tuple[str, ...]
-    res: tuple[tuple[int, int], ...]
-    channels: tuple[int, ...] = (64,)
-    batch: tuple[int, ...] = (1,)
-    kernel: tuple[int, ...] = ()
-    dtype: tuple[str, ...] = ("fp32",)
-    mode: tuple[str, ...] = ("infer",)
-    device: tuple[str, ...] = ("cpu",)
-    threads: tuple[int, ...] = (1,)
-    seed: tuple[int, ...] = (0,)
-    settings: Mapping[str, Pairs] = field(default_factory=dict)  # method -> overridden options
-
-
-def cells(axes: Axes, known: Mapping[str, Entry]) -> Iterator[Cell]:
-    """The grid, setting by setting so that a group's cells follow each other; a kernel size only where a method takes one."""
-    settings = itertools.product(axes.device, axes.threads, axes.dtype, axes.mode, axes.batch, axes.channels, axes.res, axes.seed)
-    for device, threads, dtype, mode, batch, channels, (height, width), seed in settings:
-        for name in axes.methods:
-            for kernel in axes.kernel if axes.kernel and known[name].takes_kernel else (None,):
-                yield Cell(
-                    name, height, width, channels, batch, kernel, axes.settings.get(name, ()),
-                    "op", dtype, device, mode, threads, seed,
-                )  # fmt: skip
-
-
-def plan(axes: Axes, metrics: Iterable[str], known: Mapping[str, Entry], code: Mapping[str, str]) -> list[Job]:
-    """Every job of a sweep, once each. Accuracy is measured in its own setting, once for all cells of a method."""
-    grid = list(cells(axes, known))
-    jobs: dict[Job, None] = {}
-    for metric in metrics:
-        protocol = PROTOCOLS.get(metric, Protocol())
-        for cell in grid:
-            where = accuracy_cell(cell, protocol) if isinstance(protocol, Training) else cell
-            jobs[Job(where, metric, protocol, code[cell.method])] = None
-    return list(jobs)
-
-
-def accuracy_cell(cell: Cell, task: Training) -> Cell:
-    """The setting in which a method's accuracy is measured: that of the task, not of the latency cell."""
-    return replace(
-        cell, level="model", height=task.res, width=task.res, channels=task.width, batch=task.batch, dtype="fp32", mode="train"
-    )  # fmt: skip
 
 
 def _known(cls: type[Protocol], data: Mapping[str, Any]) -> Protocol:

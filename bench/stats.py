@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ class Round(NamedTuple):
     cpu: list[float]
     switches: list[int]  # involuntary context switches
     faults: list[float]  # minor page faults a call
+    facts: Mapping[str, float | str | None] = {}  # what else was seen: columns of their own
 
 
 def t95(dof: int) -> float:
@@ -65,3 +67,30 @@ def contended(rounds: Sequence[Round]) -> bool:
     needed = [min(CLEAN_PER_ROUND, len(one.wall)) for one in rounds]
     few = any(len(clean(one)) < need for one, need in zip(rounds, needed))
     return few or clean_share(rounds) < CLEAN_SHARE
+
+
+CLOCKS: Mapping[str, Callable[[Round], Sequence[float]]] = {
+    "clean": clean,  # undisturbed samples of the wall clock
+    "cpu": lambda one: one.cpu,  # processor time
+    "wall": lambda one: one.wall,  # every sample of the wall clock
+}
+
+
+def medians(rounds: Sequence[Round]) -> dict[str, list[float | None]]:
+    """The figure of each round by each clock, in milliseconds; None where a clock has no sample in it."""
+
+    def figure(samples: Sequence[float]) -> float | None:
+        return float(np.median(samples)) * 1e3 if len(samples) else None
+
+    return {clock: [figure(read(one)) for one in rounds] for clock, read in CLOCKS.items()}
+
+
+def clock_of(busy: bool, threads: int) -> str:
+    """The clock of the headline. Processor time adds up over threads, so it stands in for the wall time of one thread only."""
+    return "clean" if not busy else "cpu" if threads == 1 else "wall"
+
+
+def half_width(interval: Interval) -> float:
+    """Half of an interval's width relative to its middle; infinite where it is unknown."""
+    width = (interval.hi - interval.lo) / 2 / interval.mid
+    return width if width == width else math.inf

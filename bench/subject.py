@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,16 +14,26 @@ from torch import Tensor, nn
 import methods
 from bench.spec import Cell
 
+DRIFT = {"fp32": 1e-3, "bf16": 3e-2}  # difference of two calls on the same input, of the largest value: room for atomic sums
+
 
 class WrongResult(Exception):
-    """The operator's output has the wrong shape or is not finite."""
+    """The operator's output has the wrong shape, is not finite, or changes from call to call."""
 
 
 class Outcome(NamedTuple):
-    """What a metric returns: its columns, and the raw samples behind them."""
+    """What a metric returns: its columns, the figures of its rounds where it has rounds, and the raw samples behind them."""
 
     values: dict[str, float | str | None]
-    samples: dict[str, Any]
+    rounds: Mapping[str, list[float | None]] = {}
+    samples: Mapping[str, Any] = {}
+
+
+class Result(NamedTuple):
+    """What a call gives: the output, and in training the gradients of the input and of every parameter."""
+
+    output: Any
+    gradients: tuple[Tensor | None, ...] = ()
 
 
 @dataclass
@@ -59,42 +69,63 @@ class Subject:
         generator = torch.Generator(self.cell.device).manual_seed(self.cell.seed * 1000 + seed)
         return torch.randn(self.shape(), generator=generator, device=self.cell.device)
 
-    def step(self, module: Any, x: Tensor, cotangent: Tensor) -> Callable[[], Tensor]:
+    def step(self, module: Any, x: Tensor, cotangent: Tensor) -> Callable[[], Result]:
         """The call that is measured: a forward without gradient, or a forward and a backward with a fixed cotangent."""
         cast = autocast(self.cell)
         if self.cell.mode == "infer":
 
-            def infer() -> Tensor:
+            def infer() -> Result:
                 with torch.inference_mode(), cast():
-                    return module(x)
+                    return Result(module(x))
 
             return infer
         x.requires_grad_()
         wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
 
-        def train() -> Tensor:
+        def train() -> Result:
             with cast():
                 y = module(x)
             if not isinstance(y, Tensor) or y.shape != cotangent.shape:
-                return y  # refused by the check
-            torch.autograd.grad(y, wanted, cotangent.to(y.dtype), allow_unused=True)
-            return y.detach()
+                return Result(y)  # refused by the check
+            gradients = torch.autograd.grad(y, wanted, cotangent.to(y.dtype), allow_unused=True)
+            return Result(y.detach(), gradients)
 
         return train
 
-    def checked_step(self, seed: int = 0) -> Callable[[], Tensor]:
-        """`step` on new inputs, after one call whose output was looked at; raises `WrongResult`."""
-        x = self.inputs(seed)
-        step = self.step(self.module, x, self.inputs(seed + 500))
-        y = step()
-        wanted = torch.bfloat16 if self.cell.dtype == "bf16" else torch.float32
+    def checked_step(self, seed: int = 0) -> Callable[[], Result]:
+        """`step` on new inputs, after one call whose result was looked at; raises `WrongResult`."""
+        return self._checked(seed)[0]
+
+    def _checked(self, seed: int) -> tuple[Callable[[], Result], Result]:
+        step = self.step(self.module, self.inputs(seed), self.inputs(seed + 500))
+        return step, self.looked_at(step)
+
+    @contextmanager
+    def watched(self, seed: int = 0) -> Iterator[Callable[[], Result]]:
+        """`checked_step`, and once it has been used the same call again; raises `WrongResult` where it gives something else."""
+        step, first = self._checked(seed)
+        before = first.output.clone()  # an operator may hand out the same buffer every time
+        del first
+        yield step
+        after = self.looked_at(step)
+        drift = float((after.output - before).abs().max() / before.abs().max().clamp_min(1e-30))
+        if drift > DRIFT[self.cell.dtype]:
+            raise WrongResult(f"output drifts: after timing it differs from that before by {drift:.1e} of its largest value")
+
+    def looked_at(self, step: Callable[[], Result]) -> Result:
+        """One call, the same random numbers in each; raises `WrongResult` for another type or shape, and for what is not finite."""
+        torch.manual_seed(self.cell.seed)
+        result = step()
+        y, wanted = result.output, torch.bfloat16 if self.cell.dtype == "bf16" else torch.float32
         if not isinstance(y, Tensor) or y.dtype not in (wanted, torch.float32):
             raise WrongResult(f"output is {y.dtype if isinstance(y, Tensor) else type(y).__name__}, not {wanted}")
-        if y.shape != x.shape:
-            raise WrongResult(f"output has shape {tuple(y.shape)}, input {tuple(x.shape)}")
+        if y.shape != self.shape():
+            raise WrongResult(f"output has shape {tuple(y.shape)}, input {self.shape()}")
         if not torch.isfinite(y).all():
             raise WrongResult("output is not finite")
-        return step
+        if not all(torch.isfinite(gradient).all() for gradient in result.gradients if gradient is not None):
+            raise WrongResult("a gradient is not finite")
+        return result
 
 
 def prepare(module: Any, mode: str) -> Any:

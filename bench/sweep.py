@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import math
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import methods
 from bench import store
-from bench.executors import Limits
+from bench.plan import Axes, plan
 from bench.report.text import replaceable
-from bench.spec import Axes, Job, Record, digest, plan
+from bench.spec import Job, Limits, Record, digest
 from methods import Entry
 
 # Seconds a job takes on a small CPU, before there are records to go by.
@@ -34,7 +35,9 @@ class Request:
     out: Path
     plugins: tuple[str, ...] = ()
     executor: str = "process"
-    timeout: float = 300.0
+    start: str = "forkserver"
+    malloc: str = "tuned"
+    limits: Limits = field(default_factory=Limits)
     force: bool = False
     retry_failed: bool = False
     command: str = ""
@@ -58,7 +61,7 @@ def load_plugins(paths: Iterable[str]) -> dict[str, str]:
 def source_digests(known: Mapping[str, Entry], plugins: Mapping[str, str]) -> dict[str, str]:
     """{method: digest of the sources that its figures depend on}: operators, metrics and training, and the plugin's own file."""
     package = Path(__file__).parent
-    measuring = ("metrics/*.py", "data/*.py", "subject.py", "clocks.py", "stats.py", "nets.py", "training.py")
+    measuring = ("metrics/*.py", "data/*.py", "subject.py", "clocks.py", "cuda_clocks.py", "stats.py", "nets.py", "training.py")
     files = [*Path(methods.__file__).parent.glob("*.py"), *(path for pattern in measuring for path in package.glob(pattern))]
     shipped = digest([path.read_text(encoding="utf-8") for path in sorted(files)])
     return {name: digest([shipped, plugins[name]]) if name in plugins else shipped for name in known}
@@ -78,6 +81,7 @@ class Sweep:
             store.read(sibling)  # the leaderboard will need it
         self.journal = store.read(request.out / store.NAME)
         self.execute, self.env = self._executor()
+        self.limits = bounded(request.limits)
         axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
         self.code = source_digests(self.known, plugin_code)
         self.jobs = plan(axes, request.metrics, self.known, self.code)
@@ -89,7 +93,7 @@ class Sweep:
             return inline.execute, importlib.import_module("bench.env").collect()
         from bench.executors.process import Pool
 
-        pool = Pool(self.request.plugins)
+        pool = Pool(self.request.plugins, self.request.start, self.request.malloc)
         return pool.execute, pool.collect_env()
 
     def _open(self, job: Job) -> bool:
@@ -97,7 +101,9 @@ class Sweep:
         record = self.journal.records.get(job.key())
         if record is None or self.request.force or record.env != self.env["id"]:
             return True
-        return self.request.retry_failed and record.status != "ok"
+        if record.status == "skipped":
+            return within(record.prediction, self.limits)
+        return self.request.retry_failed and record.status not in HARMLESS
 
     def estimates(self) -> dict[Job, float]:
         """Seconds each open job will take: the median of this folder's records of the same method and metric, else typical."""
@@ -127,13 +133,32 @@ class Sweep:
                     "code": {name: self.code[name] for name in self.request.axes.methods},
                 }
             )
-            with closing(self.execute(self.todo, Limits(self.request.timeout))) as records:
+            with closing(self.execute(self.todo, self.limits)) as records:
                 for measured in records:
                     record = replace(measured, env=self.env["id"], session=session)
                     writer.record(record)
                     seen(record)
                     failed += record.status not in HARMLESS
         return failed
+
+
+def bounded(limits: Limits) -> Limits:
+    """The limits with one on memory: where none is given, what the machine has free now."""
+    if limits.memory is not None:
+        return limits
+    meminfo = Path("/proc/meminfo")
+    free = (
+        [line.split()[1] for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable")]
+        if meminfo.exists()
+        else []
+    )
+    return replace(limits, memory=int(free[0]) * 1024) if free else limits
+
+
+def within(prediction: Mapping[str, Any], limits: Limits) -> bool:
+    """Whether a skipped job's prediction is allowed by now."""
+    allowed = {"predicted_s": limits.cell_seconds, "predicted_bytes": limits.memory or math.inf}
+    return all(value <= allowed.get(name, math.inf) for name, value in prediction.items())
 
 
 def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
@@ -154,8 +179,9 @@ def write_reports(out: Path) -> list[Path]:
     """Tables of the run in `out`; beside it LEADERBOARD.md of every run there and README.md on the columns; returns the paths."""
     from bench.report.leaderboard import dictionary, leaderboard
     from bench.report.text import write_generated
+    from bench.table import write_tables
 
-    paths = store.write_tables(store.read(out / store.NAME))
+    paths = write_tables(store.read(out / store.NAME))
     journals = [store.read(path) for path in sorted(out.parent.glob(f"*/{store.NAME}"))]
     for name, text in zip(PAGES, (dictionary(), leaderboard(journals))):
         paths.append(write_generated(out.parent / name, text))

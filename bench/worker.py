@@ -6,41 +6,95 @@ import math
 import time
 import traceback
 from collections.abc import Generator
+from dataclasses import replace
 
 import torch
 
-from bench import metrics
-from bench.spec import Job, Record
+from bench import guard, metrics
+from bench.spec import Cell, Job, Limits, Record
 from bench.subject import Outcome, Subject, WrongResult
 from methods import Unsupported
 
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator")
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")
 
 
-def run(job: Job) -> Generator[None, None, Record]:
-    """Yield after each round of the metric; return the record. No exception of an operator or a metric leaves this function."""
-    torch.set_num_threads(job.cell.threads)
+Story = Generator[bool, bool | None, Record]  # sent None to begin
+
+
+class GlobalState(Exception):
+    """An operator changed a setting of the whole process that its figure depends on."""
+
+
+def run(job: Job, limits: Limits) -> Story:
+    """Yield after each round whether the figure is precise enough, be sent whether the group's are; return the record.
+
+    No exception of an operator or a metric leaves this function.
+    """
     started, seconds = time.time(), 0.0
-    measuring = metrics.get(job.metric)(Subject(job.cell), job.protocol)
+    story = _rounds(job, limits)
+    enough: bool | None = None
     while True:
         begin = time.perf_counter()
         try:
-            next(measuring)
+            precise = story.send(enough)
         except StopIteration as end:
-            seconds += time.perf_counter() - begin
-            return _ok(job, end.value, started, seconds)
+            return _ok(job, end.value, started, seconds + time.perf_counter() - begin)
+        except guard.Skipped as skip:
+            record = Record(job, "skipped", str(skip), prediction=skip.prediction)
         except Exception as error:  # whatever an operator raises becomes the row's status
-            status, detail = diagnose(error)
-            return Record(job, status, detail, started=started, seconds=seconds + time.perf_counter() - begin)
-        seconds += time.perf_counter() - begin
-        yield
+            record = Record(job, *diagnose(error), samples={"traceback": traceback.format_exception(error)})
+        else:
+            last = time.perf_counter() - begin
+            seconds += last
+            enough = (yield precise) or seconds + last > limits.cell_seconds
+            continue
+        return replace(record, started=started, seconds=seconds + time.perf_counter() - begin)
+
+
+def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
+    """The metric's rounds, each begun in a settled process and looked at when it ends."""
+    settle(job.cell)
+    subject = Subject(job.cell)
+    guard.admit(subject, job, limits)
+    measuring = metrics.get(job.metric)(subject, job.protocol)
+    enough: bool | None = None
+    while True:
+        settle(job.cell)
+        try:
+            precise = measuring.send(enough)
+        except StopIteration as end:
+            unchanged(job.cell)
+            return end.value
+        unchanged(job.cell)
+        enough = yield precise
+
+
+def settle(cell: Cell) -> None:
+    """Put torch's global state to what every measurement starts from, whatever an operator before has left."""
+    torch.set_num_threads(cell.threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    torch.set_flush_denormal(True)
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False  # a convolution as exact as the transforms it is compared with
+    torch.backends.cudnn.benchmark = True
+    torch.manual_seed(cell.seed)
+
+
+def unchanged(cell: Cell) -> None:
+    """Raises `GlobalState` where the operator took other threads or another type than its row says."""
+    if torch.get_num_threads() != cell.threads:
+        raise GlobalState(f"the operator set torch to {torch.get_num_threads()} threads, the cell has {cell.threads}")
+    if torch.get_default_dtype() != torch.float32:
+        raise GlobalState(f"the operator set torch's default type to {torch.get_default_dtype()}")
 
 
 def _ok(job: Job, outcome: Outcome, started: float, seconds: float) -> Record:
     values = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in outcome.values.items()
     }
-    return Record(job, "ok", "", values, outcome.samples, started=started, seconds=seconds)
+    return Record(job, "ok", "", values, dict(outcome.rounds), samples=dict(outcome.samples), started=started, seconds=seconds)
 
 
 def diagnose(error: Exception) -> tuple[str, str]:
@@ -53,5 +107,10 @@ def diagnose(error: Exception) -> tuple[str, str]:
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)):
         return "oom", text or type(error).__name__
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return "error", f"{type(error).__name__}: {text} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
+    return "error", f"{type(error).__name__}: {text}{_place(error)}"
+
+
+def _place(error: Exception) -> str:
+    """Where an exception comes from: the deepest line that is not of torch or of Python."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    return f" ({own[-1].filename.rsplit('/', 1)[-1]}:{own[-1].lineno})" if own else ""

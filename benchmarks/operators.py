@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.executors.process import WORKER_ENVIRONMENT
+from bench.executors.workers import QUIET, TUNED
 
 ROUNDS = 5
 
@@ -128,9 +128,9 @@ def main() -> None:
     parser.add_argument("families", nargs="*")
     parser.add_argument("--markdown", type=Path)
     given = parser.parse_args()
-    if os.environ.get("MALLOC_MMAP_MAX_") != WORKER_ENVIRONMENT["MALLOC_MMAP_MAX_"]:  # read once, before the first allocation
+    if os.environ.get("MALLOC_MMAP_MAX_") != TUNED["MALLOC_MMAP_MAX_"]:  # read once, before the first allocation
         os.execve(
-            sys.executable, [sys.executable, "-m", "benchmarks.operators", *sys.argv[1:]], {**os.environ, **WORKER_ENVIRONMENT}
+            sys.executable, [sys.executable, "-m", "benchmarks.operators", *sys.argv[1:]], {**os.environ, **QUIET, **TUNED}
         )
     import torch
 

@@ -14,7 +14,8 @@ import methods
 from bench import columns, data
 from bench.data import digits
 from bench.metrics import accuracy
-from bench.spec import PROTOCOLS, Cell, accuracy_cell
+from bench.plan import accuracy_cell
+from bench.spec import PROTOCOLS, Cell
 from bench.subject import Subject
 
 PROTOCOL = PROTOCOLS["accuracy"]
@@ -44,7 +45,7 @@ def few(monkeypatch):
 @pytest.mark.parametrize("name", methods.names())
 def test_every_method_trains(name, few):
     kernel = 5 if methods.get(name).entry.needs_kernel else None
-    values, samples = outcome(name, few, kernel=kernel)
+    values, _, samples = outcome(name, few, kernel=kernel)
     assert 0 <= values["accuracy"] <= 100
     assert len(samples["loss"]) == len(samples["penalty"]) == 1
     assert 0 < samples["loss"][0] < 10
@@ -52,7 +53,7 @@ def test_every_method_trains(name, few):
 
 
 def test_columns_are_those_of_the_dictionary(few):
-    values, _ = outcome("conv3", few, seed=5)
+    values, _, _ = outcome("conv3", few, seed=5)
     assert sorted(values) == sorted(columns.of("accuracy"))
     known = {"accuracy_data": "digits", "accuracy_res": 8, "accuracy_epochs": 1, "accuracy_seed": 5}
     assert {name: values[name] for name in known} == known

@@ -12,6 +12,7 @@ import methods
 from bench import store
 from bench.cli import main
 from bench.columns import METRICS
+from bench.table import tidy as table_of
 
 PLUGINS = Path(__file__).parent / "plugins"
 FAULTS = str(PLUGINS / "faults.py")
@@ -96,7 +97,7 @@ def test_a_dry_run_gives_reasons(out):
 def test_a_kernel_axis_and_overrides_reach_the_rows(out):
     result = sweep(out, "--methods", "dwconv", "--kernel", "5,9", "--set", "dwconv.backend=fft", "--metrics", "params")
     assert result.exit_code == 0, result.output
-    table = store.tidy(store.read(out / store.NAME))
+    table = table_of(store.read(out / store.NAME))
     assert sorted(table.loc[table["method"] == "dwconv", "label"].unique()) == [
         "dwconv[backend=fft,kernel=5]",
         "dwconv[backend=fft,kernel=9]",
@@ -125,13 +126,13 @@ BAD = {
     "set complex": (("--set", "dwconv3.backend=1j"), "is not a finite number"),
     "threads": (("--threads", "100000"), "--threads 100000 is more than the"),
     "baseline glob": (("--baseline", "dw*"), "--baseline takes one method's name, or none, not 'dw*'"),
-    "endless": (("--timeout", "inf"), "inf is not in the range"),
+    "endless": (("--timeout", "inf"), "'inf' is not a positive number"),
     "exiting plugin": (("--plugin", str(PLUGINS / "exits.py")), "exits.py raised SystemExit: 0"),
     "baseline": (("--baseline", "dwconv8"), "unknown method 'dwconv8'"),
     "missing plugin": (("--plugin", "absent.py"), "'absent.py' does not exist"),
     "broken plugin": (("--plugin", str(PLUGINS / "broken.py")), "broken.py raised RuntimeError: this plugin is broken"),
     "empty plugin": (("--plugin", str(PLUGINS / "empty.py")), "empty.py registers no method"),
-    "timeout": (("--timeout", "0"), "0.0 is not in the range"),
+    "timeout": (("--timeout", "0"), "'0' is not a positive number with one of the units s, ms, min, h"),
 }
 
 

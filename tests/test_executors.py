@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 import methods
-from bench.executors import Limits, groups, inline, interleave
-from bench.executors.process import Pool, _ending
-from bench.spec import Cell, Job, Protocol, Record, Timing
+from bench.executors import groups, inline, interleave
+from bench.executors.process import Pool
+from bench.executors.workers import _ending
+from bench.spec import Cell, Job, Limits, Protocol, Record, Timing
 
 FAULTS = str(Path(__file__).parent / "plugins" / "faults.py")
-QUICK = Timing(rounds=2, round_seconds=0.01, min_calls=3, max_calls=5)
+QUICK = Timing(rounds=2, max_rounds=2, round_seconds=0.01, min_calls=3, max_calls=5)
 EXPECTED = {
     "fine": ("ok", ""),
     "segfault": ("crashed", "killed by SIGSEGV"),
@@ -51,7 +52,7 @@ def test_a_fault_costs_its_own_record_only(outcomes, name):
 def test_a_measured_record_holds_its_samples(outcomes):
     record = outcomes["fine", "latency"]
     assert 0 < record.values["latency_min_ms"] <= record.values["latency_ms"]
-    assert len(record.samples["rounds"]) == QUICK.rounds
+    assert len(record.samples["rounds"]) == QUICK.rounds == len(record.rounds["clean"])
     assert all(len(one["wall_ns"]) >= QUICK.min_calls for one in record.samples["rounds"])
     assert record.seconds > 0
 
@@ -85,9 +86,9 @@ def test_rounds_of_a_group_are_interleaved_in_changing_order():
     def track(name, rounds):
         left = iter(range(rounds))
 
-        def advance():
+        def advance(enough):
             seen.append(name)
-            return Record(job(name), "ok") if next(left, None) is None else None
+            return Record(job(name), "ok") if next(left, None) is None else False
 
         return advance
 

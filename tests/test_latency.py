@@ -12,7 +12,7 @@ from bench.spec import Cell, Timing
 from bench.stats import Round
 from bench.subject import Subject
 
-TIMING = Timing(rounds=2, round_seconds=0.02, min_calls=3, max_calls=10)
+TIMING = Timing(rounds=2, max_rounds=2, round_seconds=0.02, min_calls=3, max_calls=10)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_an_operator_is_measured_in_rounds(mode, dtype):
         try:
             next(measuring)
         except StopIteration as end:
-            values, samples = end.value
+            values, figures, samples = end.value
             break
         rounds += 1
-    assert rounds == TIMING.rounds == len(samples["rounds"])
+    assert rounds == TIMING.rounds == len(samples["rounds"]) == len(figures["clean"])
     assert values["latency_lo_ms"] <= values["latency_ms"] <= values["latency_hi_ms"]
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 import methods
-from bench.spec import Axes, Cell, Job, Protocol, Record, Timing, Training, digest, plan
+from bench.plan import Axes, plan
+from bench.spec import Cell, Job, Protocol, Record, Timing, Training, digest
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 CODE = dict.fromkeys(KNOWN, "code")

@@ -7,7 +7,10 @@ import pytest
 
 from bench import store
 from bench.columns import COLUMNS
-from bench.spec import PROTOCOLS, Cell, Job, Protocol, Record, Training, accuracy_cell
+from bench.plan import accuracy_cell
+from bench.spec import PROTOCOLS, Cell, Job, Protocol, Record, Training
+from bench.table import tidy as table_of
+from bench.table import write_tables
 
 ENV = {"id": "e1", "cpu": "c", "gpus": []}
 CELL = Cell("dwconv7", 8, 8, params=(("backend", "fft"),))
@@ -63,12 +66,12 @@ def test_figures_of_another_source_are_history(path):
             writer.run({"command": "c", "started": 1.0, "code": {"dwconv7": code}})
             for one in measured:
                 writer.record(one)
-    table = store.tidy(store.read(path))
+    table = table_of(store.read(path))
     assert list(table["latency_ms"]) == [9.0]
     assert table["mem_peak_bytes"].isna().all(), "no memory of the older source beside the newer one's latency"
     with store.Writer(path) as writer:
         writer.run({"command": "c", "started": 2.0, "code": {"dwconv7": "code"}})
-    assert list(store.tidy(store.read(path))["latency_ms"]) == [1.0]
+    assert list(table_of(store.read(path))["latency_ms"]) == [1.0]
 
 
 def test_a_second_writer_is_refused(path):
@@ -112,7 +115,7 @@ def test_values_that_are_not_numbers_cannot_be_written(path):
 
 def test_one_row_a_cell_with_nulls_for_failures(path):
     write(path, record(latency_ms=1.5), record("memory", "oom"), record(cell=Cell("conv3", 8, 8), status="timeout"))
-    table = store.tidy(store.read(path)).set_index("method")
+    table = table_of(store.read(path)).set_index("method")
     assert list(table.index) == ["dwconv7", "conv3"]
     assert table.loc["dwconv7", "latency_ms"] == 1.5
     assert table.loc["dwconv7", "memory_status"] == "oom"
@@ -130,7 +133,7 @@ def test_accuracy_stands_beside_every_cell_of_its_method(path):
         *(record(cell=cell, latency_ms=1.0) for cell in cells),
         record("accuracy", cell=task, protocol=Training(), accuracy=97.0),
     )
-    table = store.tidy(store.read(path))
+    table = table_of(store.read(path))
     assert list(table["accuracy"].fillna(-1)) == [97.0, 97.0, -1]
     assert set(table["level"]) == {"op"}
 
@@ -138,12 +141,12 @@ def test_accuracy_stands_beside_every_cell_of_its_method(path):
 def test_accuracy_alone_has_a_row_of_its_own(path):
     task = accuracy_cell(CELL, Training())
     write(path, record("accuracy", cell=task, protocol=Training(), accuracy=97.0))
-    assert list(store.tidy(store.read(path))["level"]) == ["model"]
+    assert list(table_of(store.read(path))["level"]) == ["model"]
 
 
 def test_table_is_written_and_reads_back(path):
     pd = pytest.importorskip("pandas")
     write(path, record(latency_ms=1 / 3))
-    written = store.write_tables(store.read(path))
+    written = write_tables(store.read(path))
     assert written[0].name == "table.csv"
     assert pd.read_csv(written[0])["latency_ms"][0] == 1 / 3

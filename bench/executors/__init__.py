@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from bench.spec import INTERLEAVED, Job, Record
 
-Advance = Callable[[], Record | None]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What ends a job from outside; no part of its key."""
-
-    timeout: float = 300.0  # seconds of a job's own time
+# Told whether the group's figures are precise enough, a job advances by one round: its record, or whether its own figure is.
+Advance = Callable[[bool], Record | bool]
 
 
 def groups(jobs: Iterable[Job]) -> list[list[Job]]:
@@ -29,14 +22,20 @@ def groups(jobs: Iterable[Job]) -> list[list[Job]]:
 def interleave(tracks: Mapping[Job, Advance]) -> Iterator[Record]:
     """Advance every job by one round, in a new shuffled order each time, until all have ended.
 
-    The order depends on the jobs alone, so a sweep repeats it.
+    They are told to end when all are precise, so that each pair of methods has the same rounds. The order depends on the jobs
+    alone, so a sweep repeats it.
     """
     open_jobs = list(tracks)
     order = random.Random("".join(job.key() for job in open_jobs))
+    enough = False
     while open_jobs:
         order.shuffle(open_jobs)
+        precise: list[bool] = []
         for job in list(open_jobs):
-            record = tracks[job]()
-            if record is not None:
+            answer = tracks[job](enough)
+            if isinstance(answer, Record):
                 open_jobs.remove(job)
-                yield record
+                yield answer
+            else:
+                precise.append(answer)
+        enough = all(precise)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
+import resource
 import signal
-from collections.abc import Generator
+import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch._dynamo  # torch loads it at the first use of a meta tensor: a second in each worker, unless the server has it
+import torch._dynamo  # noqa: F401  # torch loads it at the first use of a meta tensor: a second in each worker, unless the server has it
 
 from bench import env
-from bench.spec import Job, Record
+from bench.executors import Advance
+from bench.executors.inline import advancing
+from bench.spec import Job, Limits, Record
 from bench.worker import run
 from methods.registry import load, load_file
 
@@ -22,6 +28,7 @@ load()
 
 
 PR_SET_PDEATHSIG = 1
+SPARE = 512 << 20  # bytes above its start that a waiting worker may keep: more would starve its neighbours
 
 
 def die_with_parent() -> None:
@@ -30,40 +37,93 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
-    """Answer requests until the pipe closes: a job advances by one round and the reply is its record, or None while it runs."""
+def serve(pipe: Connection, plugins: tuple[str, ...], words: str) -> None:
+    """Answer requests until the pipe closes; what operators print goes to the file `words`."""
     die_with_parent()  # the server, which in turn dies with the sweep
+    _speak_to(words)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's victim is the worker, not the parent
     for plugin in plugins:
         load_file(plugin)
-    torch.backends.cudnn.allow_tf32 = False  # a convolution as exact as the transforms it is compared with
-    torch.backends.cudnn.benchmark = True
-    stories: dict[str, Generator[None, None, Record]] = {}
+    desk = Desk()
+    pipe.send((None, True))  # ready
     with contextlib.suppress(EOFError):
         while True:
             request = pipe.recv()
-            reply = env.collect() if request == "env" else _advance(stories, Job.from_json(request))
-            pipe.send(reply)
-            if reply is not None:
-                _tidy_up()
+            answer = desk.answers[request.pop("do")](**request)
+            pipe.send((answer, desk.tidy_up()))
 
 
-def _advance(stories: dict[str, Generator[None, None, Record]], job: Job) -> Record | None:
-    key = job.key()
-    story = stories.setdefault(key, run(job))
-    try:
-        next(story)
-    except StopIteration as end:
-        del stories[key], story
-        return end.value
-    return None
+class Desk:
+    """What a worker is asked, and the jobs that it has begun."""
+
+    def __init__(self) -> None:
+        self.stories: dict[str, Advance] = {}
+        self.start = _pages()
+        self.ended: Record | None = None
+        self.answers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": env.collect}
+
+    def advance(self, job: dict[str, Any], limits: dict[str, Any], enough: bool) -> Record | bool:
+        """Advance a job by one round: its record, or whether its figure is precise while it runs."""
+        self.ended = None
+        one, bounds = Job.from_json(job), Limits(**limits)
+        key = one.key()
+        if key not in self.stories:
+            if one.cell.device == "cpu":
+                _bound_memory(bounds.memory)
+            self.stories[key] = advancing(run(one, bounds))
+        answer = self.stories[key](enough)
+        if isinstance(answer, Record):
+            del self.stories[key]
+            self.ended = answer
+        return answer
+
+    def tidy_up(self) -> bool:
+        """Leave no memory of an ended job to the next, nor keep much while others measure; whether this process is fit for more."""
+        fit, ended = True, self.ended
+        if ended is not None:
+            gc.collect()
+            if ended.job.cell.device != "cpu":
+                fit = _tidy_device(ended.job.cell.device)
+        pages = _pages()
+        if self.start and pages and pages[1] - self.start[1] > SPARE // resource.getpagesize():
+            ctypes.CDLL(None).malloc_trim(0)
+        return fit
 
 
-def _tidy_up() -> None:
-    """Leave no memory of one job to the next in this process."""
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-        torch.backends.cuda.cufft_plan_cache.clear()
+def _tidy_device(device: str) -> bool:
+    """Empty a GPU's caches; False where it answers no more, as after a failed assertion in a kernel."""
+    from bench.cuda_clocks import cuda_healthy, cuda_reset
+
+    if not cuda_healthy(device):
+        return False
+    cuda_reset(device)
+    return True
+
+
+def _pages() -> tuple[int, int] | None:
+    """Pages of address space and of memory that this process holds; None where the system does not say."""
+    path = Path("/proc/self/statm")
+    if not path.exists():
+        return None
+    size, resident = path.read_text().split()[:2]
+    return int(size), int(resident)
+
+
+def _bound_memory(limit: int | None) -> None:
+    """Let the address space grow by no more than `limit` bytes; what asks for more is refused rather than killed."""
+    pages = _pages()
+    if limit is not None and pages is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (pages[0] * resource.getpagesize() + limit, hard))
+
+
+def _speak_to(words: str) -> None:
+    """Send standard output and error to a file, at the level of the process: foreign code writes there too."""
+    file = os.open(words, os.O_WRONLY | os.O_APPEND)
+    os.unlink(words)  # the parent holds it open: nothing is left behind, whoever is killed
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from bench.executors import Advance, Limits, groups, interleave
-from bench.spec import Job, Record
-from bench.worker import run
+from bench.executors import Advance, groups, interleave
+from bench.spec import Job, Limits, Record
+from bench.worker import Story, run
 
 
 def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
     for group in groups(jobs):
-        yield from interleave({job: _track(run(job)) for job in group})
+        yield from interleave({job: advancing(run(job, limits)) for job in group})
 
 
-def _track(story: Generator[None, None, Record]) -> Advance:
-    def advance() -> Record | None:
+def advancing(story: Story) -> Advance:
+    """The rounds of a job, one a call."""
+    begun = False
+
+    def advance(enough: bool) -> Record | bool:
+        nonlocal begun
         try:
-            next(story)
+            if begun:
+                return story.send(enough)
+            begun = True
+            return next(story)
         except StopIteration as end:
             return end.value
-        return None
 
     return advance

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.subject import Outcome
 
-Measure = Callable[..., Generator[None, None, "Outcome"]]
+Measure = Callable[..., Generator[Any, Any, "Outcome"]]
 
 
 def get(name: str) -> Measure:

@@ -40,7 +40,7 @@ def measure(subject: Subject, protocol: Training) -> Generator[None, None, Outco
             "accuracy_seed": seed,
             "accuracy_params": sum(p.numel() for p in network.parameters() if p.requires_grad),
         },
-        {"loss": [epoch.loss for epoch in epochs], "penalty": [epoch.penalty for epoch in epochs]},
+        samples={"loss": [epoch.loss for epoch in epochs], "penalty": [epoch.penalty for epoch in epochs]},
     )
 
 

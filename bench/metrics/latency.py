@@ -13,39 +13,55 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import torch
 
-from bench.clocks import cpu_round, cuda_round
+from bench.clocks import cpu_round
 from bench.spec import Timing
-from bench.stats import Round, clean, clean_share, contended, log_interval
+from bench.stats import CLOCKS, Interval, Round, clean_share, clock_of, contended, half_width, log_interval, medians
 from bench.subject import Outcome, Subject
 
 
-def measure(subject: Subject, protocol: Timing) -> Generator[None, None, Outcome]:
+def measure(subject: Subject, protocol: Timing) -> Generator[bool, bool, Outcome]:
+    """Yields after each round whether the interval is narrow enough; goes on until it is sent that the whole group's are."""
+    rounds: list[Round] = []
+    threads, enough = subject.cell.threads, False
+    while len(rounds) < protocol.rounds or not (enough or len(rounds) >= protocol.max_rounds):
+        rounds.append(one_round(subject, protocol, seed=len(rounds)))
+        enough = yield len(rounds) >= protocol.rounds and half_width(headline(rounds, threads)) <= protocol.target
+    converged = half_width(headline(rounds, threads)) <= protocol.target
+    values = summary(rounds, threads) | {"timer": protocol.timer, "converged": int(converged)}
+    return Outcome(values, medians(rounds), {"rounds": [raw(one) for one in rounds]})
+
+
+def one_round(subject: Subject, protocol: Timing, seed: int) -> Round:
+    """A round on new inputs; raises `WrongResult` where the output before it is wrong, or that after it is another."""
     device = subject.cell.device
-    torch.set_flush_denormal(True)
-    rounds = []
-    for number in range(protocol.rounds):
-        step = subject.checked_step(seed=number)
-        on_gpu = torch.device(device).type == "cuda"
-        rounds.append(cuda_round(step, protocol, device) if on_gpu else cpu_round(step, protocol))
-        del step
-        yield
-    return Outcome(summary(rounds, subject.cell.threads), {"rounds": [raw(one) for one in rounds]})
+    with subject.watched(seed) as step:
+        if torch.device(device).type == "cpu":
+            return cpu_round(step, protocol)
+        from bench.cuda_clocks import cuda_round
+
+        return cuda_round(step, protocol, device)
 
 
 def raw(one: Round) -> dict[str, list[int] | list[float]]:
-    """The samples of a round as the journal keeps them."""
+    """The samples of a round as they are kept."""
     nanoseconds = {f"{name}_ns": [round(value * 1e9) for value in getattr(one, name)] for name in ("wall", "cpu")}
     return {**nanoseconds, "switches": one.switches, "faults": one.faults}
 
 
-def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str | None]:
-    """The latency columns of a cell from its rounds.
+def headline(rounds: Sequence[Round], threads: int) -> Interval:
+    """The figure of a cell in seconds: median over rounds of the medians by the clock that can be trusted."""
+    read = CLOCKS[clock_of(busy(rounds), threads)]
+    return log_interval([float(np.median(read(one))) for one in rounds])
 
-    Processor time adds up over threads, so it stands in for the wall time of one thread only; with more, all samples are taken.
-    """
-    busy = bool(rounds[0].cpu) and contended(rounds)
-    taken = [clean(one) if not busy else one.cpu if threads == 1 else one.wall for one in rounds]
-    mid, lo, hi = log_interval([float(np.median(samples)) for samples in taken])
+
+def busy(rounds: Sequence[Round]) -> bool:
+    """Whether other processes disturbed a CPU too much; a GPU's events do not see them."""
+    return bool(rounds[0].cpu) and contended(rounds)
+
+
+def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str | None]:
+    """The latency columns of a cell from its rounds."""
+    mid, lo, hi = headline(rounds, threads)
     wall = [sample for one in rounds for sample in one.wall]
     cpu = [sample for one in rounds for sample in one.cpu]
     return {
@@ -59,5 +75,17 @@ def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str 
         "calls": len(wall),
         "clean_share": clean_share(rounds) if cpu else None,
         "faults_per_call": float(np.median([f for one in rounds for f in one.faults])) if cpu else None,
-        "contended": int(busy),
+        "contended": int(busy(rounds)),
+        **worst(rounds),
     }
+
+
+def worst(rounds: Sequence[Round]) -> dict[str, float | str | None]:
+    """What else was seen, over rounds: the largest, for a flag that one round raises is raised; a clock's speed in its median."""
+    names = {name: None for one in rounds for name in one.facts}
+    found: dict[str, float | str | None] = {}
+    for name in names:
+        seen = [value for one in rounds if isinstance(value := one.facts.get(name), int | float)]
+        pick = np.median if name.endswith(("_mhz", "_ms")) else np.max
+        found[name] = float(pick(seen)) if seen else None
+    return found

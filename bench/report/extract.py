@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.leaderboard import SETTING, baseline_of, heading, ranking
-from bench.store import NAME, read, tidy
+from bench.report.leaderboard import SETTING, heading, ranking
+from bench.store import NAME, read
+from bench.table import tidy
 
 MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 
@@ -20,7 +21,7 @@ def extract(run: Path, height: int) -> str:
         raise ValueError(f"{run} has no cell at {height} px")
     key, setting = next(iter(rows.groupby(SETTING, sort=False, dropna=False)))
     title = heading(dict(zip(SETTING, key)), setting).strip().replace("### ", f"**{height} px, ") + "**\n"
-    return "\n".join([title, *ranking(setting, baseline_of(journal))]).rstrip() + "\n"
+    return "\n".join([title, *ranking(setting, journal.baseline)]).rstrip() + "\n"
 
 
 def fill(page: str, results: Path) -> str:

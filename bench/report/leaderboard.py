@@ -9,19 +9,21 @@ from typing import Any
 import pandas as pd
 
 from bench.columns import COLUMNS
-from bench.report.text import Footnotes, escape, missing, short, whole
-from bench.store import Journal, tidy
+from bench.report.text import Footnotes, escape, missing, plus_minus, short, whole
+from bench.store import Journal
+from bench.table import tidy
 
 SETTING = ["env", "device", "dtype", "mode", "threads", "batch", "channels", "seed"]
 READING = """\
 # Leaderboard
 
-Methods are ranked by latency; **bold** is the best of a column among the methods that ran. *vs* a baseline is its latency over the
-method's: above 1 is faster, in this run on this machine. ± is the 95% interval over interleaved rounds. *Kernel* is the spatial
-extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is
-the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held
-before. Accuracy is top-1 on the small task that a heading names, at its own resolution: it shows that an operator learns, not which
-is best. [What every column means](README.md).
+Methods are ranked by latency; those that this run does not tell apart share a place (=). **Bold** is the best of a column among
+the methods that ran. *vs* a baseline is its latency over the method's, above 1 is faster: the mean over the rounds that both ran
+side by side, in this run on this machine. ± is half of the 95% interval over rounds. *Kernel* is the spatial extent, for a
+learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is the direct
+form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held before. Accuracy
+is top-1 on the small task that a heading names, at its own resolution: it shows that an operator learns, not which is best. [What
+every column means](README.md).
 """
 # heading, metric, column, unit, text, best
 COLUMN = tuple[str, str, str, float, Callable[[Any], str], Callable[[Iterable[float]], float] | None]
@@ -47,11 +49,6 @@ def leaderboard(journals: Iterable[Journal]) -> str:
     return "\n".join([READING, *(part for journal in newest for part in sections(journal))])
 
 
-def baseline_of(journal: Journal) -> str:
-    """The baseline that the last run into this journal named; "none" for none."""
-    return next((run["baseline"] for run in reversed(journal.runs) if "baseline" in run), "none")
-
-
 def sections(journal: Journal) -> Iterator[str]:
     """One run: where and how it was measured, then its settings."""
     yield f"## {journal.name}\n"
@@ -61,7 +58,7 @@ def sections(journal: Journal) -> Iterator[str]:
         yield heading(dict(zip(SETTING, key)), setting)
         for (height, width), rows in setting.groupby(["height", "width"], sort=True):
             yield f"#### {height if height == width else f'{height} x {width}'} px\n"
-            yield from ranking(rows, baseline_of(journal))
+            yield from ranking(rows, journal.baseline)
 
 
 def provenance(journal: Journal) -> Iterator[str]:
@@ -91,11 +88,15 @@ def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
     best = {column: _best(records, column, choose) for _, _, column, _, _, choose in SHOWN}
     notes = Footnotes()
     lines = []
-    for place, row in enumerate(records, 1):
+    for row in records:
         cells = {name: _cell(row, spec, best[spec[2]], notes) for spec in SHOWN for name in [spec[0]]}
-        place_of = "" if missing(row["latency_ms"]) else str(place)
         method = "`" + row["label"].replace("|", "\\|") + "`"
-        named = {"#": place_of, "method": method, "kernel": _extent(row), f"vs {baseline}": _ratio(row, reference, notes)}
+        named = {
+            "#": _place(row, records),
+            "method": method,
+            "kernel": _extent(row),
+            f"vs {baseline}": _ratio(row, reference, notes),
+        }
         lines.append(named | cells)
     order = ["#", "method", "kernel", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
     align = ["right", "left"] + ["right"] * (len(order) - 2)
@@ -103,6 +104,14 @@ def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
         pd.DataFrame(lines)[order].to_markdown(index=False, disable_numparse=True, colalign=align) + "\n",
         *(notes.lines() and [*notes.lines(), ""]),
     ]
+
+
+def _place(row: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
+    """The place by latency, with an = where several methods share it."""
+    if missing(row["place"]):
+        return ""
+    shared = sum(other["place"] == row["place"] for other in records) > 1
+    return f"{row['place']:.0f}" + "=" * shared
 
 
 def _best(records: Sequence[dict[str, Any]], column: str, choose: Callable[[Iterable[float]], float] | None) -> float:
@@ -124,12 +133,14 @@ def _cell(row: dict[str, Any], spec: COLUMN, best: float, notes: Footnotes) -> s
 
 
 def _ratio(row: dict[str, Any], reference: dict[str, Any] | None, notes: Footnotes) -> str:
-    """How many times faster than the baseline, with a mark where the two were not interleaved."""
-    if reference is None or missing(row["latency_ms"]) or missing(reference["latency_ms"]):
+    """How many times faster than the baseline, its interval, and a mark where the two were not interleaved."""
+    if reference is None or missing(row["speedup"]):
         return ""
+    if row["verdict"] == "baseline":
+        return "1"
     apart = row["latency_session"] != reference["latency_session"]
     mark = notes.mark("measured in another session than the baseline, not interleaved with it") if apart else ""
-    return f"{short(reference['latency_ms'] / row['latency_ms'])}x{mark}"
+    return f"{short(row['speedup'])}x{plus_minus(row['speedup'], row['speedup_lo'], row['speedup_hi'])}{mark}"
 
 
 def _extent(row: dict[str, Any]) -> str:
@@ -139,9 +150,7 @@ def _extent(row: dict[str, Any]) -> str:
 def _spread(row: dict[str, Any], notes: Footnotes) -> str:
     """The half-width of the interval in percent, and a mark where processor time stands in."""
     contended = notes.mark(DISTURBED[row["threads"] == 1]) if row["contended"] == 1 else ""
-    if missing(row["latency_hi_ms"]):
-        return contended
-    return f" ±{100 * (row['latency_hi_ms'] / row['latency_ms'] - 1):.1f}%{contended}"
+    return plus_minus(row["latency_ms"], row["latency_lo_ms"], row["latency_hi_ms"]) + contended
 
 
 def dictionary() -> str:

@@ -24,6 +24,14 @@ def short(value: Any) -> str:
     return f"{number:.{max(2 - math.floor(math.log10(abs(number))), 0)}f}"
 
 
+def plus_minus(mid: Any, lo: Any, hi: Any) -> str:
+    """Half of an interval's width in percent of its middle; nothing where there is no interval."""
+    if missing(lo) or missing(hi):
+        return ""
+    share = 50 * (hi - lo) / mid
+    return f" ±{share:.0f}%" if share >= 10 else f" ±{share:.1f}%"
+
+
 def whole(value: Any) -> str:
     return "" if missing(value) else f"{int(value):,}"
 

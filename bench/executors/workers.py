@@ -1,0 +1,121 @@
+"""One worker process and the pipe to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+# glibc gives large blocks back after each call and the next call faults them in again: up to 13 times the operator's own time
+TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864"}
+DEFAULT = dict.fromkeys(TUNED)
+ALLOCATORS: dict[str, dict[str, str | None]] = {"tuned": {**TUNED}, "default": {**DEFAULT}}
+QUIET: dict[str, str | None] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "KINETO_LOG_LEVEL": "99"}
+START_METHODS = ("forkserver", "spawn")
+START_SECONDS = 120.0
+LAST_WORDS = 300  # characters of what a dead worker wrote that its record quotes
+
+
+class Died(Exception):
+    """The worker ended or was killed: a status and a reason."""
+
+    def __init__(self, status: str, detail: str):
+        self.status, self.detail = status, detail
+
+
+class Worker:
+    """A process that answers requests, started by `start`, with the allocator `malloc`; raises `Died` where it cannot start."""
+
+    def __init__(self, plugins: tuple[str, ...] = (), start: str = "forkserver", malloc: str = "tuned"):
+        context: Any = multiprocessing.get_context(start)
+        self.pipe, theirs = context.Pipe()
+        self.words = tempfile.NamedTemporaryFile(prefix="bench-worker-", delete=False)  # noqa: SIM115  # closed by stop()
+        self.process = context.Process(target=_serve, args=(theirs, plugins, self.words.name), daemon=True)
+        with _environment(QUIET | ALLOCATORS[malloc]):
+            if start == "forkserver":
+                context.set_forkserver_preload(["bench.executors.preload"])
+                forkserver.ensure_running()
+            self.process.start()
+        theirs.close()
+        self._answer(START_SECONDS)  # a job's time begins when its worker stands ready
+
+    def ask(self, request: dict[str, Any], timeout: float) -> Any:
+        """Send a request and wait for its answer, blocked in poll; raises `Died`."""
+        try:
+            self.pipe.send(request)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._death() from error
+        return self._answer(timeout)
+
+    def _answer(self, timeout: float) -> Any:
+        try:
+            if not self.pipe.poll(timeout):
+                self.stop()
+                raise Died("timeout", "")
+            answer, fit = self.pipe.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+            raise self._death() from error
+        if not fit:
+            self.stop()
+        return answer
+
+    def _death(self) -> Died:
+        self.process.join(5)
+        return Died("crashed", _ending(self.process.exitcode) + self._last_words())
+
+    @property
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        self.words.close()
+        Path(self.words.name).unlink(missing_ok=True)
+
+    def _last_words(self) -> str:
+        """The end of what the process printed."""
+        self.words.seek(max(self.words.seek(0, os.SEEK_END) - 4 * LAST_WORDS, 0))
+        text = self.words.read().decode(errors="replace")
+        said = " ".join(text.split())[-LAST_WORDS:]
+        return f"; it wrote: {said}" if said else ""
+
+
+def _serve(pipe: Any, plugins: tuple[str, ...], words: str) -> None:
+    from bench.executors.child import serve  # imported in the worker only: it costs torch
+
+    serve(pipe, plugins, words)
+
+
+def _ending(exitcode: int | None) -> str:
+    """How a process ended, in words."""
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"exited with code {exitcode}"
+
+
+@contextmanager
+def _environment(variables: dict[str, str | None]) -> Iterator[None]:
+    """The process's environment with these variables, those of None taken out, for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -1,0 +1,72 @@
+"""The cost guard: a cell that would take too long or too much memory is skipped before it does, and its row says so.
+
+Three looks, each cheaper than what it saves. The operations and the memory of a call are known from the meta device before anything
+runs; no device is faster than `FASTEST`, so what exceeds the limit even then is not begun. Then one call is made and timed, and the
+whole job follows from it. What slips through is ended by the address-space limit and the timeout.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from bench.cost_guard import predict
+from bench.spec import Energy, Job, Limits, Timing
+from bench.subject import Subject
+
+FASTEST = {"cpu": 2e11, "cuda": 2e15}  # FLOP/s that no core and no GPU of today exceeds
+CALLS_A_ROUND = 3  # besides the timed ones: the two whose output is looked at, and a warm-up
+GIB = 2**30
+
+
+class Skipped(Exception):
+    """A cell that is not measured; `prediction` holds the seconds and bytes that it was predicted to take."""
+
+    def __init__(self, reason: str, **prediction: float):
+        super().__init__(reason)
+        self.prediction = prediction
+
+
+def admit(subject: Subject, job: Job, limits: Limits) -> None:
+    """Raises `Skipped` where a job that runs the operator would exceed the limits; may run it once."""
+    if job.metric not in ("latency", "memory", "energy"):
+        return
+    prediction = predict(subject)
+    if limits.memory is not None and prediction.bytes > limits.memory:
+        held = f"a call holds about {prediction.bytes / GIB:.2g} GiB, more than --mem-limit {limits.memory / GIB:.2g} GiB"
+        raise Skipped(held, predicted_bytes=prediction.bytes)
+    floor = (prediction.flops or 0) / FASTEST[torch.device(subject.cell.device).type] / subject.cell.threads
+    _within(floor, job, limits, f"{prediction.flops or 0:.2g} FLOP take {floor:.3g} s at least")
+    if limits.cell_seconds < float("inf"):
+        seconds = one_call(subject)
+        if job_seconds(seconds, job) > limits.cell_seconds:  # a first call may compile, tune or plan
+            seconds = one_call(subject)
+        _within(seconds, job, limits, f"one call took {seconds:.3g} s")
+
+
+def _within(seconds: float, job: Job, limits: Limits, evidence: str) -> None:
+    total = job_seconds(seconds, job)
+    if total > limits.cell_seconds:
+        reason = f"{evidence}: the whole cell about {total:.3g} s, more than --max-cell-time {limits.cell_seconds:g}"
+        raise Skipped(reason, predicted_s=total)
+
+
+def job_seconds(call: float, job: Job) -> float:
+    """Seconds that a job needs at least, from those of one call."""
+    protocol = job.protocol
+    if isinstance(protocol, Timing):
+        return call * protocol.rounds * (CALLS_A_ROUND + protocol.min_calls)
+    if isinstance(protocol, Energy):
+        return max(call, protocol.window_seconds) * protocol.windows
+    return call
+
+
+def one_call(subject: Subject) -> float:
+    """Seconds of one call on inputs of its own."""
+    step = subject.step(subject.module, subject.inputs(), subject.inputs(500))
+    begin = time.perf_counter()
+    step()
+    if torch.device(subject.cell.device).type == "cuda":
+        torch.cuda.synchronize(subject.cell.device)
+    return time.perf_counter() - begin

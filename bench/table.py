@@ -1,0 +1,118 @@
+"""The tidy table: one row a cell, a pure function of the journal. Its columns are those of `columns.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import comparison
+from bench.columns import COLUMNS, METRICS, of
+from bench.spec import Cell, Record
+from bench.store import Journal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTING = ("env", "device", "dtype", "mode", "threads", "batch", "channels", "seed", "height", "width")
+AXES = ("method", "label", "level", "height", "width", "channels", "kernel", "batch", "dtype", "device", "mode", "threads", "seed")
+FILLED = {metric: of(metric) for metric in METRICS}
+NAMES = [
+    *(column.name for column in COLUMNS),
+    "latency_session",
+    *(f"{metric}_{what}" for metric in METRICS for what in ("status", "detail")),
+]
+NUMBERS = [
+    "kernel",
+    *(column.name for column in COLUMNS if column.better and not column.metric),
+    *(column.name for column in COLUMNS if column.metric and column.unit != "name"),
+]
+Row = dict[str, Any]
+
+
+def tidy(journal: Journal) -> pd.DataFrame:
+    """One row a cell: its axes, every metric's columns, each metric's status, and how its latency compares in its setting."""
+    import pandas as pd
+
+    found = list(rows(journal))
+    return pd.DataFrame(found, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
+
+
+def rows(journal: Journal) -> Iterable[Row]:
+    """The rows as dictionaries. Accuracy, measured in a setting of its own, stands beside every cell of its method."""
+    found: dict[Cell, Row] = {}
+    tasks: list[Record] = []
+    for record in journal.current():
+        if record.job.cell.level == "model":
+            tasks.append(record)
+        else:
+            _fill(found.setdefault(record.job.cell, _axes(record)), record)
+    of_method: dict[Any, list[Row]] = {}
+    for cell, row in found.items():
+        of_method.setdefault(_identity(cell), []).append(row)
+    for record in tasks:
+        for row in of_method.get(_identity(record.job.cell)) or [found.setdefault(record.job.cell, _axes(record))]:
+            _fill(row, record)
+    for setting in settings(found.values()):
+        compare(setting, journal.baseline)
+    return found.values()
+
+
+def settings(found: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows that differ only in their method, with a latency, the fastest first."""
+    groups: dict[Any, list[Row]] = {}
+    for row in found:
+        if row.get("latency_status") == "ok":
+            groups.setdefault(tuple(row[name] for name in SETTING), []).append(row)
+    return (sorted(group, key=lambda row: row["latency_ms"]) for group in groups.values())
+
+
+def compare(setting: list[Row], baseline: str) -> None:
+    """Give the rows of a setting their place, and their speed relative to the baseline's where it is among them."""
+    facts = [
+        {name: row[name] for name in ("contended", "threads", "device")}
+        | {"session": row["latency_session"], "rounds": row["rounds_ms"]}
+        for row in setting
+    ]
+    reference = next((fact for row, fact in zip(setting, facts) if row["method"] == baseline), None)
+    places = comparison.ranks(facts, lambda one, other: comparison.told_apart(one, other) == "slower")
+    for row, fact, place in zip(setting, facts, places):
+        row["place"] = place
+        if reference is not None:
+            speed = comparison.ratio(reference, fact)
+            row["speedup"], row["speedup_lo"], row["speedup_hi"] = speed
+            row["verdict"] = "baseline" if fact is reference else comparison.told_apart(fact, reference)
+
+
+def _identity(cell: Cell) -> tuple[Any, ...]:
+    return cell.method, cell.params, cell.kernel, cell.device, cell.threads, cell.seed
+
+
+def _axes(record: Record) -> Row:
+    cell = record.job.cell
+    return {name: getattr(cell, name) for name in AXES} | {"params": json.dumps(dict(cell.params)), "env": record.env}
+
+
+def _fill(row: Row, record: Record) -> None:
+    metric = record.job.metric
+    for name in FILLED[metric]:
+        row[name] = record.values.get(name)
+    row["env"] = record.env
+    if metric == "latency":
+        row["latency_session"], row["rounds_ms"] = record.session, record.rounds
+    row[f"{metric}_status"], row[f"{metric}_detail"] = record.status, record.detail
+
+
+def write_tables(journal: Journal) -> list[Path]:
+    """Write table.csv beside the journal, and table.parquet where pyarrow is installed; returns the paths."""
+    table = tidy(journal)
+    paths = [journal.path.with_name("table.csv")]
+    table.to_csv(paths[0], index=False)
+    try:
+        import pyarrow  # noqa: F401  # the extra `parquet`
+    except ModuleNotFoundError:
+        return paths
+    paths.append(journal.path.with_name("table.parquet"))
+    table.to_parquet(paths[1], index=False)
+    return paths

@@ -6,7 +6,6 @@ import gc
 import math
 import resource
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +16,9 @@ from bench.stats import Round
 Step = Callable[[], Any]
 SHORT = 50e-6  # seconds; shorter calls are bundled to one sample
 BUNDLE = 200e-6  # seconds of a bundled sample: far below a scheduler slice, far above the timer's 0.1 us
-STEADY = 1.10  # warm when three calls in a row are within this factor of the fastest
+STEADY = 0.95  # warm when three calls in a row are none of them faster than this share of the fastest before
 WARM_CALLS = 3  # at least
-WARM_SECONDS = (0.03, 0.5)  # at least, at most: a core's clock and caches take tens of milliseconds
+WARM_SECONDS = (0.003, 0.1)  # at least, at most
 WARM_FAULTS = 16  # minor page faults a call above which the heap still grows
 GROWING = (8, 8.0)  # calls and seconds that a growing heap is given beyond: a tuned one settles within eight calls
 
@@ -40,18 +39,21 @@ def _disturbances() -> tuple[int, int]:
     return usage.ru_nivcsw, usage.ru_minflt
 
 
-def warm_up(step: Step) -> float:
-    """Call until the time is steady and the heap has stopped growing; returns the fastest call in seconds."""
-    last: deque[float] = deque(maxlen=3)
-    fastest, spent, calls = math.inf, 0.0, 0
+def warm_up(step: Step, at_least: float = WARM_SECONDS[0]) -> float:
+    """Call until calls get no faster and the heap has stopped growing; returns the fastest call in seconds.
+
+    Other processes only ever make a call slower, so a fastest call that stands for a while is warm, however noisy the rest.
+    """
+    fastest, spent, calls, standing = math.inf, 0.0, 0, 0
     while True:
         faults = _disturbances()[1]
         begin = time.perf_counter()
         step()
-        last.append(time.perf_counter() - begin)
+        last = time.perf_counter() - begin
         growing = _disturbances()[1] - faults > WARM_FAULTS
-        fastest, spent, calls = min(fastest, last[-1]), spent + last[-1], calls + 1
-        steady = calls >= WARM_CALLS and spent >= WARM_SECONDS[0] and max(last) <= STEADY * fastest
+        standing = 0 if last < STEADY * fastest else standing + 1
+        fastest, spent, calls = min(fastest, last), spent + last, calls + 1
+        steady = standing >= WARM_CALLS and spent >= at_least
         limit = GROWING[1] if growing and calls < GROWING[0] else WARM_SECONDS[1]
         if (steady and not growing) or spent >= limit:
             return fastest

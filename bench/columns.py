@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Column:
     name: str
-    metric: str  # the metric that fills it; "" for the axes and the provenance
+    metric: str  # the metric that fills it; "" for the axes, the provenance and what is computed of them all
     unit: str
     better: str  # "lower", "higher" or "" where neither is
     meaning: str
@@ -45,6 +45,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("kernel_share", "flops", "", "", "flops_kernel as a share of a forward that makes its kernel"),
     Column("flops_fft", "flops", "FLOP", "lower", "the part of flops spent in Fourier transforms"),
     Column("sfu_ops", "flops", "", "lower", "transcendental evaluations (exp, sin, erf, ...), not in flops"),
+    Column("op_count", "flops", "", "lower", "torch operators that one call executes, views and bare allocations excluded"),
+    Column("weights_bytes", "flops", "B", "lower", "weights that a call reads: the frozen kernel in place of what it is made from"),
     Column("latency_ms", "latency", "ms", "lower", "one call: median over rounds of the medians of undisturbed samples"),
     Column("latency_lo_ms", "latency", "ms", "", "lower end of the 95% interval (t, log of per-round medians)"),
     Column("latency_hi_ms", "latency", "ms", "", "upper end of the 95% interval"),
@@ -55,9 +57,36 @@ COLUMNS: tuple[Column, ...] = (
     Column("calls", "latency", "", "", "timed calls in all rounds"),
     Column("clean_share", "latency", "", "higher", "share of samples without an involuntary context switch (CPU)"),
     Column("faults_per_call", "latency", "", "lower", "minor page faults a call: near 0, or the allocator is timed (CPU)"),
+    Column("timer", "latency", "name", "", "wall: the host's clock; on a GPU cold, hot, graph or wall: see README"),
+    Column("converged", "latency", "", "", "1: the interval is within the target when the rounds ended"),
     Column("contended", "latency", "", "", "1: too few undisturbed samples: latency_ms is processor time (1 thread)"),
+    Column("launch_bound", "latency", "", "", "1: the host takes longer to enqueue a call than the GPU to run it"),
+    Column("graph_ms", "latency", "ms", "lower", "where launch_bound: one call inside a CUDA graph, with warm caches"),
+    Column("throttled", "latency", "", "", "1: a round's GPU clock stayed below 75% of the highest, five repetitions long"),
+    Column("sm_clock_mhz", "latency", "MHz", "", "clock of the GPU's multiprocessors: median over rounds"),
+    Column("gpu_temperature_c", "latency", "degC", "", "highest temperature of the GPU around a round"),
+    Column("foreign_processes", "latency", "", "lower", "other processes that compute on the GPU, at most in any round"),
+    Column("place", "", "", "lower", "rank by latency in its setting; methods that are not told apart share it"),
+    Column("speedup", "", "", "higher", "times faster than the baseline: typical ratio over rounds (Hodges-Lehmann)"),
+    Column("speedup_lo", "", "", "higher", "lower end of its 95% interval: paired by round where both are of one session"),
+    Column("speedup_hi", "", "", "higher", "upper end of that interval"),
+    Column("verdict", "", "", "", "against the baseline: faster, slower, same or unclear"),
+    Column("bytes_min", "", "B", "lower", "compulsory traffic: input, output and weights, in training their gradients, each once"),
+    Column("limit_ms", "", "ms", "lower", "what traffic or operations need at the machine's best rates (env --measure)"),
+    Column("pct_of_limit", "", "%", "higher", "limit_ms over latency_ms: no share of what another algorithm could reach"),
+    Column("bound", "", "", "", "the nearest limit: memory, compute, or launch where starting operators takes most of the time"),
     Column("mem_peak_bytes", "memory", "B", "lower", "allocator peak above what was held before the call"),
     Column("mem_input_ratio", "memory", "", "lower", "mem_peak_bytes over the bytes of the input"),
+    Column("mem_rss_bytes", "memory", "B", "lower", "growth of the process in the call, library scratch included (CPU, Linux)"),
+    Column("mem_saved_bytes", "memory", "B", "lower", "held from forward to backward: distinct saved storages without weights"),
+    Column("energy_j", "energy", "J", "lower", "one call, hot: energy of the device during a window less that of rest"),
+    Column("energy_lo_j", "energy", "J", "", "lower end of the 95% interval (t, log of the windows)"),
+    Column("energy_hi_j", "energy", "J", "", "upper end of that interval"),
+    Column("power_w", "energy", "W", "lower", "mean power of the device during the calls, rest included: median over windows"),
+    Column("idle_w", "energy", "W", "", "mean power at rest just before: median over windows"),
+    Column("energy_windows", "energy", "", "", "windows measured"),
+    Column("energy_window_s", "energy", "s", "", "length of a window: median"),
+    Column("energy_source", "energy", "name", "", "nvml: the counter of the whole GPU; rapl: those of the CPU packages, all cores"),
     Column("accuracy", "accuracy", "%", "higher", "top-1 on held-out images of the task"),
     Column("accuracy_data", "accuracy", "name", "", "the task"),
     Column("accuracy_res", "accuracy", "px", "", "resolution of the task: not that of the latency cell"),
@@ -68,11 +97,17 @@ COLUMNS: tuple[Column, ...] = (
 )  # fmt: skip
 
 METRICS: tuple[str, ...] = tuple(dict.fromkeys(column.metric for column in COLUMNS if column.metric))
+USUAL = tuple(metric for metric in METRICS if metric != "energy")  # energy takes ten seconds a cell
 
 
 def of(metric: str) -> list[str]:
     """Names of the columns that a metric fills."""
     return [column.name for column in COLUMNS if column.metric == metric]
+
+
+def headline(metric: str) -> Column:
+    """The column that a metric is compared by: its first."""
+    return get(of(metric)[0])
 
 
 def get(name: str) -> Column:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import resource
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -12,12 +14,15 @@ from typing import Any
 import torch
 
 from bench.spec import digest
+from bench.torch_state import fix_precision
 
+PROBE = 64 << 20  # bytes
 PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "pandas")
 
 
 def collect() -> dict[str, Any]:
     """The environment as a JSON-able dict; `id` is a digest of the rest but the commit, so equal environments share it."""
+    fix_precision()
     facts = {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
@@ -27,10 +32,26 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "malloc": "tuned" if os.environ.get("MALLOC_MMAP_MAX_") == "0" else "default",
+        "malloc": allocator(),
         **_gpus(),
     }
     return {"id": digest(facts), **facts, "commit": _commit()}
+
+
+def allocator() -> str:
+    """How the C allocator treats a large block that comes back, as seen: "tuned" keeps its pages, "default" faults them in anew."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        ctypes.memset(block := _libc().malloc(PROBE), 1, PROBE)
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        _libc().free(block)
+    return "tuned" if faults < PROBE // resource.getpagesize() // 2 else "default"
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    return libc
 
 
 def _gpus() -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -13,16 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from bench import store
+from bench import roofline, store
 from bench.plan import Axes, plan
 from bench.report.text import replaceable
 from bench.spec import Job, Limits, Record, digest
 from methods import Entry
 
 # Seconds a job takes on a small CPU, before there are records to go by.
-TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "accuracy": 12.0}
+TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "energy": 14.0, "accuracy": 12.0}
 
 
+# What a figure depends on, besides the operators.
+MEASURING = (
+    *("metrics/*.py", "data/*.py", "subject.py", "torch_state.py", "nets.py", "training.py"),
+    *("clocks.py", "cuda_clocks.py", "nvml.py", "rapl.py", "stats.py"),
+)
 HARMLESS = ("ok", "unsupported", "skipped")  # any other status is a failure
 
 
@@ -49,7 +56,8 @@ def load_plugins(paths: Iterable[str]) -> dict[str, str]:
     code: dict[str, str] = {}
     for path in paths:
         try:
-            registered = methods.load_file(path)
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is the program's own
+                registered = methods.load_file(path)
         except (Exception, SystemExit) as error:  # a plugin is anybody's code
             raise ImportError(f"plugin {path} raised {type(error).__name__}: {error}") from error
         if not registered:
@@ -61,8 +69,7 @@ def load_plugins(paths: Iterable[str]) -> dict[str, str]:
 def source_digests(known: Mapping[str, Entry], plugins: Mapping[str, str]) -> dict[str, str]:
     """{method: digest of the sources that its figures depend on}: operators, metrics and training, and the plugin's own file."""
     package = Path(__file__).parent
-    measuring = ("metrics/*.py", "data/*.py", "subject.py", "clocks.py", "cuda_clocks.py", "stats.py", "nets.py", "training.py")
-    files = [*Path(methods.__file__).parent.glob("*.py"), *(path for pattern in measuring for path in package.glob(pattern))]
+    files = [*Path(methods.__file__).parent.glob("*.py"), *(path for pattern in MEASURING for path in package.glob(pattern))]
     shipped = digest([path.read_text(encoding="utf-8") for path in sorted(files)])
     return {name: digest([shipped, plugins[name]]) if name in plugins else shipped for name in known}
 
@@ -77,10 +84,12 @@ class Sweep:
             replaceable(request.out.parent / name)
         plugin_code = load_plugins(request.plugins)
         self.known = {entry.name: entry for entry in methods.catalogue()}
-        for sibling in request.out.parent.glob(f"*/{store.NAME}"):
-            store.read(sibling)  # the leaderboard will need it
         self.journal = store.read(request.out / store.NAME)
-        self.execute, self.env = self._executor()
+        for sibling in request.out.parent.glob(f"*/{store.NAME}"):
+            if sibling != self.journal.path:
+                store.read(sibling)  # the leaderboard will need it
+        self.execute, env = self._executor()
+        self.env = env | {"ceilings": roofline.load(env["id"])}
         self.limits = bounded(request.limits)
         axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
         self.code = source_digests(self.known, plugin_code)
@@ -110,16 +119,18 @@ class Sweep:
         past: dict[tuple[str, str], list[float]] = {}
         for record in self.journal.records.values():
             past.setdefault((record.job.cell.method, record.job.metric), []).append(record.seconds)
-        return {
-            job: statistics.median(past.get((job.cell.method, job.metric), [TYPICAL_SECONDS.get(job.metric, 5.0)]))
-            for job in self.todo
-        }
+        usual = {kind: statistics.median(seconds) for kind, seconds in past.items()}
+        return {job: usual.get((job.cell.method, job.metric), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
 
-    def run(self, seen: Callable[[Record], None]) -> int:
-        """Run what is open; each record is on disk before `seen` is told of it. Returns how many jobs failed."""
+    def open(self) -> store.Writer:
+        """Take hold of the journal; raises OSError where the folder cannot be written or another run is writing there."""
+        return store.Writer(self.journal.path)
+
+    def run(self, writer: store.Writer, seen: Callable[[Record], None]) -> int:
+        """Run what is open; each record is on disk before `seen` is told of it. How many jobs failed; raises `CannotWrite`."""
         failed = 0
         session = time.time()
-        with store.Writer(self.journal.path) as writer:
+        with writer:
             if self.env["id"] not in self.journal.envs:
                 writer.env(self.env)
             writer.run(
@@ -175,14 +186,18 @@ def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
 PAGES = ("README.md", "LEADERBOARD.md")  # beside a run's folder, for all runs there
 
 
-def write_reports(out: Path) -> list[Path]:
-    """Tables of the run in `out`; beside it LEADERBOARD.md of every run there and README.md on the columns; returns the paths."""
+def write_reports(runs: Sequence[Path]) -> list[Path]:
+    """Tables of runs in one folder; beside them LEADERBOARD.md of all and README.md on the columns; raises `CannotWrite`."""
     from bench.report.leaderboard import dictionary, leaderboard
     from bench.report.text import write_generated
     from bench.table import write_tables
 
-    paths = write_tables(store.read(out / store.NAME))
-    journals = [store.read(path) for path in sorted(out.parent.glob(f"*/{store.NAME}"))]
-    for name, text in zip(PAGES, (dictionary(), leaderboard(journals))):
-        paths.append(write_generated(out.parent / name, text))
+    folder = runs[0].parent
+    journals = [store.read(path) for path in sorted(folder.glob(f"*/{store.NAME}"))]
+    try:
+        paths = [path for journal in journals if journal.path.parent in runs for path in write_tables(journal)]
+        for name, text in zip(PAGES, (dictionary(), leaderboard(journals))):
+            paths.append(write_generated(folder / name, text))
+    except OSError as error:
+        raise store.CannotWrite(f"cannot write {error.filename or folder}: {error.strerror}") from error
     return paths

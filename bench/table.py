@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import comparison
+from bench import comparison, roofline
 from bench.columns import COLUMNS, METRICS, of
 from bench.spec import Cell, Record
 from bench.store import Journal
@@ -47,7 +47,7 @@ def rows(journal: Journal) -> Iterable[Row]:
         if record.job.cell.level == "model":
             tasks.append(record)
         else:
-            _fill(found.setdefault(record.job.cell, _axes(record)), record)
+            _fill(found.get(record.job.cell) or found.setdefault(record.job.cell, _axes(record)), record)
     of_method: dict[Any, list[Row]] = {}
     for cell, row in found.items():
         of_method.setdefault(_identity(cell), []).append(row)
@@ -56,6 +56,8 @@ def rows(journal: Journal) -> Iterable[Row]:
             _fill(row, record)
     for setting in settings(found.values()):
         compare(setting, journal.baseline)
+    for row in found.values():
+        row |= roofline.columns(row, journal.envs.get(row["env"], {}).get("ceilings", {}))
     return found.values()
 
 

@@ -11,18 +11,15 @@ from dataclasses import replace
 import torch
 
 from bench import guard, metrics
-from bench.spec import Cell, Job, Limits, Record
+from bench.spec import Job, Limits, Record
 from bench.subject import Outcome, Subject, WrongResult
+from bench.torch_state import settle, unchanged
 from methods import Unsupported
 
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")
 
 
 Story = Generator[bool, bool | None, Record]  # sent None to begin
-
-
-class GlobalState(Exception):
-    """An operator changed a setting of the whole process that its figure depends on."""
 
 
 def run(job: Job, limits: Limits) -> Story:
@@ -67,27 +64,6 @@ def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
             return end.value
         unchanged(job.cell)
         enough = yield precise
-
-
-def settle(cell: Cell) -> None:
-    """Put torch's global state to what every measurement starts from, whatever an operator before has left."""
-    torch.set_num_threads(cell.threads)
-    torch.set_default_dtype(torch.float32)
-    torch.set_grad_enabled(True)
-    torch.set_flush_denormal(True)
-    torch.use_deterministic_algorithms(False)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False  # a convolution as exact as the transforms it is compared with
-    torch.backends.cudnn.benchmark = True
-    torch.manual_seed(cell.seed)
-
-
-def unchanged(cell: Cell) -> None:
-    """Raises `GlobalState` where the operator took other threads or another type than its row says."""
-    if torch.get_num_threads() != cell.threads:
-        raise GlobalState(f"the operator set torch to {torch.get_num_threads()} threads, the cell has {cell.threads}")
-    if torch.get_default_dtype() != torch.float32:
-        raise GlobalState(f"the operator set torch's default type to {torch.get_default_dtype()}")
 
 
 def _ok(job: Job, outcome: Outcome, started: float, seconds: float) -> Record:

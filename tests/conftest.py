@@ -14,6 +14,14 @@ torch.set_num_threads(1)
 Vectors = dict[str, np.ndarray]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a GPU the tests that need one are deselected."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not torch.cuda.is_available():
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in marked]
+
+
 @pytest.fixture(scope="session")
 def vectors() -> Callable[[str], Vectors]:
     """Read one file of official reference vectors, or skip: the folder is named by the environment variable LKB_REFERENCE."""

@@ -24,14 +24,30 @@ COMMAND_LINE = {
     "methods.registry",
     "methods.describe",
 }
-TORCH_FREE = ("bench/cli.py", "bench/store.py", "bench/report/", "bench/executors/__init__.py", "bench/executors/process.py")
+TORCH_FREE = (
+    "bench/cli.py",
+    "bench/store.py",
+    "bench/ab.py",
+    "bench/labels.py",
+    "bench/comparable.py",
+    "bench/comparison.py",
+    "bench/roofline.py",
+    "bench/report/",
+    "bench/executors/__init__.py",
+    "bench/executors/process.py",
+)
 
 # Nothing below reaches for what stands above it.
 ABOVE = {
+    "bench/comparison.py": ("executors", "cli", "report", "store", "worker", "metrics"),
+    "bench/comparable.py": ("executors", "cli", "report", "store", "worker", "metrics"),
+    "bench/ab.py": ("cli", "commands", "store", "worker", "metrics"),
     "bench/metrics/": ("executors", "cli", "report", "store"),
     "bench/nets.py": ("executors", "cli", "report", "store", "worker", "metrics"),
     "bench/training.py": ("executors", "cli", "report", "store", "worker", "metrics"),
     "bench/data/": ("executors", "cli", "report", "store", "worker", "metrics"),
+    "bench/roofline.py": ("executors", "cli", "report", "store", "worker", "metrics", "ceilings"),
+    "bench/ceilings.py": ("executors", "cli", "report", "store"),
     "bench/worker.py": ("executors", "cli", "report", "store"),
     "bench/executors/": ("cli", "report", "store"),
     "bench/store.py": ("executors", "cli", "report", "worker", "metrics"),

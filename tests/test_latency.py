@@ -18,10 +18,11 @@ TIMING = Timing(rounds=2, max_rounds=2, round_seconds=0.02, min_calls=3, max_cal
 @pytest.mark.parametrize(
     ("seconds", "calls"),
     [
-        ([0.03, 0.01, 0.01, 0.01], 4),  # steady after the first
-        ([0.01], 3),  # steady from the first
-        ([0.001], 30),  # steady, but a core needs its 30 ms
-        ([0.004, 0.002], 167),  # never steady: until the time is up
+        ([0.03, 0.01, 0.01, 0.01], 5),  # three that are no faster than the second
+        ([0.01], 4),
+        ([0.0005], 6),  # no shorter than 3 ms
+        ([0.004, 0.002], 5),  # noise only ever slows: the fastest stands
+        ([0.004, 0.002, 0.001, 0.0005, 0.0001], 8),  # faster to the end
         ([0.9], 1),  # longer than the time for warming up
     ],
 )

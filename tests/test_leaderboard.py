@@ -128,7 +128,7 @@ def test_without_the_baseline_nothing_is_compared(tmp_path):
 def test_every_column_is_explained():
     text = dictionary()
     assert all(f"`{column.name}`" in text and column.meaning in text for column in COLUMNS)
-    assert set(METRICS) == {"params", "flops", "latency", "memory", "accuracy"}
+    assert set(METRICS) == {"params", "flops", "latency", "memory", "energy", "accuracy"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,22 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(pipe: Connection, plugins: tuple[str, ...], words: str) -> None:
-    """Answer requests until the pipe closes; what operators print goes to the file `words`."""
+def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
+    """Answer requests until the pipe closes; what operators print goes to a file whose handle is the first thing sent."""
     die_with_parent()  # the server, which in turn dies with the sweep
-    _speak_to(words)
+    _speak_to(recv_handle(pipe))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's victim is the worker, not the parent
     for plugin in plugins:
         load_file(plugin)
+    gc.freeze()  # what torch brought along is no garbage: a collection takes a millisecond instead of 200
     desk = Desk()
     pipe.send((None, True))  # ready
     with contextlib.suppress(EOFError):
         while True:
             request = pipe.recv()
+            _forget_words()
             answer = desk.answers[request.pop("do")](**request)
             pipe.send((answer, desk.tidy_up()))
 
@@ -62,14 +65,16 @@ class Desk:
         self.stories: dict[str, Advance] = {}
         self.start = _pages()
         self.ended: Record | None = None
-        self.answers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": env.collect}
+        self.answers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": env.collect, "ceilings": _ceilings}
 
-    def advance(self, job: dict[str, Any], limits: dict[str, Any], enough: bool) -> Record | bool:
-        """Advance a job by one round: its record, or whether its figure is precise while it runs."""
+    def advance(self, job: dict[str, Any], limits: dict[str, Any], enough: bool, core: int | None) -> Record | bool:
+        """Advance a job by one round, on a core if one is named: its record, or whether its figure is precise while it runs."""
         self.ended = None
         one, bounds = Job.from_json(job), Limits(**limits)
         key = one.key()
         if key not in self.stories:
+            if core is not None:
+                os.sched_setaffinity(0, {core})
             if one.cell.device == "cpu":
                 _bound_memory(bounds.memory)
             self.stories[key] = advancing(run(one, bounds))
@@ -90,6 +95,12 @@ class Desk:
         if self.start and pages and pages[1] - self.start[1] > SPARE // resource.getpagesize():
             ctypes.CDLL(None).malloc_trim(0)
         return fit
+
+
+def _ceilings(device: str, threads: int) -> dict[str, Any]:
+    from bench.ceilings import measure
+
+    return measure(device, threads)
 
 
 def _tidy_device(device: str) -> bool:
@@ -119,11 +130,16 @@ def _bound_memory(limit: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (pages[0] * resource.getpagesize() + limit, hard))
 
 
-def _speak_to(words: str) -> None:
+def _speak_to(file: int) -> None:
     """Send standard output and error to a file, at the level of the process: foreign code writes there too."""
-    file = os.open(words, os.O_WRONLY | os.O_APPEND)
-    os.unlink(words)  # the parent holds it open: nothing is left behind, whoever is killed
     for stream in (1, 2):
         os.dup2(file, stream)
     os.close(file)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _forget_words() -> None:
+    """Empty the file of what operators print: another job's words are no reason, and they may be many."""
+    with contextlib.suppress(OSError):  # an operator may close its streams
+        os.ftruncate(1, 0)
+        os.lseek(1, 0, os.SEEK_SET)

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.executors import groups, interleave
+from bench.executors.cores import quietest
 from bench.executors.workers import START_SECONDS, Died, Worker
-from bench.spec import Job, Limits, Record
+from bench.spec import INTERLEAVED, Job, Limits, Record
 
 
 class Pool:
@@ -53,27 +54,35 @@ class Pool:
     def execute(self, jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
         try:
             for group in groups(jobs):
-                yield from interleave({job: Track(job, self, limits).advance for job in group})
+                core = quietest() if any(one_core(job) for job in group) else None
+                yield from interleave({job: Track(job, self, limits, core).advance for job in group})
                 self.stop()
         finally:
             self.stop(keep="")
 
 
+def one_core(job: Job) -> bool:
+    """Whether a job is timed by a single thread of a CPU."""
+    return job.metric in INTERLEAVED and job.cell.device == "cpu" and job.cell.threads == 1
+
+
 class Track:
     """One job in a worker: which one, and how much of its time is left."""
 
-    def __init__(self, job: Job, pool: Pool, limits: Limits):
+    def __init__(self, job: Job, pool: Pool, limits: Limits, core: int | None = None):
         self.job, self.pool, self.limits, self.left = job, pool, limits, limits.timeout
+        self.core = core if one_core(job) else None
         self.name = job.cell.device if job.cell.device.startswith("cuda") else job.key()
         self.worker: Worker | None = None
 
     def advance(self, enough: bool) -> Record | bool:
-        if self.worker is not None and not self.worker.alive:  # a neighbour took the shared worker down: start again alone
-            self.name = self.job.key()
+        alone = self.name == self.job.key()
+        if self.worker is not None and not self.worker.alive and not alone:  # a neighbour took the shared one down: again, alone
+            self.name, self.worker = self.job.key(), None
         started = time.time()
-        request = {"do": "advance", "job": self.job.to_json(), "limits": asdict(self.limits), "enough": enough}
+        request = {"do": "advance", "job": self.job.to_json(), "limits": asdict(self.limits), "enough": enough, "core": self.core}
         try:
-            self.worker = self.pool.worker(self.name)
+            self.worker = self.worker or self.pool.worker(self.name)
             started = time.time()
             answer = self.worker.ask(request, max(self.left, 0.1))
         except Died as death:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
-from pathlib import Path
+from multiprocessing.reduction import send_handle
 from typing import Any
 
 # glibc gives large blocks back after each call and the next call faults them in again: up to 13 times the operator's own time
@@ -35,14 +35,21 @@ class Worker:
     def __init__(self, plugins: tuple[str, ...] = (), start: str = "forkserver", malloc: str = "tuned"):
         context: Any = multiprocessing.get_context(start)
         self.pipe, theirs = context.Pipe()
-        self.words = tempfile.NamedTemporaryFile(prefix="bench-worker-", delete=False)  # noqa: SIM115  # closed by stop()
-        self.process = context.Process(target=_serve, args=(theirs, plugins, self.words.name), daemon=True)
+        self.words = tempfile.TemporaryFile()  # noqa: SIM115  # without a name: nothing is left behind, whoever is killed
+        self.process = context.Process(target=_serve, args=(theirs, plugins), daemon=True)
         with _environment(QUIET | ALLOCATORS[malloc]):
             if start == "forkserver":
                 context.set_forkserver_preload(["bench.executors.preload"])
                 forkserver.ensure_running()
-            self.process.start()
+            try:
+                self.process.start()
+            except OSError as error:  # no process or no file left to have
+                raise Died("crashed", f"no worker could start: {error}") from error
         theirs.close()
+        try:
+            send_handle(self.pipe, self.words.fileno(), self.process.pid)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._death() from error
         self._answer(START_SECONDS)  # a job's time begins when its worker stands ready
 
     def ask(self, request: dict[str, Any], timeout: float) -> Any:
@@ -78,20 +85,20 @@ class Worker:
         self.process.join()
         self.pipe.close()
         self.words.close()
-        Path(self.words.name).unlink(missing_ok=True)
 
     def _last_words(self) -> str:
-        """The end of what the process printed."""
-        self.words.seek(max(self.words.seek(0, os.SEEK_END) - 4 * LAST_WORDS, 0))
-        text = self.words.read().decode(errors="replace")
+        """The end of what the process printed since it was last asked."""
+        file = self.words.fileno()
+        start = max(os.fstat(file).st_size - 4 * LAST_WORDS, 0)
+        text = os.pread(file, 4 * LAST_WORDS, start).decode(errors="replace")  # a seek would move the worker's place too
         said = " ".join(text.split())[-LAST_WORDS:]
         return f"; it wrote: {said}" if said else ""
 
 
-def _serve(pipe: Any, plugins: tuple[str, ...], words: str) -> None:
+def _serve(pipe: Any, plugins: tuple[str, ...]) -> None:
     from bench.executors.child import serve  # imported in the worker only: it costs torch
 
-    serve(pipe, plugins, words)
+    serve(pipe, plugins)
 
 
 def _ending(exitcode: int | None) -> str:

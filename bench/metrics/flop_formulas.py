@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -28,6 +28,7 @@ class Count:
     sfu: int = 0  # evaluations of transcendental functions and roots: in none of the sums
     inside: int = 0  # the part of `linear` whose taps lie inside the map
     macs: int = 0  # multiply-adds behind `linear`, a complex one counted once
+    operators: int = field(default=0, compare=False)  # executed: see op_count in `flops`
 
     def __add__(self, other: Count) -> Count:
         return Count(*(a + b for a, b in zip(astuple(self), astuple(other))))

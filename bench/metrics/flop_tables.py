@@ -206,6 +206,7 @@ FREE_NAMES = """
     full_like new_full fill scalar_tensor arange linspace logspace eye fft_fftfreq fft_rfftfreq
     rand rand_like randn randn_like normal uniform bernoulli exponential
 """
+ALLOCATING = frozenset(("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"))
 FREE = frozenset(FREE_NAMES.split())
 KNOWN = FREE.union(FORMULAS, REAL, COMPLEX, REDUCTIONS)
 

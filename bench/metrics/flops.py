@@ -14,6 +14,9 @@ few operations slowly, a matrix product many fast, and a library may take anothe
                   0 where nothing is kept, null where a `freeze()` of another kind hides it. What a training forward fuses with
                   the filtering, as the dense Fourier form does the mixing of its kernels' spectra, counts as filtering
     kernel_share  its share in that forward
+    op_count      operators that the call executes, below autograd and with composite ones taken apart: each costs a dispatch and
+                  launches at least one kernel on a GPU, a transform several. Views, allocations without a fill and operators that
+                  hand back their argument are not in it
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench.metrics.flop_formulas import Call, Count
-from bench.metrics.flop_tables import KNOWN, cost
+from bench.metrics.flop_tables import ALLOCATING, KNOWN, cost
+from bench.metrics.traffic import weights_bytes
 from bench.spec import Protocol
 from bench.subject import Outcome, Subject
 
@@ -48,13 +52,14 @@ class Counter(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs, name = kwargs or {}, operator_name(func)
-        if name not in KNOWN and not func.is_view:
+        if name not in KNOWN and not is_view(func):
             with self:  # inference mode shows composite operators, which autograd would have taken apart
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
         out = func(*args, **kwargs)
-        if not func.is_view and _computes(args, out):
+        self.total += Count(operators=_writes(func, name, args, out))
+        if not is_view(func) and _computes(args, out):
             self._add(func, name, Call(args, out))
         return out
 
@@ -70,6 +75,22 @@ def operator_name(func: Any) -> str:
     """`mul` for aten's `mul.Tensor` and `mul_.Tensor`; with its namespace for any other library."""
     namespace, name = func._schema.name.split("::")
     return name.removesuffix("_") if namespace == "aten" else f"{namespace}::{name}"
+
+
+def is_view(func: Any) -> bool:
+    """Whether an operator gives another look at its argument, or as `unsqueeze_` does makes it look at itself anew."""
+    return func.is_view or torch.Tag.inplace_view in func.tags
+
+
+def _writes(func: Any, name: str, args: Sequence[Any], out: Any) -> bool:
+    """Whether an operator writes numbers, into memory of its own or into an argument; `contiguous` is a view or it does."""
+    if name in ALLOCATING or torch.Tag.inplace_view in func.tags:
+        return False
+    return func._schema.is_mutable or not _storages(out) <= _storages(args)
+
+
+def _storages(tree: Any) -> set[int]:
+    return {leaf.untyped_storage()._cdata for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)}
 
 
 def _computes(args: Sequence[Any], out: Any) -> bool:
@@ -149,6 +170,14 @@ def _changed(subject: Subject, **settings: Any) -> Subject:
     return replace(subject, cell=replace(subject.cell, **settings))
 
 
+def weights_read(subject: Subject) -> int:
+    """weights_bytes: what the second call reads besides its input and cotangent."""
+    x, cotangent = torch.empty(2, *subject.shape(), device="meta")
+    step = subject.step(operator(subject), x, cotangent)
+    step()
+    return weights_bytes(step, (x, cotangent))
+
+
 def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
     subject = _changed(subject, dtype="fp32")  # precision changes no count, and meta tensors know no autocast
     call, direct = steady(subject), steady(subject, "direct")
@@ -164,6 +193,7 @@ def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outco
             "kernel_share": share,
             "flops_fft": call.fft,
             "sfu_ops": call.sfu,
-        },
-        {},
+            "op_count": call.operators,
+            "weights_bytes": weights_read(subject),
+        }
     )

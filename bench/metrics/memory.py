@@ -1,32 +1,61 @@
-"""Peak memory of one call above what was held before it.
+"""Memory of one call above what was held before it.
 
-What the number means: the largest sum of blocks that torch's allocator has handed out during the call and not yet taken back: the
-output, what autograd saves, and scratch that torch itself allocates. The input, the weights and for inference the frozen kernel
-exist before the call and are not in it. What it does not mean: the size of the process. A library's own scratch (oneDNN, pocketfft,
-MKL) and fragmentation come on top.
+    mem_peak_bytes   the largest sum of blocks that torch's allocator has handed out during the call and not yet taken back: the
+                     output, gradients, what autograd saves, and scratch that torch itself allocates. The input, the weights and for
+                     inference the frozen kernel exist before the call and are not in it
+    mem_input_ratio  the same over the bytes of the input
+    mem_rss_bytes    growth of the process, library scratch included: see `bench.metrics.rss`. CPU only
+    mem_saved_bytes  what autograd holds between forward and backward: the storages, each once and whole, of all saved tensors. The
+                     input is in it where it is saved; parameters and buffers, which exist anyway, are not. Training only
+
+What the numbers do not mean: what a network needs. Of its operators' peaks only one counts at a time, their saved bytes add up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.autograd.profiler import profile
 
+from bench.metrics.rss import rss_growth
 from bench.spec import Protocol
 from bench.subject import Outcome, Subject
 
-Step = Callable[[], Tensor]
+Step = Callable[[], Any]
 
 
 def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
     step = subject.checked_step()  # has run the call once: kernels are frozen, plans and workspaces exist
     device = torch.device(subject.cell.device)
     peak = cuda_peak(step, device) if device.type == "cuda" else cpu_peak(step)
-    yield
     given = torch.empty(subject.shape(), device="meta").nbytes
-    return Outcome({"mem_peak_bytes": peak, "mem_input_ratio": peak / given}, {})
+    values: dict[str, float | str | None] = {
+        "mem_peak_bytes": peak,
+        "mem_input_ratio": peak / given,
+        "mem_rss_bytes": rss_growth(step) if device.type == "cpu" else None,
+        "mem_saved_bytes": saved_bytes(step, subject.module) if subject.cell.mode == "train" else None,
+    }
+    yield
+    return Outcome(values)
+
+
+def saved_bytes(step: Step, module: nn.Module) -> int:
+    """Bytes of the distinct storages that autograd saves during `step`, the parameters and buffers of `module` excepted."""
+    permanent = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+    saved: dict[int, torch.UntypedStorage] = {}  # keeps them alive, or a later one may have the address of one that was freed
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage
+        return tensor.detach()
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(storage.nbytes() for address, storage in saved.items() if address not in permanent)
 
 
 def cpu_peak(step: Step) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,11 @@ import click
 
 import methods
 from bench import options
-from bench.columns import COLUMNS, METRICS, of
+from bench.cli_compare import VERBS
+from bench.columns import COLUMNS, METRICS, USUAL, of
+from bench.decorators import clear_errors, malloc_option, plugin_option, repeated, timer_option
 
 BASELINE = "dwconv7"
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Bad input ends in one sentence and exit 2."""
-    from bench.store import CorruptJournal
-
-    try:
-        yield
-    except (ValueError, ImportError, OSError, CorruptJournal, methods.UnknownMethod) as error:
-        raise click.UsageError(str(error)) from error
-
-
-def repeated(*names: str, kind: Any, **extra: Any) -> Any:
-    """An option that takes comma lists and may be repeated."""
-    return click.option(*names, type=kind, multiple=True, callback=options.flat, **extra)
-
-
-def plugin_option(command: Any) -> Any:
-    return click.option(
-        "--plugin",
-        "plugins",
-        multiple=True,
-        type=click.Path(exists=True, dir_okay=False),
-        help="Python file that registers methods.",
-    )(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +38,8 @@ def main() -> None:
 @repeated("--device", kind=options.DEVICE, default=["auto"], show_default=True, help="auto, cpu, cuda or cuda:i.")
 @repeated("--threads", kind=options.POSITIVE, default=["1"], show_default=True, help="CPU threads.")
 @repeated("--seed", kind=options.NATURAL, default=["0"], show_default=True)
-@repeated("--metrics", kind=options.METRIC, default=[",".join(METRICS)], show_default=True)
+@repeated("--metrics", kind=options.METRIC, default=[",".join(USUAL)], show_default=True, help="Also energy: ten seconds a cell.")
+@timer_option
 @click.option("--set", "overrides", multiple=True, metavar="METHOD.OPTION=VALUE", help="Override an option of a method.")
 @click.option(
     "--baseline", default=BASELINE, show_default=True, help="Measured beside the others and compared with; 'none' for none."
@@ -71,17 +47,25 @@ def main() -> None:
 @plugin_option
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default="results/local", show_default=True)
 @click.option("--executor", type=click.Choice(["process", "inline"]), default="process", show_default=True)
-@click.option("--timeout", type=click.FloatRange(0, 1e6, min_open=True), default=300.0, show_default=True, help="Seconds a job.")
+@click.option("--start", type=click.Choice(["forkserver", "spawn"]), default="forkserver", show_default=True, help="Of workers.")
+@malloc_option
+@click.option("--timeout", type=options.SECONDS, default="300", show_default=True, help="Of a job; then it is killed.")
+@click.option("--max-cell-time", type=options.SECONDS, default="120", show_default=True, help="Predicted to exceed it: skipped.")
+@click.option("--mem-limit", type=options.BYTES, help="Of a job, such as 4GB; default: what is free.")
 @click.option("--force", is_flag=True, help="Measure again what is done.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Measure again what failed.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and measure nothing.")
 def run(words: tuple[str, ...], **given: Any) -> None:
     """Measure a sweep and write its tables and the leaderboard. A second run of the same command resumes."""
-    from bench.commands import run_sweep
+    from bench.commands import plan_sweep, run_sweep
 
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     with clear_errors():
-        run_sweep(words, given, command)
+        sweep = plan_sweep(words, given, command)
+        if given["dry_run"]:
+            return
+        writer = sweep.open()
+    run_sweep(sweep, writer)  # from here on an error is the program's own
 
 
 @main.command(name="list")
@@ -149,13 +133,35 @@ def report(folder: Path, page: Path | None) -> None:
 
 
 @main.command()
+@click.option("--measure", is_flag=True, help="Measure its ceilings and keep them for later runs: about 15 s.")
+@repeated("--device", kind=options.DEVICE, default=["auto"], show_default=True, help="To measure.")
+@repeated("--threads", kind=options.POSITIVE, default=["1"], show_default=True, help="To measure with.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def env(as_json: bool) -> None:
-    """Show the machine and the software as a run records them."""
-    from bench.env import collect
+def env(as_json: bool, measure: bool, device: tuple[str, ...], threads: tuple[int, ...]) -> None:
+    """Show the machine and the software as a run records them, and what is known of its ceilings: the rates that limit a cell."""
+    from bench import roofline
+    from bench.executors.process import Pool
+    from bench.executors.workers import Died
+    from bench.sweep import resolve
 
-    facts = collect()
-    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(f"{name:15} {value}" for name, value in facts.items()))
+    pool = Pool()
+    try:
+        facts = pool.collect_env()
+        with clear_errors():
+            if max(threads) > facts["cores"]:
+                raise ValueError(f"--threads {max(threads)} is more than the {facts['cores']} cores of this machine")
+            wanted = itertools.product(resolve(device, len(facts["gpus"])), threads) if measure else ()
+            for place, count in wanted:
+                click.echo(f"measuring the ceilings of {place} with {count} thread{'s' if count > 1 else ''}", err=True)
+                roofline.save(facts["id"], place, count, pool.ask(do="ceilings", device=place, threads=count))
+    except Died as death:
+        raise click.ClickException(f"a worker {death.status}: {death.detail}") from death
+    known = roofline.load(facts["id"])
+    if as_json:
+        click.echo(json.dumps(facts | {"ceilings": known}, indent=2))
+        return
+    click.echo("\n".join(f"{name:15} {value}" for name, value in facts.items()))
+    click.echo(roofline.describe(known))
 
 
 @main.command()
@@ -163,3 +169,7 @@ def columns() -> None:
     """Explain every column of the tables."""
     for column in COLUMNS:
         click.echo(f"{column.name:18} {column.unit:5} {column.meaning}")
+
+
+for verb in VERBS:
+    main.add_command(verb)

@@ -18,11 +18,11 @@ from bench.progress import progress
 from bench.spec import Job, Limits
 from bench.sweep import Request, Sweep, load_plugins, write_reports
 
-FAILED_JOBS = 3  # exit status
+FAILED_JOBS = 3  # exit status, also where the disk took no more
 
 
-def run_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> None:
-    """Plan, run, report. Raises ValueError, ImportError, OSError or CorruptJournal for bad input."""
+def plan_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> Sweep:
+    """Plan, and say what there is to do. Raises ValueError, ImportError, OSError or CorruptJournal for bad input."""
     try:
         sweep = Sweep(_request(words, given, command))
     except Died as death:
@@ -32,14 +32,23 @@ def run_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> No
     click.echo(f"{len(sweep.jobs)} jobs, {done} done before, about {_duration(sum(estimates.values()))} to go", err=True)
     if given["dry_run"]:
         _print_plan(estimates)
-        return
+    return sweep
+
+
+def run_sweep(sweep: Sweep, writer: store.Writer) -> None:
+    """Run, report; raises SystemExit where the sweep is interrupted, a job failed or the disk takes no more."""
+    resume = f"every finished job is kept. Resume with: {sweep.request.command}"
     try:
-        with progress(estimates) as seen:
-            failed = sweep.run(seen)
+        with progress(sweep.estimates()) as seen:
+            failed = sweep.run(writer, seen)
+        paths = write_reports([sweep.request.out])
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; every finished job is kept. Resume with: {command}", err=True)
+        click.echo(f"\ninterrupted; {resume}", err=True)
         raise SystemExit(130) from None
-    for path in write_reports(given["out"].resolve()):
+    except store.CannotWrite as error:
+        click.echo(f"Error: {error}; {resume}", err=True)
+        raise SystemExit(FAILED_JOBS) from None
+    for path in paths:
         click.echo(path)
     if failed:
         click.echo(f"{failed} of {len(sweep.todo)} jobs failed; the leaderboard gives their reasons", err=True)
@@ -53,8 +62,7 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
     names = options.select((*words, *baseline), known, bool(given["kernel"]))
     if baseline and given["baseline"] not in known:
         raise ValueError(f"--baseline takes one method's name, or none, not '{given['baseline']}'")
-    if max(given["threads"]) > (os.cpu_count() or 1):
-        raise ValueError(f"--threads {max(given['threads'])} is more than the {os.cpu_count()} cores of this machine")
+    check_threads(max(given["threads"]))
     axes = Axes(
         methods=names,
         settings=options.settings(given["overrides"], {name: known[name] for name in names}),
@@ -67,6 +75,11 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
         Limits(given["timeout"], given["max_cell_time"], None if memory is None else int(memory)),
         given["force"], given["retry"] == "failed", command, given["baseline"],
     )  # fmt: skip
+
+
+def check_threads(threads: int) -> None:
+    if threads > (os.cpu_count() or 1):
+        raise ValueError(f"--threads {threads} is more than the {os.cpu_count()} cores of this machine")
 
 
 def _print_plan(estimates: dict[Job, float]) -> None:
@@ -136,7 +149,7 @@ def rebuild(folder: Path, page: Path | None) -> list[Path]:
     runs = [folder] if (folder / store.NAME).exists() else [path.parent for path in sorted(folder.glob(f"*/{store.NAME}"))]
     if not runs:
         raise ValueError(f"no {store.NAME} in {folder} or in a folder of it")
-    written = [path for run in runs for path in write_reports(run)]
+    written = write_reports(runs)
     if page is not None:
         page.write_text(fill(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
         written.append(page)

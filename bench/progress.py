@@ -48,6 +48,6 @@ def progress(estimates: Mapping[Job, float]) -> Iterator[Callable[[Record], None
         def seen(record: Record) -> None:
             bar.update(task, advance=estimates.get(record.job, 0.0), description=f"{record.job.cell.label} {record.job.metric}")
             if record.status != "ok":
-                console.print(line(record), markup=False)
+                console.print(line(record), markup=False, highlight=False)
 
         yield seen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import sys
@@ -60,7 +61,7 @@ def read(path: Path) -> Journal:
     journal = Journal(path)
     if not path.exists():
         return journal
-    with path.open("rb") as lines:
+    with path.open("rb") as lines, _no_collections():
         for number, line in enumerate(lines, 1):
             try:
                 _take(journal, json.loads(line.decode()))
@@ -69,6 +70,18 @@ def read(path: Path) -> Journal:
                     break  # the last, torn by a crash in mid-write
                 raise CorruptJournal(f"{path}: line {number} is not a journal line ({error})") from error
     return journal
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Without the search for cycles, which would go through all that is read so far time and again and find none."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
 
 
 def _take(journal: Journal, line: Any) -> None:

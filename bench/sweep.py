@@ -28,7 +28,7 @@ TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "
 # What a figure depends on, besides the operators.
 MEASURING = (
     *("metrics/*.py", "data/*.py", "subject.py", "torch_state.py", "nets.py", "training.py"),
-    *("clocks.py", "cuda_clocks.py", "nvml.py", "rapl.py", "stats.py"),
+    *("clocks.py", "cores.py", "cuda_clocks.py", "nvml.py", "rapl.py", "stats.py"),
 )
 HARMLESS = ("ok", "unsupported", "skipped")  # any other status is a failure
 
@@ -190,13 +190,16 @@ def write_reports(runs: Sequence[Path]) -> list[Path]:
     """Tables of runs in one folder; beside them LEADERBOARD.md of all and README.md on the columns; raises `CannotWrite`."""
     from bench.report.leaderboard import dictionary, leaderboard
     from bench.report.text import write_generated
-    from bench.table import write_tables
+    from bench.table import tidy, write_tables
 
     folder = runs[0].parent
     journals = [store.read(path) for path in sorted(folder.glob(f"*/{store.NAME}"))]
+    tables = [tidy(journal) for journal in journals]
+    paths: list[Path] = []
     try:
-        paths = [path for journal in journals if journal.path.parent in runs for path in write_tables(journal)]
-        for name, text in zip(PAGES, (dictionary(), leaderboard(journals))):
+        for journal, table in zip(journals, tables):
+            paths += write_tables(journal, table) if journal.path.parent in runs else []
+        for name, text in zip(PAGES, (dictionary(), leaderboard(journals, tables))):
             paths.append(write_generated(folder / name, text))
     except OSError as error:
         raise store.CannotWrite(f"cannot write {error.filename or folder}: {error.strerror}") from error

@@ -57,7 +57,7 @@ def rows(journal: Journal) -> Iterable[Row]:
     for setting in settings(found.values()):
         compare(setting, journal.baseline)
     for row in found.values():
-        row |= roofline.columns(row, journal.envs.get(row["env"], {}).get("ceilings", {}))
+        row.update(roofline.columns(row, journal.envs.get(row["env"], {}).get("ceilings", {})))
     return found.values()
 
 
@@ -106,9 +106,9 @@ def _fill(row: Row, record: Record) -> None:
     row[f"{metric}_status"], row[f"{metric}_detail"] = record.status, record.detail
 
 
-def write_tables(journal: Journal) -> list[Path]:
-    """Write table.csv beside the journal, and table.parquet where pyarrow is installed; returns the paths."""
-    table = tidy(journal)
+def write_tables(journal: Journal, table: pd.DataFrame | None = None) -> list[Path]:
+    """Write table.csv beside the journal, and table.parquet where pyarrow is installed; the paths. `table` is its tidy table."""
+    table = tidy(journal) if table is None else table
     paths = [journal.path.with_name("table.csv")]
     table.to_csv(paths[0], index=False)
     try:

@@ -51,6 +51,7 @@ class Niff(Freezable):
     The real spatial filter of the complex spectrum W = Re MLP + i Im MLP is the inverse transform of its Hermitian part
     K(f) = (W(f) + conj W(-f)) / 2, that is the even part of the first MLP and the odd part of the second: y = irfft2(K * rfft2 x).
 
+    hidden: units of each hidden layer of the MLPs; a number is one layer.
     mode: "depthwise"; "split" = depthwise, then a bias-free 1x1 convolution; "full" = one spectrum for each pair of channels.
     boundary: "circular" as published, or "zero": the filter as it is on this map, its taps at the offsets -floor(H/2)..ceil(H/2)-1
     (and the same for W), with zeros outside the map instead of the wrap-around.
@@ -70,7 +71,7 @@ class Niff(Freezable):
         self,
         channels: int,
         resolution: Resolution,
-        hidden: tuple[int, ...] = (8, 4),
+        hidden: int | tuple[int, ...] = (8, 4),
         mode: Literal["depthwise", "split", "full"] = "depthwise",
         boundary: Literal["circular", "zero"] = "circular",
         coords: Literal["index", "normalized"] = "index",
@@ -80,6 +81,7 @@ class Niff(Freezable):
         for name, value in (("mode", mode), ("boundary", boundary), ("coords", coords)):
             if value not in OPTIONS[name]:
                 raise Unsupported(f"{name} must be one of {', '.join(OPTIONS[name])}, not {value!r}")
+        hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         if not hidden or min(hidden) < 1:
             raise Unsupported(f"hidden must name at least one layer of at least one unit, not {hidden!r}")
         self.channels, self.out_channels = channels, out_channels or channels
@@ -87,8 +89,8 @@ class Niff(Freezable):
             raise Unsupported(f"a depthwise filter keeps its {channels} channels, it cannot give {out_channels}")
         self.resolution, self.mode, self.boundary, self.coords = pair(resolution), mode, boundary, coords
         filters = channels * self.out_channels if mode == "full" else channels
-        self.real = FrequencyMLP(tuple(hidden), filters)
-        self.imag = FrequencyMLP(tuple(hidden), filters)
+        self.real = FrequencyMLP(hidden, filters)
+        self.imag = FrequencyMLP(hidden, filters)
         self.mix = nn.Conv2d(channels, self.out_channels, 1, bias=False) if mode == "split" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ LIGHT = ("bench/spec.py", "bench/columns.py", "bench/stats.py")  # the vocabular
 COMMAND_LINE = {
     "bench",
     "bench.cli",
+    "bench.cli_compare",
+    "bench.decorators",
     "bench.options",
     "bench.spec",
     "bench.columns",

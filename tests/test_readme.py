@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import main
-from bench.columns import METRICS
+from bench.columns import USUAL
 from bench.report.extract import MARKED, fill
 from bench.report.leaderboard import leaderboard
 from bench.store import NAME, read
@@ -38,7 +38,7 @@ def test_the_committed_run_measured_every_method():
     run = read(RESULTS / "cpu-1-thread" / NAME)
     measured = {record.job.cell.method for record in run.records.values()}
     assert measured == {entry.name for entry in shipped() if not entry.needs_kernel}
-    assert {record.job.metric for record in run.records.values()} == set(METRICS)
+    assert {record.job.metric for record in run.records.values()} == set(USUAL)
     assert {record.job.cell.height for record in run.records.values() if record.job.cell.level == "op"} == {32, 56, 112}
 
 
@@ -83,5 +83,5 @@ def test_every_method_is_named():
 
 
 def test_verbs_are_what_the_readme_says():
-    assert set(main.commands) == {"run", "list", "info", "report", "check", "env", "columns"}
+    assert set(main.commands) == {"run", "list", "info", "report", "check", "compare", "ab", "audit", "env", "columns"}
     assert isinstance(main, click.Group)

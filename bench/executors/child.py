@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch._dynamo  # noqa: F401  # torch loads it at the first use of a meta tensor: a second in each worker, unless the server has it
 
-from bench import env
+from bench import cores, env
 from bench.executors import Advance
 from bench.executors.inline import advancing
 from bench.spec import Job, Limits, Record
@@ -73,8 +73,7 @@ class Desk:
         one, bounds = Job.from_json(job), Limits(**limits)
         key = one.key()
         if key not in self.stories:
-            if core is not None:
-                os.sched_setaffinity(0, {core})
+            cores.bind(core)
             if one.cell.device == "cpu":
                 _bound_memory(bounds.memory)
             self.stories[key] = advancing(run(one, bounds))

@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterable
 from dataclasses import asdict
 from typing import Any
 
+from bench.cores import quietest
 from bench.executors import groups, interleave
-from bench.executors.cores import quietest
 from bench.executors.workers import START_SECONDS, Died, Worker
 from bench.spec import INTERLEAVED, Job, Limits, Record
 

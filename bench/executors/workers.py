@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ QUIET: dict[str, str | None] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", 
 START_METHODS = ("forkserver", "spawn")
 START_SECONDS = 120.0
 LAST_WORDS = 300  # characters of what a dead worker wrote that its record quotes
+ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # a terminal's control sequence: a colour
 
 
 class Died(Exception):
@@ -91,7 +93,8 @@ class Worker:
         file = self.words.fileno()
         start = max(os.fstat(file).st_size - 4 * LAST_WORDS, 0)
         text = os.pread(file, 4 * LAST_WORDS, start).decode(errors="replace")  # a seek would move the worker's place too
-        said = " ".join(text.split())[-LAST_WORDS:]
+        plain = "".join(letter if letter.isprintable() else " " for letter in ESCAPE.sub(" ", text))
+        said = " ".join(plain.split())[-LAST_WORDS:]
         return f"; it wrote: {said}" if said else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.leaderboard import SETTING, heading, ranking
+from bench.report.leaderboard import SETTING, grouped, heading, ranking, records_of
 from bench.store import NAME, read
 from bench.table import tidy
 
@@ -15,12 +15,11 @@ MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+) -->\n).*?(<!-- /leaderboard 
 def extract(run: Path, height: int) -> str:
     """The first setting of a run at one resolution: heading and table; raises ValueError where the run has none such."""
     journal = read(run / NAME)
-    table = tidy(journal)
-    rows = table[(table["height"] == height) & (table["width"] == height)]
-    if rows.empty:
+    rows = [row for row in records_of(tidy(journal)) if row["height"] == row["width"] == height]
+    if not rows:
         raise ValueError(f"{run} has no cell at {height} px")
-    key, setting = next(iter(rows.groupby(SETTING, sort=False, dropna=False)))
-    title = heading(dict(zip(SETTING, key)), setting).strip().replace("### ", f"**{height} px, ") + "**\n"
+    setting = next(iter(grouped(rows, *SETTING).values()))
+    title = heading(setting).strip().replace("### ", f"**{height} px, ") + "**\n"
     return "\n".join([title, *ranking(setting, journal.baseline)]).rstrip() + "\n"
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
+from tabulate import tabulate
 
 from bench.columns import COLUMNS
 from bench.report.text import Footnotes, escape, missing, plus_minus, short, whole
 from bench.store import Journal
-from bench.table import tidy
+from bench.table import Row, tidy
 
 SETTING = ["env", "device", "dtype", "mode", "threads", "batch", "channels", "seed"]
 READING = """\
@@ -43,47 +44,66 @@ DISTURBED = {
 }
 
 
-def leaderboard(journals: Iterable[Journal]) -> str:
-    """The whole page, the newest run first."""
-    newest = sorted(journals, key=lambda journal: -max((run["started"] for run in journal.runs), default=0))
-    return "\n".join([READING, *(part for journal in newest for part in sections(journal))])
+def leaderboard(journals: Sequence[Journal], tables: Sequence[pd.DataFrame] | None = None) -> str:
+    """The whole page, the newest run first. `tables` are the journals' tidy tables, where they are made already."""
+    made = zip(journals, tables or map(tidy, journals))
+    newest = sorted(made, key=lambda pair: -max((run["started"] for run in pair[0].runs), default=0))
+    return "\n".join([READING, *(part for journal, table in newest for part in sections(journal, table))])
 
 
-def sections(journal: Journal) -> Iterator[str]:
+def sections(journal: Journal, table: pd.DataFrame) -> Iterator[str]:
     """One run: where and how it was measured, then its settings."""
     yield f"## {journal.name}\n"
     yield from provenance(journal)
-    table = tidy(journal)
-    for key, setting in table.groupby(SETTING, sort=False, dropna=False):
-        yield heading(dict(zip(SETTING, key)), setting)
-        for (height, width), rows in setting.groupby(["height", "width"], sort=True):
+    for setting in grouped(records_of(table), *SETTING).values():
+        yield heading(setting)
+        for (height, width), rows in sorted(grouped(setting, "height", "width").items()):
             yield f"#### {height if height == width else f'{height} x {width}'} px\n"
             yield from ranking(rows, journal.baseline)
+
+
+def records_of(table: pd.DataFrame) -> list[Row]:
+    """The rows of the tidy table as dictionaries: pandas takes longer over a thousand small tables than over one large one."""
+    return cast("list[Row]", table.to_dict("records"))
+
+
+def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Rows that agree in these columns, in order of first appearance."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return found
 
 
 def provenance(journal: Journal) -> Iterator[str]:
     for command, commit in dict.fromkeys((run["command"], run.get("commit")) for run in journal.runs):
         yield f"- Reproduce: `{command}`" + (f" at commit {commit}" if commit else "")
     for env in journal.envs.values():
-        machine = f"{env['cpu']} ({env['cores']} cores, {env['memory_gb']} GB, {env['cpu_capability']})"
-        software = f"torch {env['torch']}, Python {env['python']}, {env['os']}, allocator {env['malloc']}"
-        gpus = "; ".join(env["gpus"]) or "none"
-        yield f"- Environment `{env['id']}`: {machine}, GPU {gpus}, {software}\n"
+        yield f"- Environment `{env['id']}`: {machine(env)}\n"
 
 
-def heading(key: dict[str, Any], rows: pd.DataFrame) -> str:
+def machine(env: dict[str, Any]) -> str:
+    """The hardware and the software of an environment in one line."""
+    processor = f"{env['cpu']} ({env['cores']} cores, {env['memory_gb']} GB, {env['cpu_capability']})"
+    software = f"torch {env['torch']}, Python {env['python']}, {env['os']}, allocator {env['malloc']}"
+    return f"{processor}, GPU {'; '.join(env['gpus']) or 'none'}, {software}"
+
+
+def heading(rows: Sequence[Row]) -> str:
+    """What the rows of one setting have in common."""
+    key = rows[0]
     threads = f", {key['threads']} thread{'s' if key['threads'] > 1 else ''}" if key["device"] == "cpu" else ""
     seed = f", seed {key['seed']}" if key["seed"] else ""
     mode = {"infer": "inference", "train": "training step"}[key["mode"]]
-    tasks = rows[["accuracy_data", "accuracy_res"]].dropna().drop_duplicates().itertuples(index=False)
+    tasks = [task for task in grouped(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
     learned = "".join(f"; accuracy on {data} at {res:.0f} px" for data, res in tasks)
     setting = f"{key['device']}{threads}, {key['dtype']}, {mode}, batch {key['batch']}, {key['channels']} channels{seed}"
     return f"### {setting}{learned}\n"
 
 
-def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
+def ranking(rows: Iterable[Row], baseline: str) -> list[str]:
     """The table of one setting at one resolution, and its footnotes."""
-    records: Sequence[dict[str, Any]] = rows.sort_values("latency_ms", na_position="last", kind="stable").to_dict("records")
+    records = sorted(rows, key=lambda row: math.inf if missing(row["latency_ms"]) else row["latency_ms"])
     reference = next((row for row in records if row["method"] == baseline), None)
     best = {column: _best(records, column, choose) for _, _, column, _, _, choose in SHOWN}
     notes = Footnotes()
@@ -101,12 +121,12 @@ def ranking(rows: pd.DataFrame, baseline: str) -> list[str]:
     order = ["#", "method", "kernel", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
     align = ["right", "left"] + ["right"] * (len(order) - 2)
     return [
-        pd.DataFrame(lines)[order].to_markdown(index=False, disable_numparse=True, colalign=align) + "\n",
+        tabulate([[line[name] for name in order] for line in lines], order, "pipe", disable_numparse=True, colalign=align) + "\n",
         *(notes.lines() and [*notes.lines(), ""]),
     ]
 
 
-def _place(row: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
+def _place(row: Row, records: Sequence[Row]) -> str:
     """The place by latency, with an = where several methods share it."""
     if missing(row["place"]):
         return ""
@@ -114,13 +134,13 @@ def _place(row: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
     return f"{row['place']:.0f}" + "=" * shared
 
 
-def _best(records: Sequence[dict[str, Any]], column: str, choose: Callable[[Iterable[float]], float] | None) -> float:
+def _best(records: Sequence[Row], column: str, choose: Callable[[Iterable[float]], float] | None) -> float:
     """The best value among the methods that ran; NaN where it would say nothing: fewer than two different values."""
     ran = [row[column] for row in records if row["latency_status"] == "ok" and not missing(row[column])]
     return choose(ran) if choose and len(set(ran)) > 1 else math.nan
 
 
-def _cell(row: dict[str, Any], spec: COLUMN, best: float, notes: Footnotes) -> str:
+def _cell(row: Row, spec: COLUMN, best: float, notes: Footnotes) -> str:
     """A number, a failure as its status with a footnote, or nothing where the metric was not asked for."""
     _, metric, column, unit, text, _ = spec
     status = row[f"{metric}_status"]
@@ -132,7 +152,7 @@ def _cell(row: dict[str, Any], spec: COLUMN, best: float, notes: Footnotes) -> s
     return f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" else shown
 
 
-def _ratio(row: dict[str, Any], reference: dict[str, Any] | None, notes: Footnotes) -> str:
+def _ratio(row: Row, reference: Row | None, notes: Footnotes) -> str:
     """How many times faster than the baseline, its interval, and a mark where the two were not interleaved."""
     if reference is None or missing(row["speedup"]):
         return ""
@@ -143,11 +163,11 @@ def _ratio(row: dict[str, Any], reference: dict[str, Any] | None, notes: Footnot
     return f"{short(row['speedup'])}x{plus_minus(row['speedup'], row['speedup_lo'], row['speedup_hi'])}{mark}"
 
 
-def _extent(row: dict[str, Any]) -> str:
+def _extent(row: Row) -> str:
     return "" if missing(row["kernel_height"]) else f"{row['kernel_height']:.0f}x{row['kernel_width']:.0f}"
 
 
-def _spread(row: dict[str, Any], notes: Footnotes) -> str:
+def _spread(row: Row, notes: Footnotes) -> str:
     """The half-width of the interval in percent, and a mark where processor time stands in."""
     contended = notes.mark(DISTURBED[row["threads"] == 1]) if row["contended"] == 1 else ""
     return plus_minus(row["latency_ms"], row["latency_lo_ms"], row["latency_hi_ms"]) + contended

@@ -1,0 +1,54 @@
+"""What the verbs share: options in several verbs, lists of values, and errors in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+import methods
+from bench import options
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Bad input ends in one sentence and exit 2."""
+    from bench.store import CannotWrite, CorruptJournal
+
+    try:
+        yield
+    except (ValueError, ImportError, OSError, CannotWrite, CorruptJournal, methods.UnknownMethod) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def repeated(*names: str, kind: Any, **extra: Any) -> Any:
+    """An option that takes comma lists and may be repeated."""
+    return click.option(*names, type=kind, multiple=True, callback=options.flat, **extra)
+
+
+def single(*names: str, kind: Any, **extra: Any) -> Any:
+    """An option of the same kinds that takes one value."""
+
+    def one(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> Any:
+        if len(value) != 1:
+            raise click.BadParameter("takes one value here", ctx, param)
+        return value[0]
+
+    return click.option(*names, type=kind, callback=one, **extra)
+
+
+def plugin_option(command: Any) -> Any:
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False),
+        help="Python file that registers methods.",
+    )(command)
+
+
+TIMERS, ALLOCATORS = click.Choice(["cold", "hot", "graph", "wall"]), click.Choice(["tuned", "default"])
+timer_option = click.option("--timer", type=TIMERS, default="cold", show_default=True, help="On a GPU.")
+malloc_option = click.option("--malloc", type=ALLOCATORS, default="tuned", show_default=True, help="Allocator of workers.")

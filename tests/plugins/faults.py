@@ -1,5 +1,6 @@
 """Methods that go wrong, each in its own way: what a sweep must survive."""
 
+import ctypes
 import os
 import signal
 import time
@@ -103,3 +104,116 @@ class Huge(Identity):
 
     def forward(self, x):
         return x + torch.empty(1 << 52)[0]
+
+
+@register("stalls")
+class Stalls(Identity):
+    """Never returns from C, and holds the interpreter's lock while it is there."""
+
+    def forward(self, x):
+        ctypes.PyDLL(None).pause()
+
+
+@register("gorges")
+class Gorges(Identity):
+    """Allocates without end."""
+
+    def forward(self, x):
+        held = []
+        while True:
+            held.append(torch.ones(1 << 24))
+
+
+@register("chatters")
+class Chatters(Identity):
+    """Prints, from Python and past it."""
+
+    def forward(self, x):
+        print("CHATTER from python", flush=True)
+        os.write(1, b"CHATTER past stdout\n")
+        os.write(2, b"CHATTER past stderr\n")
+        return super().forward(x)
+
+
+@register("curses")
+class Curses(Identity):
+    """Says why, and ends its process."""
+
+    def forward(self, x):
+        os.write(2, b"\x1b[31mLAST\x1b[0m WORDS\a\n")
+        os._exit(1)
+
+
+@register("takes_threads")
+class TakesThreads(Identity):
+    """Sets torch to other threads than its cell's."""
+
+    def forward(self, x):
+        torch.set_num_threads(3)
+        return super().forward(x)
+
+
+@register("doubles")
+class Doubles(Identity):
+    """Sets the type of new tensors."""
+
+    def forward(self, x):
+        torch.set_default_dtype(torch.float64)
+        return super().forward(x)
+
+
+@register("seeds")
+class Seeds(Identity):
+    """Seeds torch and switches its determinism, its gradients and its number format."""
+
+    def forward(self, x):
+        torch.manual_seed(123)
+        torch.use_deterministic_algorithms(True)
+        torch.set_grad_enabled(False)
+        torch.set_flush_denormal(False)
+        return super().forward(x)
+
+
+@register("confesses")
+class Confesses(Identity):
+    """Raises with what it sees of the process, of its weights and of its input."""
+
+    def __init__(self, channels, resolution):
+        super().__init__(channels, resolution)
+        self.weight = nn.Parameter(torch.randn(channels))
+
+    def forward(self, x):
+        seen = float(self.weight.double().sum()), float(x.double().sum()), float(torch.rand(()).double())
+        state = torch.get_num_threads(), torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled()
+        raise RuntimeError(f"{seen} {state}")
+
+
+@register("drifts")
+class Drifts(Identity):
+    """Gives another answer at each call."""
+
+    def forward(self, x):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super().forward(x) * self.calls
+
+
+@register("fills_disk")
+class FillsDisk(Identity):
+    """Writes to the folder named by FULL_FOLDER until nothing more goes there."""
+
+    def forward(self, x):
+        folder = os.environ.get("FULL_FOLDER")
+        if folder:
+            with open(os.path.join(folder, "flood"), "ab", buffering=0) as file:
+                while True:
+                    file.write(bytes(1 << 12))
+        return super().forward(x)
+
+
+@register("sleeps")
+class Sleeps(Identity):
+    """Takes a fifth of a second."""
+
+    def forward(self, x):
+        time.sleep(0.2)
+        return super().forward(x)

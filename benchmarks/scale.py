@@ -1,0 +1,123 @@
+"""How long the harness itself takes on a large journal: planning a resume, the tidy table, the leaderboard.
+
+    python -m benchmarks.scale [--records N]
+
+Writes a synthetic journal to a temporary folder and takes it through what `bench run` and `bench report` do with it. Prints seconds
+of processor time, the same a 100,000 records, and the process's largest resident memory after each stage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import methods
+from bench import store
+from bench.columns import COLUMNS, of
+from bench.executors.process import Pool
+from bench.plan import Axes, plan
+from bench.report.leaderboard import leaderboard
+from bench.spec import Record
+from bench.sweep import Request, Sweep, source_digests
+from bench.table import tidy, write_tables
+
+METRICS = ("params", "flops", "memory", "latency", "energy")
+METHODS, ROUNDS = 20, 10
+DONE = 0.9  # of the jobs; the rest is planned
+
+
+def axes(records: int) -> Axes:
+    """A grid whose journal has about so many records: its resolutions are as many as that needs."""
+    names = tuple(entry.name for entry in methods.catalogue() if not entry.needs_kernel)[:METHODS]
+    channels, batch = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768), (1, 2, 4, 8, 16)
+    settings = len(channels) * len(batch) * 4 * DONE
+    sizes = max(round(records / len(names) / len(METRICS) / settings), 1)
+    res = tuple((16 * size, 16 * size) for size in range(1, sizes + 1))
+    return Axes(names, res, channels, batch, dtype=("fp32", "bf16"), mode=("infer", "train"), device=("cpu",))
+
+
+def synthetic(grid: Axes, env: str) -> Iterator[Record]:
+    """Records of the finished jobs of a grid, one in fifty a failure, its figures drawn at random."""
+    known = {entry.name: entry for entry in methods.catalogue()}
+    draw = random.Random(0)
+    pace = {name: draw.uniform(0.1, 10) for name in grid.methods}
+    for job in plan(grid, METRICS, known, source_digests(known, {})):
+        if draw.random() > DONE:
+            continue
+        times = {"env": env, "session": 1.0, "started": 1.0, "seconds": draw.random()}
+        if draw.random() < 0.02:
+            yield Record(job, "oom", "DefaultCPUAllocator: can't allocate memory", **times)
+            continue
+        values = {name: draw.random() for name in of(job.metric) if name not in NAMES}
+        rounds: dict[str, list[float | None]] = {}
+        if job.metric == "latency":
+            figures: list[float | None] = [pace[job.cell.method] * draw.lognormvariate(0, 0.05) for _ in range(ROUNDS)]
+            rounds = dict.fromkeys(("clean", "cpu", "wall"), figures)
+            values |= {"latency_ms": pace[job.cell.method], "contended": 0, "rounds": ROUNDS}
+        yield Record(job, "ok", "", dict(values), rounds, **times)
+
+
+NAMES = {column.name for column in COLUMNS if column.unit == "name"}
+
+
+def write(path: Path, grid: Axes, env: dict[str, Any]) -> int:
+    """Write the journal of a run over a grid, unsynced; returns the number of its records."""
+    known = {entry.name: entry for entry in methods.catalogue()}
+    path.parent.mkdir(parents=True)
+    run = {"kind": "run", "command": "python -m bench run", "started": 1.0, "env": env["id"], "baseline": "dwconv7"}
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for head in ({"kind": "env", **env}, run | {"code": source_digests(known, {})}):
+            file.write(json.dumps(head) + "\n")
+        for record in synthetic(grid, env["id"]):
+            count += 1
+            facts = {"kind": "record", "key": record.job.key(), **vars(record), "job": record.job.to_json(), "samples": None}
+            file.write(json.dumps(facts, separators=(",", ":")) + "\n")
+    return count
+
+
+def stages(path: Path, grid: Axes) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What a resumed run and a report do, one after the other."""
+    yield "plan a resume", lambda: resumed(Request(grid, METRICS, path.parent))
+    made: dict[str, Any] = {}
+    yield "read", lambda: made.update(journal=store.read(path))
+    yield "tidy", lambda: made.update(table=tidy(made["journal"]))
+    yield "write tables", lambda: write_tables(made["journal"], made["table"])
+    yield "leaderboard", lambda: leaderboard([made["journal"]], [made["table"]])
+
+
+def resumed(request: Request) -> Sweep:
+    """The sweep over an unfinished journal, with its estimates of what is left."""
+    sweep = Sweep(request)
+    sweep.estimates()
+    return sweep
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=200_000)
+    grid = axes(parser.parse_args().records)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results" / "synthetic" / store.NAME
+        count = write(path, grid, Pool().collect_env())
+        print(f"{count} records, {path.stat().st_size / 1e6:.0f} MB")
+        total = 0.0
+        for name, stage in stages(path, grid):
+            begin = time.process_time()
+            stage()
+            seconds = time.process_time() - begin
+            total += seconds
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            print(f"{name:14} {seconds:6.1f} s, {seconds / count * 1e5:6.2f} s per 100,000 records, {peak:.2f} GiB", flush=True)
+    print(f"{'together':14} {total:6.1f} s, {total / count * 1e5:6.2f} s per 100,000 records")
+
+
+if __name__ == "__main__":
+    main()

@@ -28,6 +28,9 @@ CLOCKS = {
 }
 
 
+ROUNDS = 60  # of a pair: twice as many and more than a sweep gives each of its methods
+
+
 class Trial(NamedTuple):
     """What came of two cells: `ratio` is the latency of B over that of A, `clock` the one by which both are read.
 

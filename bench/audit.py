@@ -1,8 +1,8 @@
 """Whether this machine's latencies can be trusted today, found by measuring what is known beforehand.
 
-Three experiments, with the protocol of any sweep. A method against itself: every verdict but "same" and "unclear" is false. An
-operator against itself with a twentieth more to do: what is not found slower is missed. The same sweep twice: how far do two runs
-agree on latencies and on the ranking.
+Three experiments, with the protocols of `ab` and of a sweep. A method against itself: every verdict but "same" and "unclear" is
+false. An operator against itself with a twentieth more to do: what is not found slower is missed. The same sweep twice: how far do
+two runs agree on latencies and on the ranking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import comparison
-from bench.ab import Trial, trial
+from bench.ab import ROUNDS, Trial, fixed_rounds, trial
 from bench.labels import setting
 from bench.plan import protocol_of
 from bench.spec import Cell, Job, Limits, Protocol, Record
@@ -77,14 +77,15 @@ class Audit:
 
 def audit(pool: Pool, cell: Cell, names: Sequence[str], experiment: Experiment, seen: Callable[[str], None]) -> Audit:
     """Run the experiments; `seen` is told of each trial. `pool` must have loaded `PLUGIN`."""
-    started, limits, protocol = time.time(), experiment.limits, protocol_of("latency", cell, experiment.timer)
+    started, limits = time.time(), experiment.limits
+    pairs, usual = fixed_rounds(cell, experiment.timer, ROUNDS), protocol_of("latency", cell, experiment.timer)
     same, planted = [], []
     with busy(experiment.load):
         for number in range(experiment.trials):  # alternating, so that both see the same weather
-            same.append(trial(pool, _named(cell, "A"), _named(cell, "B"), protocol, limits))
-            planted.append(trial(pool, *_planted(cell), protocol, limits))
+            same.append(trial(pool, _named(cell, "A"), _named(cell, "B"), pairs, limits))
+            planted.append(trial(pool, *_planted(cell), pairs, limits))
             seen(f"trial {number + 1} of {experiment.trials}: itself {same[-1].verdict}, 5% more work {planted[-1].verdict}")
-        sweeps = [_sweep(pool, cell, names, protocol, limits) for _ in range(2)]
+        sweeps = [_sweep(pool, cell, names, usual, limits) for _ in range(2)]
     seen(f"two sweeps of {len(names)} methods")
     return _summary(cell, experiment.load, same, planted, sweeps, started)
 
@@ -161,11 +162,11 @@ def _spread(values: Sequence[float]) -> float:
 
 
 @contextmanager
-def busy(cores: int) -> Iterator[None]:
+def busy(cores: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Keep some cores busy with processes of no use."""
     spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
     try:
-        yield
+        yield spinning
     finally:
         for process in spinning:
             process.kill()

@@ -25,7 +25,6 @@ from bench.labels import cell_of
 from bench.report.audit_text import page
 from bench.report.audit_text import text as findings
 from bench.report.leaderboard import machine
-from bench.report.text import write_generated
 from bench.spec import Cell, Limits, Record
 from bench.sweep import bounded, load_plugins, resolve, source_digests
 
@@ -126,5 +125,5 @@ def run_audit(given: dict[str, Any]) -> bool:
     if given["out"]:
         given["out"].mkdir(parents=True, exist_ok=True)
         (given["out"] / "audit.json").write_text(json.dumps(found.to_json() | {"env": env}, indent=1) + "\n", encoding="utf-8")
-        write_generated(given["out"] / "AUDIT.md", page(found, machine(env)))
+        (given["out"] / "AUDIT.md").write_text(page(found, machine(env)), encoding="utf-8")
     return found.sound

@@ -67,7 +67,7 @@ def job_seconds(call: float, job: Job) -> float:
 
 def one_call(subject: Subject) -> float:
     """Seconds of one call on inputs of its own."""
-    step = subject.step(subject.module, subject.inputs(), subject.inputs(500))
+    step = subject.real_step()
     begin = time.perf_counter()
     step()
     if torch.device(subject.cell.device).type == "cuda":

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 STATUS = ("ok", "unsupported", "skipped", "oom", "timeout", "crashed", "error", "wrong_result")  # all but ok carry nulls
+HARMLESS = ("ok", "unsupported", "skipped")  # any other status is a failure
 Pairs = tuple[tuple[str, Any], ...]
 
 
@@ -73,7 +74,7 @@ class Timing(Protocol):
 
     timer: str = "wall"  # "wall": the host's clock; on a GPU "cold", "hot", "graph" or "wall"
     rounds: int = 10
-    max_rounds: int = 30
+    max_rounds: int = 25
     target: float = 0.02
     round_seconds: float = 0.05
     min_calls: int = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 import methods
 from bench.spec import Cell
+from bench.torch_state import seed
 
 DRIFT = {"fp32": 1e-3, "bf16": 3e-2}  # difference of two calls on the same input, of the largest value: room for atomic sums
 
@@ -48,7 +50,7 @@ class Subject:
 
     def build(self, device: str) -> Any:
         """The operator on `device` under the cell's seed, in the cell's mode: frozen where it can be for inference."""
-        torch.manual_seed(self.cell.seed)
+        seed(self.cell)
         with torch.device(device):
             module = self.operator(self.cell.channels, (self.cell.height, self.cell.width))
         return prepare(module, self.cell.mode)
@@ -92,12 +94,17 @@ class Subject:
 
         return train
 
+    def real_step(self, seed: int = 0) -> Callable[[], Result]:
+        """`step` of the cell's own module on new inputs."""
+        x = self.inputs(seed)
+        return self.step(self.module, x, self.inputs(seed + 500) if self.cell.mode == "train" else x)
+
     def checked_step(self, seed: int = 0) -> Callable[[], Result]:
         """`step` on new inputs, after one call whose result was looked at; raises `WrongResult`."""
         return self._checked(seed)[0]
 
     def _checked(self, seed: int) -> tuple[Callable[[], Result], Result]:
-        step = self.step(self.module, self.inputs(seed), self.inputs(seed + 500))
+        step = self.real_step(seed)
         return step, self.looked_at(step)
 
     @contextmanager
@@ -114,18 +121,24 @@ class Subject:
 
     def looked_at(self, step: Callable[[], Result]) -> Result:
         """One call, the same random numbers in each; raises `WrongResult` for another type or shape, and for what is not finite."""
-        torch.manual_seed(self.cell.seed)
+        seed(self.cell)
         result = step()
         y, wanted = result.output, torch.bfloat16 if self.cell.dtype == "bf16" else torch.float32
         if not isinstance(y, Tensor) or y.dtype not in (wanted, torch.float32):
             raise WrongResult(f"output is {y.dtype if isinstance(y, Tensor) else type(y).__name__}, not {wanted}")
         if y.shape != self.shape():
             raise WrongResult(f"output has shape {tuple(y.shape)}, input {self.shape()}")
-        if not torch.isfinite(y).all():
+        if not finite(y):
             raise WrongResult("output is not finite")
-        if not all(torch.isfinite(gradient).all() for gradient in result.gradients if gradient is not None):
+        if not all(finite(gradient) for gradient in result.gradients if gradient is not None):
             raise WrongResult("a gradient is not finite")
         return result
+
+
+def finite(values: Tensor) -> bool:
+    """Whether there is no NaN and no infinity, in one pass."""
+    real = torch.view_as_real(values) if values.is_complex() else values
+    return not real.numel() or all(math.isfinite(end) for end in torch.stack(real.aminmax()).tolist())
 
 
 def prepare(module: Any, mode: str) -> Any:

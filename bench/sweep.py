@@ -18,7 +18,7 @@ import methods
 from bench import roofline, store
 from bench.plan import Axes, plan
 from bench.report.text import replaceable
-from bench.spec import Job, Limits, Record, digest
+from bench.spec import HARMLESS, Job, Limits, Record, digest
 from methods import Entry
 
 # Seconds a job takes on a small CPU, before there are records to go by.
@@ -30,7 +30,6 @@ MEASURING = (
     *("metrics/*.py", "data/*.py", "subject.py", "torch_state.py", "nets.py", "training.py"),
     *("clocks.py", "cores.py", "cuda_clocks.py", "nvml.py", "rapl.py", "stats.py"),
 )
-HARMLESS = ("ok", "unsupported", "skipped")  # any other status is a failure
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,14 @@ def settle(cell: Cell) -> None:
     torch.set_grad_enabled(True)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(False)
-    torch.manual_seed(cell.seed)
+    seed(cell)
+
+
+def seed(cell: Cell) -> None:
+    """The cell's seed on the processor and on the cell's device alone: `torch.manual_seed` queues a call for each absent kind."""
+    torch.default_generator.manual_seed(cell.seed)
+    if torch.device(cell.device).type == "cuda":
+        torch.cuda.manual_seed(cell.seed)
 
 
 def unchanged(cell: Cell) -> None:

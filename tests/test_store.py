@@ -150,3 +150,19 @@ def test_table_is_written_and_reads_back(path):
     written = write_tables(store.read(path))
     assert written[0].name == "table.csv"
     assert pd.read_csv(written[0])["latency_ms"][0] == 1 / 3
+
+
+def test_each_line_is_synced_before_the_next_is_begun(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(store.os, "fsync", lambda handle: synced.append(path.read_bytes().count(b"\n")))
+    write(path, record(latency_ms=1.0), record("memory", mem_peak_bytes=5))
+    assert synced == [1, 2, 3, 4]
+
+
+def test_raw_samples_have_a_file_of_their_own(path):
+    measured = replace(record(latency_ms=1.0), rounds={"clean": [1.0]}, samples={"rounds": [{"wall_ns": [1]}]}, started=3.0)
+    write(path, measured)
+    (kept,) = store.read(path).records.values()
+    assert kept.rounds == {"clean": [1.0]} and kept.samples == {}
+    (line,) = path.with_name(store.SAMPLES).read_text().splitlines()
+    assert json.loads(line) == {"key": measured.job.key(), "started": 3.0, "rounds": [{"wall_ns": [1]}]}

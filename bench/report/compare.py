@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 from bench import comparison
 from bench.columns import headline
 from bench.comparable import bearing, differences
-from bench.spec import Cell, Pairs, Record
+from bench.spec import HARMLESS, Cell, Pairs, Record
 from bench.stats import Interval
 from bench.store import Journal
-from bench.sweep import HARMLESS
 
 COMPARED = ("slower", "worse", "faster", "better", "unclear", "same")
 VERDICTS = (*COMPARED, "not comparable", "failed", "only in A", "only in B", "not measured")

@@ -19,12 +19,12 @@ READING = """\
 # Leaderboard
 
 Methods are ranked by latency; those that this run does not tell apart share a place (=). **Bold** is the best of a column among
-the methods that ran. *vs* a baseline is its latency over the method's, above 1 is faster: the mean over the rounds that both ran
-side by side, in this run on this machine. ± is half of the 95% interval over rounds. *Kernel* is the spatial extent, for a
-learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is the direct
-form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held before. Accuracy
-is top-1 on the small task that a heading names, at its own resolution: it shows that an operator learns, not which is best. [What
-every column means](README.md).
+the methods that ran. *vs* a baseline is its latency over the method's, above 1 is faster: the middle of the ratios of the rounds
+that both ran side by side, in this run on this machine. ± is half of the 95% interval over rounds. *Kernel* is the spatial
+extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is
+the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held
+before. Accuracy is top-1 on the small task that a heading names, at its own resolution: it shows that an operator learns, not
+which is best. [What every column means](README.md).
 """
 # heading, metric, column, unit, text, best
 COLUMN = tuple[str, str, str, float, Callable[[Any], str], Callable[[Iterable[float]], float] | None]

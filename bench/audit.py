@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from bench.executors.process import Pool
 
 PLUGIN = str(Path(__file__).with_name("planted.py"))
+SPIN = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    sum(range(100_000))
+"""
 TIMES = (20, 21)  # of the planted difference: 5%
 FALSE, FOUND, TAU = 0.05, 0.90, 0.98  # false verdicts at most, planted differences found at least, agreement of rankings at least
 
@@ -53,13 +59,14 @@ class Audit:
     false_positives: int
     found: int  # of `trials` planted differences
     wrong_way: int  # planted differences that were called faster
-    failed: int
+    failed: int  # trials, and methods of a sweep
     spread: float  # of the latency of the method against itself, between sessions
     half_width: float  # median over trials of the ratio's interval
     clean_share: float  # of samples
     contended: float  # of trials in which processor time stood in
     methods: int
-    sweep_spread: float  # median over methods of the relative difference of two sweeps
+    sweep_spread: float  # median over methods of the relative difference of their latencies in two sweeps
+    ratio_spread: float  # of their ratios to the audited method
     tau: float  # Kendall's, between the places of two sweeps
     tau_latency: float  # between their latencies, ties or not
     seconds: float
@@ -69,7 +76,7 @@ class Audit:
     def sound(self) -> bool:
         """Whether all figures are within what a ratio must keep to be trusted."""
         rates = self.false_positives <= FALSE * self.trials and self.found >= FOUND * self.trials
-        return rates and not self.wrong_way and not self.failed and not self.tau < TAU
+        return rates and self.tau >= TAU and not self.wrong_way and not self.failed
 
     def to_json(self) -> dict[str, Any]:
         return {name: None if value != value else value for name, value in asdict(self).items()} | {"sound": self.sound}
@@ -87,7 +94,7 @@ def audit(pool: Pool, cell: Cell, names: Sequence[str], experiment: Experiment, 
             seen(f"trial {number + 1} of {experiment.trials}: itself {same[-1].verdict}, 5% more work {planted[-1].verdict}")
         sweeps = [_sweep(pool, cell, names, usual, limits) for _ in range(2)]
     seen(f"two sweeps of {len(names)} methods")
-    return _summary(cell, experiment.load, same, planted, sweeps, started)
+    return _summary(cell, experiment.load, len(names), same, planted, sweeps, started)
 
 
 def _named(cell: Cell, alias: str, **changes: Any) -> Cell:
@@ -117,7 +124,7 @@ def _places(sweep: dict[str, Record]) -> dict[str, int]:
 
 
 def _summary(
-    cell: Cell, load: int, same: list[Trial], planted: list[Trial], sweeps: list[dict[str, Record]], started: float
+    cell: Cell, load: int, asked: int, same: list[Trial], planted: list[Trial], sweeps: list[dict[str, Record]], started: float
 ) -> Audit:
     ok = [one for one in same if one.verdict != "failed"]
     records = [record for one in ok for record in one.records]
@@ -131,18 +138,29 @@ def _summary(
         false_positives=sum(one.verdict in ("faster", "slower") for one in same),
         found=sum(one.verdict == "slower" for one in planted),
         wrong_way=sum(one.verdict == "faster" for one in planted),
-        failed=sum(one.verdict == "failed" for one in (*same, *planted)),
+        failed=sum(one.verdict == "failed" for one in (*same, *planted)) + sum(asked - len(sweep) for sweep in sweeps),
         spread=_spread([_value(one.records[0], "latency_ms") for one in ok]),
         half_width=_median([(one.ratio.hi - one.ratio.lo) / 2 for one in ok]),
         clean_share=_mean([_value(record, "clean_share") for record in records if record.values.get("clean_share") is not None]),
         contended=_mean([_value(record, "contended") for record in records]),
         methods=len(both),
         sweep_spread=_median([abs(b / a - 1) for a, b in zip(first, second)]),
+        ratio_spread=_median(_ratio_changes(cell.method, sweeps)),
         tau=comparison.kendall_tau(*([place[name] for name in both] for place in places)),
         tau_latency=comparison.kendall_tau(first, second),
         seconds=time.time() - started,
         started=started,
     )
+
+
+def _ratio_changes(method: str, sweeps: list[dict[str, Record]]) -> list[float]:
+    """How far the ratio of each other method to this one differs between two sweeps."""
+    facts = [{name: comparison.facts(record) for name, record in sweep.items()} for sweep in sweeps]
+    if any(method not in one for one in facts):
+        return []
+    others = [name for name in facts[0] if name in facts[1] and name != method]
+    ratios = [[comparison.ratio(one[name], one[method]).mid for name in others] for one in facts]
+    return [abs(b / a - 1) for a, b in zip(*ratios)]
 
 
 def _value(record: Record, name: str) -> float:
@@ -164,7 +182,7 @@ def _spread(values: Sequence[float]) -> float:
 @contextmanager
 def busy(cores: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Keep some cores busy with processes of no use."""
-    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
+    spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(cores)]
     try:
         yield spinning
     finally:

@@ -26,7 +26,7 @@ from bench.report.audit_text import page
 from bench.report.audit_text import text as findings
 from bench.report.leaderboard import machine
 from bench.spec import Cell, Limits, Record
-from bench.sweep import bounded, load_plugins, resolve, source_digests
+from bench.sweep import load_plugins, resolve, source_digests
 
 
 def compare_runs(run_a: Path, run_b: Path, metric: str, threshold: float, gate: bool, as_json: bool) -> int:
@@ -69,7 +69,7 @@ def run_ab(labels: tuple[str, str], given: dict[str, Any], command: str) -> int:
     with writer or nullcontext():
         started = time.time()
         try:
-            result = trial(pool, a, b, fixed_rounds(a, given["timer"], given["rounds"]), bounded(Limits(cell_seconds=math.inf)))
+            result = trial(pool, a, b, fixed_rounds(a, given["timer"], given["rounds"]), Limits(given["timeout"], math.inf))
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         if writer:
@@ -116,7 +116,7 @@ def run_audit(given: dict[str, Any]) -> bool:
     (device,) = resolve([given["device"]], len(env["gpus"]))
     height, width = given["res"]
     cell = Cell(given["method"], height, width, given["channels"], device=device)
-    experiment = Experiment(given["trials"], given["load"], given["timer"], bounded(Limits()))
+    experiment = Experiment(given["trials"], given["load"], given["timer"], Limits())
     try:
         found = audit(pool, cell, names, experiment, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:

@@ -64,14 +64,20 @@ def signed_rank_cut(count: int) -> int:
 
 
 def unpaired(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
-    """The ratio for rounds that have nothing to do with each other (Welch's t-interval of the difference of log means)."""
+    """The ratio for rounds of two sessions: Welch's t-interval of the difference of log means, widened to the ratio of best rounds.
+
+    A session may meet a neighbour that slows all of it by half, which its own rounds do not show. But noise only ever slows, and the
+    fastest rounds of two sessions agree where the code is the same: what they do not confirm is not known.
+    """
     logs = [np.log([figure for figure in figures if figure]) for figures in (over, under)]
     if any(not len(one) for one in logs):
         return UNKNOWN
     mean = float(logs[0].mean() - logs[1].mean())
     if any(len(one) < 2 for one in logs):
         return Interval(math.exp(mean), math.nan, math.nan)
-    return _welch(mean, [float(one.var(ddof=1)) / len(one) for one in logs], [len(one) for one in logs])
+    within = _welch(mean, [float(one.var(ddof=1)) / len(one) for one in logs], [len(one) for one in logs])
+    best = math.exp(float(logs[0].min() - logs[1].min()))
+    return Interval(within.mid, min(within.lo, best), max(within.hi, best))
 
 
 def of_intervals(over: Interval, under: Interval, counts: tuple[int, int]) -> Interval:
@@ -106,11 +112,11 @@ def shared_clock(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return clock_of(bool(one["contended"] or other["contended"]), int(one["threads"]))
 
 
-def verdict(ratio: Interval, region: float) -> str:
+def verdict(ratio: Interval, region: float, same: float = 1.5) -> str:
     """What a ratio of times says of the one above the bar: faster, slower, same or unclear.
 
-    Decided only where the whole interval lies outside the region of practical equivalence; the same where it lies within one and a
-    half times that region; unclear otherwise, and where there is no interval.
+    Decided only where the whole interval lies outside the region of practical equivalence; the same where it lies within `same` times
+    that region; unclear otherwise, and where there is no interval.
     """
     if math.isnan(ratio.lo):
         return "unclear"
@@ -118,7 +124,7 @@ def verdict(ratio: Interval, region: float) -> str:
         return "faster"
     if ratio.lo > 1 + region:
         return "slower"
-    wide = 1 + 1.5 * region
+    wide = 1 + same * region
     return "same" if 1 / wide < ratio.lo and ratio.hi < wide else "unclear"
 
 

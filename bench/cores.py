@@ -33,10 +33,23 @@ def bind(core: int | None) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def move() -> None:
-    """Bind a process that is bound already to what is now the quietest core: another program has come to its own."""
-    if len(ALLOWED) > 1 and len(os.sched_getaffinity(0)) == 1:
-        bind(quietest())
+def crowded(switches: int, seconds: float) -> bool:
+    """Whether another program runs on the core of a process that was interrupted that often: a stray interruption is none."""
+    return switches > 2 + 20 * seconds
+
+
+class Seat:
+    """The core of a group. All its methods move together, so that each round of theirs meets the same neighbour."""
+
+    def __init__(self, wanted: bool):
+        self.core = quietest() if wanted else None
+        self.disturbed = False
+
+    def take(self) -> int | None:
+        """The core for the next round, another one where the last was shared with another program."""
+        if self.core is not None and self.disturbed:
+            self.core, self.disturbed = quietest(), False
+        return self.core
 
 
 def siblings(core: int) -> list[int]:

@@ -8,6 +8,7 @@ whole job follows from it. What slips through is ended by the address-space limi
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 
@@ -34,9 +35,10 @@ def admit(subject: Subject, job: Job, limits: Limits) -> None:
     if job.metric not in ("latency", "memory", "energy"):
         return
     prediction = predict(subject)
-    if limits.memory is not None and prediction.bytes > limits.memory:
-        held = f"a call holds about {prediction.bytes / GIB:.2g} GiB, more than --mem-limit {limits.memory / GIB:.2g} GiB"
-        raise Skipped(held, predicted_bytes=prediction.bytes)
+    allowed = limits.memory or free_bytes(subject.cell.device)
+    if allowed is not None and prediction.bytes > allowed:
+        limit = f"--mem-limit {allowed / GIB:.2g} GiB" if limits.memory else f"the {allowed / GIB:.2g} GiB that are free"
+        raise Skipped(f"a call holds about {prediction.bytes / GIB:.2g} GiB, more than {limit}", predicted_bytes=prediction.bytes)
     floor = (prediction.flops or 0) / FASTEST[torch.device(subject.cell.device).type] / subject.cell.threads
     _within(floor, job, limits, f"{prediction.flops or 0:.2g} FLOP take {floor:.3g} s at least")
     if limits.cell_seconds < float("inf"):
@@ -44,6 +46,15 @@ def admit(subject: Subject, job: Job, limits: Limits) -> None:
         if job_seconds(seconds, job) > limits.cell_seconds:  # a first call may compile, tune or plan
             seconds = one_call(subject)
         _within(seconds, job, limits, f"one call took {seconds:.3g} s")
+
+
+def free_bytes(device: str) -> int | None:
+    """Memory that a device has free now; None where the system does not say."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    lines = meminfo.read_text().splitlines() if meminfo.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
 
 
 def _within(seconds: float, job: Job, limits: Limits, evidence: str) -> None:
@@ -61,7 +72,7 @@ def job_seconds(call: float, job: Job) -> float:
     if job.metric == "memory":
         return call * MEMORY_CALLS
     if isinstance(protocol, Energy):
-        return max(call, protocol.window_seconds) * protocol.windows
+        return (max(call, protocol.window_seconds) + protocol.idle_seconds) * protocol.windows
     return call
 
 

@@ -89,7 +89,6 @@ class Sweep:
                 store.read(sibling)  # the leaderboard will need it
         self.execute, env = self._executor()
         self.env = env | {"ceilings": roofline.load(env["id"])}
-        self.limits = bounded(request.limits)
         axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
         self.code = source_digests(self.known, plugin_code)
         self.jobs = plan(axes, request.metrics, self.known, self.code)
@@ -110,7 +109,7 @@ class Sweep:
         if record is None or self.request.force or record.env != self.env["id"]:
             return True
         if record.status == "skipped":
-            return within(record.prediction, self.limits)
+            return within(record.prediction, self.request.limits)
         return self.request.retry_failed and record.status not in HARMLESS
 
     def estimates(self) -> dict[Job, float]:
@@ -122,15 +121,18 @@ class Sweep:
         return {job: usual.get((job.cell.method, job.metric), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
 
     def open(self) -> store.Writer:
-        """Take hold of the journal; raises OSError where the folder cannot be written or another run is writing there."""
-        return store.Writer(self.journal.path)
+        """Take hold of the journal, and look again at what is done; raises OSError where another run is writing there."""
+        writer = store.Writer(self.journal.path)
+        self.journal = store.read(self.journal.path)
+        self.todo = [job for job in self.todo if self._open(job)]
+        return writer
 
     def run(self, writer: store.Writer, seen: Callable[[Record], None]) -> int:
         """Run what is open; each record is on disk before `seen` is told of it. How many jobs failed; raises `CannotWrite`."""
         failed = 0
         session = time.time()
         with writer:
-            if self.env["id"] not in self.journal.envs:
+            if self.journal.envs.get(self.env["id"], {}).get("ceilings") != self.env["ceilings"]:
                 writer.env(self.env)
             writer.run(
                 {
@@ -143,26 +145,13 @@ class Sweep:
                     "code": {name: self.code[name] for name in self.request.axes.methods},
                 }
             )
-            with closing(self.execute(self.todo, self.limits)) as records:
+            with closing(self.execute(self.todo, self.request.limits)) as records:
                 for measured in records:
                     record = replace(measured, env=self.env["id"], session=session)
                     writer.record(record)
                     seen(record)
                     failed += record.status not in HARMLESS
         return failed
-
-
-def bounded(limits: Limits) -> Limits:
-    """The limits with one on memory: where none is given, what the machine has free now."""
-    if limits.memory is not None:
-        return limits
-    meminfo = Path("/proc/meminfo")
-    free = (
-        [line.split()[1] for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable")]
-        if meminfo.exists()
-        else []
-    )
-    return replace(limits, memory=int(free[0]) * 1024) if free else limits
 
 
 def within(prediction: Mapping[str, Any], limits: Limits) -> bool:

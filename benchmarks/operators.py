@@ -129,9 +129,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path)
     given = parser.parse_args()
     if os.environ.get("MALLOC_MMAP_MAX_") != TUNED["MALLOC_MMAP_MAX_"]:  # read once, before the first allocation
-        os.execve(
-            sys.executable, [sys.executable, "-m", "benchmarks.operators", *sys.argv[1:]], {**os.environ, **QUIET, **TUNED}
-        )
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.operators", *sys.argv[1:]], {**os.environ, **QUIET, **TUNED})
     import torch
 
     from bench import env

@@ -16,7 +16,7 @@ from bench.stats import Interval
 CELL = Cell("dwconv7", 56, 56)
 GOOD = Audit(
     "dwconv7, here", load=0, trials=20, false_positives=1, found=18, wrong_way=0, failed=0, spread=0.01, half_width=0.01,
-    clean_share=0.9, contended=0.0, methods=5, sweep_spread=0.02, tau=0.99, tau_latency=0.95, seconds=60.0, started=0.0,
+    clean_share=0.9, contended=0.0, methods=5, sweep_spread=0.02, ratio_spread=0.03, tau=0.99, tau_latency=0.95, seconds=60.0, started=0.0,
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def scripted(monkeypatch):
 
 def test_false_verdicts_and_missed_differences_are_counted(scripted):
     found, _ = scripted
-    assert (found.trials, found.false_positives, found.found, found.wrong_way, found.failed) == (4, 1, 3, 0, 0)
+    assert (found.trials, found.false_positives, found.found, found.wrong_way, found.failed) == (4, 1, 3, 0, 2)
     assert found.half_width == pytest.approx(0.01)
     assert found.clean_share == 0.5
     assert 0 < found.spread < 0.05
@@ -59,7 +59,7 @@ def test_two_sweeps_are_compared_by_the_methods_that_ran_in_both(scripted):
     found, _ = scripted
     assert found.methods == 3
     assert found.tau == found.tau_latency == pytest.approx(1.0)
-    assert found.sweep_spread == 0.0
+    assert found.sweep_spread == 0.0 and math.isnan(found.ratio_spread), "the audited method is not among them"
 
 
 def test_the_planted_difference_is_five_percent_and_an_audited_method_meets_itself(scripted):
@@ -78,7 +78,8 @@ def test_the_planted_difference_is_five_percent_and_an_audited_method_meets_itse
         ({"found": 17}, "a real difference of 5% is missed"),
         ({"wrong_way": 1}, "a slower operator was called faster"),
         ({"tau": 0.97}, "two runs of one sweep rank differently"),
-        ({"failed": 1}, "trials failed"),
+        ({"tau": math.nan}, "or nothing was ranked"),
+        ({"failed": 1}, "trials or methods failed"),
     ],
 )
 def test_each_fault_alone_makes_a_machine_unsound(change, reason):
@@ -89,10 +90,10 @@ def test_each_fault_alone_makes_a_machine_unsound(change, reason):
 
 
 def test_the_text_holds_every_figure_and_the_data_are_json():
-    assert all(figure in text(GOOD) for figure in ("1 of 20", "18 of 20", "1.0%", "90%", "0.990", "0.950", "2.0%"))
+    assert all(figure in text(GOOD) for figure in ("1 of 20", "18 of 20", "1.0%", "90%", "0.990", "0.950", "2.0%", "3.0%"))
     assert "do not read more into the difference of two runs than 4%" in text(GOOD)
     unknown = replace(GOOD, spread=math.nan, tau=math.nan).to_json()
-    assert unknown["spread"] is None and unknown["sound"] is True
+    assert unknown["spread"] is None and unknown["sound"] is False
     json.dumps(unknown, allow_nan=False)
 
 

@@ -62,11 +62,20 @@ def test_there_is_no_choice_of_one_core_and_none_without_the_counters(machine, m
     assert cores.quietest() is None
 
 
-@pytest.mark.parametrize(("mask", "moved"), [({0}, [{1}]), ({0, 1, 10}, [])])
-def test_only_a_process_that_is_bound_moves(machine, monkeypatch, mask, moved):
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: mask)
-    cores.move()
-    assert machine == moved
+def test_a_stray_interruption_is_no_neighbour():
+    assert not cores.crowded(2, 0.02)
+    assert cores.crowded(5, 0.02)
+    assert not cores.crowded(20, 1.0) and cores.crowded(30, 1.0)
+
+
+def test_a_group_stays_on_its_core_until_it_is_disturbed(machine, monkeypatch):
+    looks = iter([0, 10])
+    monkeypatch.setattr(cores, "quietest", lambda: next(looks))
+    seat = cores.Seat(wanted=True)
+    assert [seat.take(), seat.take()] == [0, 0]
+    seat.disturbed = True
+    assert [seat.take(), seat.take()] == [10, 10], "one look for the whole group"
+    assert cores.Seat(wanted=False).take() is None
 
 
 def test_no_core_named_is_no_binding(machine):

@@ -88,9 +88,9 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(out):
 
 
 KILLS = 20
-SMALL = ["--methods", "dwconv3,niff,conv3", "--res", "8,9,10", "--channels", "4"]
+SMALL = ["--methods", "dwconv3,niff,conv3", "--res", "8,9,10,11,12,13,14,15", "--channels", "4"]
 COUNTS = [*SMALL, "--metrics", "params,flops,memory"]
-TIMES = [*SMALL, "--res", "11", "--metrics", "latency"]
+TIMES = ["--methods", "dwconv3,niff,conv3", "--res", "8,9,10", "--channels", "4", "--metrics", "latency"]
 NOISY = {"mem_rss_bytes", "place", "speedup", "speedup_lo", "speedup_hi", "verdict", "bound", "pct_of_limit"}
 
 

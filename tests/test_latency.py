@@ -158,20 +158,14 @@ def test_the_collector_stays_away_from_a_round():
     assert gc.isenabled()
 
 
-def test_a_round_among_other_processes_sends_a_bound_worker_elsewhere(monkeypatch):
-    """Two rounds are disturbed, then the rest is not: the worker looks for a quieter core twice."""
-    from bench.metrics import latency
-
-    rounds = iter([Round([1e-3] * 5, [1e-3] * 5, [1] * 5, [0] * 5)] * 2 + [Round([1e-3] * 5, [1e-3] * 5, [0] * 5, [0] * 5)] * 8)
-    moves = []
-    monkeypatch.setattr(latency, "one_round", lambda *args, **named: next(rounds))
-    monkeypatch.setattr(latency.cores, "move", lambda: moves.append(None))
-    measuring = measure(Subject(Cell("dwconv7", 12, 9, channels=4)), Timing(rounds=10, max_rounds=10))
-    with pytest.raises(StopIteration):
-        next(measuring)
-        while True:
-            measuring.send(False)
-    assert len(moves) == 2
+def exhaust(measuring, answer):
+    """What a metric yields, sent the same answer each time, and its outcome."""
+    yielded = [next(measuring)]
+    while True:
+        try:
+            yielded.append(measuring.send(answer))
+        except StopIteration as end:
+            return yielded, end.value
 
 
 def test_a_group_goes_on_until_it_is_told_that_all_are_precise(monkeypatch):
@@ -181,10 +175,7 @@ def test_a_group_goes_on_until_it_is_told_that_all_are_precise(monkeypatch):
     monkeypatch.setattr(latency, "one_round", lambda *args, **named: steady)
     for answer, expected in ((True, 3), (False, 7)):
         measuring = measure(Subject(Cell("dwconv7", 12, 9, channels=4)), Timing(rounds=3, max_rounds=7))
-        precise = [next(measuring)]
-        with pytest.raises(StopIteration) as end:
-            while True:
-                precise.append(measuring.send(answer))
-        assert end.value.value.values["rounds"] == expected
+        precise, outcome = exhaust(measuring, answer)
+        assert outcome.values["rounds"] == expected
         assert precise == [False, False, *[True] * (expected - 2)], "never before the rounds that are due"
-        assert end.value.value.values["converged"] == 1
+        assert outcome.values["converged"] == 1

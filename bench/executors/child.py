@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -21,6 +22,8 @@ import torch._dynamo  # noqa: F401  # torch loads it at the first use of a meta 
 from bench import cores, env
 from bench.executors import Advance
 from bench.executors.inline import advancing
+from bench.executors.workers import Reply
+from bench.guard import free_bytes
 from bench.spec import Job, Limits, Record
 from bench.worker import run
 from methods.registry import load, load_file
@@ -49,13 +52,13 @@ def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
         load_file(plugin)
     gc.freeze()  # what torch brought along is no garbage: a collection takes a millisecond instead of 200
     desk = Desk()
-    pipe.send((None, True))  # ready
+    pipe.send(Reply(None))  # ready
     with contextlib.suppress(EOFError):
         while True:
             request = pipe.recv()
             _forget_words()
             answer = desk.answers[request.pop("do")](**request)
-            pipe.send((answer, desk.tidy_up()))
+            pipe.send(Reply(answer, desk.tidy_up(), desk.crowded))
 
 
 class Desk:
@@ -64,32 +67,34 @@ class Desk:
     def __init__(self) -> None:
         self.stories: dict[str, Advance] = {}
         self.start = _pages()
-        self.ended: Record | None = None
+        self.device = "cpu"
+        self.ended = self.crowded = False
         self.answers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": env.collect, "ceilings": _ceilings}
 
     def advance(self, job: dict[str, Any], limits: dict[str, Any], enough: bool, core: int | None) -> Record | bool:
         """Advance a job by one round, on a core if one is named: its record, or whether its figure is precise while it runs."""
-        self.ended = None
         one, bounds = Job.from_json(job), Limits(**limits)
-        key = one.key()
+        key, self.device = one.key(), one.cell.device
+        cores.bind(core)
         if key not in self.stories:
-            cores.bind(core)
-            if one.cell.device == "cpu":
-                _bound_memory(bounds.memory)
+            if self.device == "cpu":
+                _bound_memory(bounds.memory or free_bytes("cpu"))
             self.stories[key] = advancing(run(one, bounds))
+        begun, before = time.perf_counter(), interruptions()
         answer = self.stories[key](enough)
-        if isinstance(answer, Record):
+        self.crowded = cores.crowded(interruptions() - before, time.perf_counter() - begun)
+        self.ended = isinstance(answer, Record)
+        if self.ended:
             del self.stories[key]
-            self.ended = answer
         return answer
 
     def tidy_up(self) -> bool:
         """Leave no memory of an ended job to the next, nor keep much while others measure; whether this process is fit for more."""
-        fit, ended = True, self.ended
-        if ended is not None:
+        fit = True
+        if self.ended:
             gc.collect()
-            if ended.job.cell.device != "cpu":
-                fit = _tidy_device(ended.job.cell.device)
+        if self.device != "cpu":
+            fit = _tidy_device(self.device, self.ended)
         pages = _pages()
         if self.start and pages and pages[1] - self.start[1] > SPARE // resource.getpagesize():
             ctypes.CDLL(None).malloc_trim(0)
@@ -102,14 +107,19 @@ def _ceilings(device: str, threads: int) -> dict[str, Any]:
     return measure(device, threads)
 
 
-def _tidy_device(device: str) -> bool:
-    """Empty a GPU's caches; False where it answers no more, as after a failed assertion in a kernel."""
+def _tidy_device(device: str, ended: bool) -> bool:
+    """Empty a GPU's caches after a job; False where it answers no more, as after a failed assertion in a kernel."""
     from bench.cuda_clocks import cuda_healthy, cuda_reset
 
-    if not cuda_healthy(device):
-        return False
-    cuda_reset(device)
-    return True
+    healthy = cuda_healthy(device)
+    if healthy and ended:
+        cuda_reset(device)
+    return healthy
+
+
+def interruptions() -> int:
+    """Involuntary context switches of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def _pages() -> tuple[int, int] | None:

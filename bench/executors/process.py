@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from bench.cores import quietest
+from bench.cores import Seat
 from bench.executors import groups, interleave
 from bench.executors.workers import START_SECONDS, Died, Worker
 from bench.spec import INTERLEAVED, Job, Limits, Record
@@ -54,8 +54,8 @@ class Pool:
     def execute(self, jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
         try:
             for group in groups(jobs):
-                core = quietest() if any(one_core(job) for job in group) else None
-                yield from interleave({job: Track(job, self, limits, core).advance for job in group})
+                seat = Seat(any(one_core(job) for job in group))
+                yield from interleave({job: Track(job, self, limits, seat).advance for job in group})
                 self.stop()
         finally:
             self.stop(keep="")
@@ -69,9 +69,8 @@ def one_core(job: Job) -> bool:
 class Track:
     """One job in a worker: which one, and how much of its time is left."""
 
-    def __init__(self, job: Job, pool: Pool, limits: Limits, core: int | None = None):
-        self.job, self.pool, self.limits, self.left = job, pool, limits, limits.timeout
-        self.core = core if one_core(job) else None
+    def __init__(self, job: Job, pool: Pool, limits: Limits, seat: Seat):
+        self.job, self.pool, self.limits, self.left, self.seat = job, pool, limits, limits.timeout, seat
         self.name = job.cell.device if job.cell.device.startswith("cuda") else job.key()
         self.worker: Worker | None = None
 
@@ -80,15 +79,17 @@ class Track:
         if self.worker is not None and not self.worker.alive and not alone:  # a neighbour took the shared one down: again, alone
             self.name, self.worker = self.job.key(), None
         started = time.time()
-        request = {"do": "advance", "job": self.job.to_json(), "limits": asdict(self.limits), "enough": enough, "core": self.core}
+        request = {"do": "advance", "job": self.job.to_json(), "limits": asdict(self.limits), "enough": enough}
         try:
             self.worker = self.worker or self.pool.worker(self.name)
+            core = self.seat.take()
             started = time.time()
-            answer = self.worker.ask(request, max(self.left, 0.1))
+            answer = self.worker.ask({**request, "core": core}, max(self.left, 0.1))
         except Died as death:
             detail = death.detail or f"no end after {self.limits.timeout:g} s"
             return Record(self.job, death.status, detail, started=started, seconds=time.time() - started)
         self.left -= time.time() - started
+        self.seat.disturbed |= self.worker.crowded
         if isinstance(answer, Record) and self.name == self.job.key():
             self.pool.stop_worker(self.name)
         return answer

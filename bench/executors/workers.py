@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.reduction import send_handle
-from typing import Any
+from typing import Any, NamedTuple
 
 # glibc gives large blocks back after each call and the next call faults them in again: up to 13 times the operator's own time
 TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864"}
@@ -31,11 +31,20 @@ class Died(Exception):
         self.status, self.detail = status, detail
 
 
+class Reply(NamedTuple):
+    """What comes back: the answer, whether the process is fit for more, and whether another program ran on its core."""
+
+    answer: Any
+    fit: bool = True
+    crowded: bool = False
+
+
 class Worker:
     """A process that answers requests, started by `start`, with the allocator `malloc`; raises `Died` where it cannot start."""
 
     def __init__(self, plugins: tuple[str, ...] = (), start: str = "forkserver", malloc: str = "tuned"):
         context: Any = multiprocessing.get_context(start)
+        self.crowded = False
         self.pipe, theirs = context.Pipe()
         self.words = tempfile.TemporaryFile()  # noqa: SIM115  # without a name: nothing is left behind, whoever is killed
         self.process = context.Process(target=_serve, args=(theirs, plugins), daemon=True)
@@ -67,15 +76,20 @@ class Worker:
             if not self.pipe.poll(timeout):
                 self.stop()
                 raise Died("timeout", "")
-            answer, fit = self.pipe.recv()
+            reply: Reply = self.pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
-        if not fit:
+        self.crowded = reply.crowded
+        if not reply.fit:
             self.stop()
-        return answer
+        return reply.answer
 
     def _death(self) -> Died:
         self.process.join(5)
+        if self.alive:  # it closed the pipe and lives on, beside what is measured next
+            self.process.kill()
+            self.process.join()
+            return Died("crashed", "closed its pipe" + self._last_words())
         return Died("crashed", _ending(self.process.exitcode) + self._last_words())
 
     @property

@@ -13,13 +13,10 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import torch
 
-from bench import cores
 from bench.clocks import cpu_round
 from bench.spec import Timing
 from bench.stats import CLOCKS, Interval, Round, clean_share, clock_of, contended, half_width, log_interval, medians
 from bench.subject import Outcome, Subject
-
-CROWDED = 0.9  # share of undisturbed samples below which a round's core is left
 
 
 def measure(subject: Subject, protocol: Timing) -> Generator[bool, bool, Outcome]:
@@ -28,8 +25,6 @@ def measure(subject: Subject, protocol: Timing) -> Generator[bool, bool, Outcome
     threads, enough = subject.cell.threads, False
     while len(rounds) < protocol.rounds or not (enough or len(rounds) >= protocol.max_rounds):
         rounds.append(one_round(subject, protocol, seed=len(rounds)))
-        if busy(rounds[-1:]) or clean_share(rounds[-1:]) < CROWDED:
-            cores.move()
         enough = yield len(rounds) >= protocol.rounds and half_width(headline(rounds, threads)) <= protocol.target
     converged = half_width(headline(rounds, threads)) <= protocol.target
     values = summary(rounds, threads) | {"timer": protocol.timer, "converged": int(converged)}

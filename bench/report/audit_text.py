@@ -29,9 +29,10 @@ def text(audit: Audit) -> str:
         f" processor time stood in for {audit.contended:.0%} of the figures.",
         f"- Calls that nothing interrupted: {audit.clean_share:.0%}.",
         f"- Two sweeps of {audit.methods} methods: Kendall's tau of the places {audit.tau:.3f} (at least {TAU}), of the latencies"
-        f" {audit.tau_latency:.3f}; the median method differs by {audit.sweep_spread:.1%}.",
+        f" {audit.tau_latency:.3f}; the median method's latency differs by {audit.sweep_spread:.1%}, its ratio to the audited method"
+        f" by {audit.ratio_spread:.1%}.",
     ]
-    lines += [f"- Failed trials: {audit.failed}."] if audit.failed else []
+    lines += [f"- Failed trials and methods: {audit.failed}."] if audit.failed else []
     return "\n".join([*lines, "", conclusion(audit)])
 
 
@@ -44,13 +45,14 @@ def conclusion(audit: Audit) -> str:
         else "Nothing is known of how a latency repeats."
     )
     if audit.sound:
-        return f"**Ratios within one run can be trusted on this machine today.** {absolute}"
+        ratios = f"A ratio of different operators repeats to about {audit.ratio_spread:.1%}." if audit.methods > 1 else ""
+        return f"**Verdicts and places within one run can be trusted on this machine today.** {ratios} {absolute}"
     wrong = [
         (audit.false_positives > FALSE * audit.trials, "equal methods are called different too often"),
         (audit.found < FOUND * audit.trials, "a real difference of 5% is missed too often"),
         (audit.wrong_way > 0, "a slower operator was called faster"),
-        (audit.tau < TAU, "two runs of one sweep rank differently"),
-        (audit.failed > 0, "trials failed"),
+        (not audit.tau >= TAU, "two runs of one sweep rank differently, or nothing was ranked"),
+        (audit.failed > 0, "trials or methods failed"),
     ]
     reasons = "; ".join(reason for holds, reason in wrong if holds)
     advice = "Stop what else runs on it, or ask for more rounds."

@@ -40,6 +40,9 @@ def main() -> None:
 @repeated("--seed", kind=options.NATURAL, default=["0"], show_default=True)
 @repeated("--metrics", kind=options.METRIC, default=[",".join(USUAL)], show_default=True, help="Also energy: ten seconds a cell.")
 @timer_option
+@click.option("--rounds", type=click.IntRange(2), help="Of a latency at least; default 10.")
+@click.option("--max-rounds", type=click.IntRange(2), help="At most; default 25.")
+@click.option("--target", type=options.SHARE, help="Half-width of its interval at which rounds end; default 2%.")
 @click.option("--set", "overrides", multiple=True, metavar="METHOD.OPTION=VALUE", help="Override an option of a method.")
 @click.option(
     "--baseline", default=BASELINE, show_default=True, help="Measured beside the others and compared with; 'none' for none."

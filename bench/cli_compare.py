@@ -53,6 +53,7 @@ def compare(run_a: Path, run_b: Path, metric: str, threshold: float, fail_on: st
 @single("--threads", kind=options.POSITIVE, default="1", show_default=True, help="CPU threads.")
 @single("--seed", kind=options.NATURAL, default="0", show_default=True)
 @click.option("--rounds", type=click.IntRange(2, 300), default=60, show_default=True, help="More of them narrow the interval.")
+@click.option("--timeout", type=options.SECONDS, default="10min", show_default=True, help="Of each side; then it is killed.")
 @timer_option
 @plugin_option
 @malloc_option

@@ -77,7 +77,7 @@ def cpu_round(step: Step, timing: Timing) -> Round:
                 results = step()
             wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
             after = _disturbances()
-            del results  # freeing an output and gradients is no part of a call
+            del results  # freeing the output and the gradients of the last call is no part of it
             one.wall.append(wall / bundle / 1e9)
             one.cpu.append(cpu / bundle / 1e9)
             one.switches.append(after[0] - switches)

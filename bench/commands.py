@@ -68,6 +68,7 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
         settings=options.settings(given["overrides"], {name: known[name] for name in names}),
         **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
         timer=given["timer"],
+        timing={name: given[name] for name in ("rounds", "max_rounds", "target") if given[name] is not None},
     )
     memory = given["mem_limit"]
     return Request(

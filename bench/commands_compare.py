@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import methods
-from bench import options, store
+from bench import options, roofline, store
 from bench.ab import fixed_rounds, text, trial
 from bench.audit import PLUGIN, Experiment, audit
 from bench.commands import FAILED_JOBS, check_threads
@@ -65,17 +65,28 @@ def run_ab(labels: tuple[str, str], given: dict[str, Any], command: str) -> int:
     env = _environment(pool)
     (device,) = resolve([given["device"]], len(env["gpus"]))
     a, b = (replace(cell, device=device) for cell in sides)
-    writer = store.Writer(given["out"] / store.NAME) if given["out"] else None
+    writer = _fresh_journal(given["out"]) if given["out"] else None
     with writer or nullcontext():
         started = time.time()
         try:
             result = trial(pool, a, b, fixed_rounds(a, given["timer"], given["rounds"]), Limits(given["timeout"], math.inf))
         except KeyboardInterrupt:
             raise SystemExit(130) from None
-        if writer:
-            _keep(writer, result.records, env, source_digests(known, plugin_code), command, started)
-    click.echo(text(result))
+        click.echo(text(result))
+        try:
+            if writer:
+                _keep(writer, result.records, env, source_digests(known, plugin_code), command, started)
+        except store.CannotWrite as error:
+            click.echo(f"Error: {error}", err=True)
+            return FAILED_JOBS
     return FAILED_JOBS if result.verdict == "failed" else 0
+
+
+def _fresh_journal(folder: Path) -> store.Writer:
+    """A journal of its own: beside a sweep's records a trial's would change what its leaderboard compares with."""
+    if (folder / store.NAME).exists():
+        raise ValueError(f"{folder} holds a run already: choose another folder with -o")
+    return store.Writer(folder / store.NAME)
 
 
 def _environment(pool: Pool) -> dict[str, Any]:
@@ -90,7 +101,7 @@ def _keep(
 ) -> None:
     """Append a trial's records as those of a run."""
     names = {record.job.cell.method for record in records}
-    writer.env(env)
+    writer.env(env | {"ceilings": roofline.load(env["id"])})
     writer.run(
         {
             "command": command,
@@ -117,13 +128,14 @@ def run_audit(given: dict[str, Any]) -> bool:
     height, width = given["res"]
     cell = Cell(given["method"], height, width, given["channels"], device=device)
     experiment = Experiment(given["trials"], given["load"], given["timer"], Limits())
+    if given["out"]:
+        given["out"].mkdir(parents=True, exist_ok=True)  # before minutes of measuring, not after
     try:
         found = audit(pool, cell, names, experiment, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     click.echo(findings(found))
     if given["out"]:
-        given["out"].mkdir(parents=True, exist_ok=True)
         (given["out"] / "audit.json").write_text(json.dumps(found.to_json() | {"env": env}, indent=1) + "\n", encoding="utf-8")
         (given["out"] / "AUDIT.md").write_text(page(found, machine(env)), encoding="utf-8")
     return found.sound

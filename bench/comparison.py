@@ -64,19 +64,26 @@ def signed_rank_cut(count: int) -> int:
 
 
 def unpaired(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
-    """The ratio for rounds of two sessions: Welch's t-interval of the difference of log means, widened to the ratio of best rounds.
-
-    A session may meet a neighbour that slows all of it by half, which its own rounds do not show. But noise only ever slows, and the
-    fastest rounds of two sessions agree where the code is the same: what they do not confirm is not known.
-    """
+    """The ratio for rounds that have nothing to do with each other (Welch's t-interval of the difference of log means)."""
     logs = [np.log([figure for figure in figures if figure]) for figures in (over, under)]
     if any(not len(one) for one in logs):
         return UNKNOWN
     mean = float(logs[0].mean() - logs[1].mean())
     if any(len(one) < 2 for one in logs):
         return Interval(math.exp(mean), math.nan, math.nan)
-    within = _welch(mean, [float(one.var(ddof=1)) / len(one) for one in logs], [len(one) for one in logs])
-    best = math.exp(float(logs[0].min() - logs[1].min()))
+    return _welch(mean, [float(one.var(ddof=1)) / len(one) for one in logs], [len(one) for one in logs])
+
+
+def of_sessions(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
+    """`unpaired`, widened to the ratio of the fastest rounds.
+
+    A session may meet a neighbour that slows all of it by half, which its own rounds do not show. But noise only ever slows, and
+    the fastest rounds of two sessions agree where the code is the same: what they do not confirm is not known.
+    """
+    within = unpaired(over, under)
+    if math.isnan(within.mid):
+        return within
+    best = min(filter(None, over)) / min(filter(None, under))
     return Interval(within.mid, min(within.lo, best), max(within.hi, best))
 
 
@@ -115,8 +122,8 @@ def shared_clock(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def verdict(ratio: Interval, region: float, same: float = 1.5) -> str:
     """What a ratio of times says of the one above the bar: faster, slower, same or unclear.
 
-    Decided only where the whole interval lies outside the region of practical equivalence; the same where it lies within `same` times
-    that region; unclear otherwise, and where there is no interval.
+    Decided only where the whole interval lies outside the region of practical equivalence; the same where it lies within `same`
+    times that region; unclear otherwise, and where there is no interval.
     """
     if math.isnan(ratio.lo):
         return "unclear"
@@ -152,9 +159,9 @@ def told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def ratio(one: Mapping[str, Any], other: Mapping[str, Any]) -> Interval:
-    """Latency of one over that of the other: paired where both were measured in one session, else unpaired."""
+    """Latency of one over that of the other: paired where both were measured in one session."""
     clock = shared_clock(one, other)
-    compare = paired if one["session"] == other["session"] else unpaired
+    compare = paired if one["session"] == other["session"] else of_sessions
     return compare(one["rounds"].get(clock, ()), other["rounds"].get(clock, ()))
 
 

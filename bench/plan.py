@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.spec import PROTOCOLS, Cell, Job, Pairs, Protocol, Timing, Training
 
@@ -29,6 +29,7 @@ class Axes:
     seed: tuple[int, ...] = (0,)
     settings: Mapping[str, Pairs] = field(default_factory=dict)  # method -> overridden options
     timer: str = "cold"  # of latencies on a GPU
+    timing: Mapping[str, Any] = field(default_factory=dict)  # other settings of the latency protocol
 
 
 def cells(axes: Axes, known: Mapping[str, Entry]) -> Iterator[Cell]:
@@ -49,16 +50,20 @@ def plan(axes: Axes, metrics: Iterable[str], known: Mapping[str, Entry], code: M
     jobs: dict[Job, None] = {}
     for metric in metrics:
         for cell in grid:
-            protocol = protocol_of(metric, cell, axes.timer)
+            protocol = protocol_of(metric, cell, axes.timer, **axes.timing)
             where = accuracy_cell(cell, protocol) if isinstance(protocol, Training) else cell
             jobs[Job(where, metric, protocol, code[cell.method])] = None
     return list(jobs)
 
 
-def protocol_of(metric: str, cell: Cell, timer: str) -> Protocol:
-    """The protocol of a metric on the cell's device: a GPU is read by `timer`, a CPU by the wall clock."""
+def protocol_of(metric: str, cell: Cell, timer: str, **timing: Any) -> Protocol:
+    """The protocol of a metric on the cell's device: a GPU is read by `timer`, a CPU by the wall clock; `timing` as asked for."""
     protocol = PROTOCOLS.get(metric, Protocol())
-    return replace(protocol, timer=timer) if isinstance(protocol, Timing) and cell.device != "cpu" else protocol
+    if not isinstance(protocol, Timing):
+        return protocol
+    asked = replace(protocol, **timing)
+    timed = asked if cell.device == "cpu" else replace(asked, timer=timer)
+    return replace(timed, max_rounds=max(timed.rounds, timed.max_rounds))
 
 
 def accuracy_cell(cell: Cell, task: Training) -> Cell:

@@ -15,9 +15,10 @@ from bench.store import Journal
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTING = ("env", "device", "dtype", "mode", "threads", "batch", "channels", "seed", "height", "width")
+SETTING = ("env", "device", "timer", "dtype", "mode", "threads", "batch", "channels", "seed")
 AXES = ("method", "label", "level", "height", "width", "channels", "kernel", "batch", "dtype", "device", "mode", "threads", "seed")
-FILLED = {metric: of(metric) for metric in METRICS}
+FILLED = {metric: [name for name in of(metric) if name != "timer"] for metric in METRICS}
+UNTIMED = {"cpu": "wall"}  # the timer of a row without a latency, where there is but one
 NAMES = [
     *(column.name for column in COLUMNS),
     "latency_session",
@@ -40,19 +41,31 @@ def tidy(journal: Journal) -> pd.DataFrame:
 
 
 def rows(journal: Journal) -> Iterable[Row]:
-    """The rows as dictionaries. Accuracy, measured in a setting of its own, stands beside every cell of its method."""
-    found: dict[Cell, Row] = {}
-    tasks: list[Record] = []
-    for record in journal.current():
-        if record.job.cell.level == "model":
-            tasks.append(record)
-        else:
-            _fill(found.get(record.job.cell) or found.setdefault(record.job.cell, _axes(record)), record)
+    """The rows as dictionaries: one a cell, environment and timer, so that no row joins figures of two machines or two clocks.
+
+    What no timer reads stands in every row of its cell; accuracy, from a setting of its own, beside every cell of its method.
+    """
+    timed, counted, learned = split(journal.current())
+    found: dict[Any, Row] = {}
+    of_cell: dict[Any, list[Row]] = {}
     of_method: dict[Any, list[Row]] = {}
-    for cell, row in found.items():
-        of_method.setdefault(_identity(cell), []).append(row)
-    for record in tasks:
-        for row in of_method.get(_identity(record.job.cell)) or [found.setdefault(record.job.cell, _axes(record))]:
+
+    def row_of(record: Record, timer: str | None) -> Row:
+        cell = record.job.cell
+        key = (cell, record.env, timer)
+        if key not in found:
+            found[key] = _axes(record, timer)
+            of_cell.setdefault((cell, record.env), []).append(found[key])
+            of_method.setdefault((_identity(cell), record.env), []).append(found[key])
+        return found[key]
+
+    for record in timed:
+        _fill(row_of(record, record.job.protocol.timer), record)  # type: ignore[attr-defined]
+    for record in counted:
+        for row in of_cell.get((record.job.cell, record.env)) or [row_of(record, UNTIMED.get(record.job.cell.device))]:
+            _fill(row, record)
+    for record in learned:
+        for row in of_method.get((_identity(record.job.cell), record.env)) or [row_of(record, None)]:
             _fill(row, record)
     for setting in settings(found.values()):
         compare(setting, journal.baseline)
@@ -61,12 +74,20 @@ def rows(journal: Journal) -> Iterable[Row]:
     return found.values()
 
 
+def split(records: Iterable[Record]) -> tuple[list[Record], list[Record], list[Record]]:
+    """Records of latencies, of an operator's other metrics, and of whole networks."""
+    kinds: tuple[list[Record], list[Record], list[Record]] = ([], [], [])
+    for record in records:
+        kinds[2 if record.job.cell.level == "model" else 0 if record.job.metric == "latency" else 1].append(record)
+    return kinds
+
+
 def settings(found: Iterable[Row]) -> Iterator[list[Row]]:
     """Rows that differ only in their method, with a latency, the fastest first."""
     groups: dict[Any, list[Row]] = {}
     for row in found:
         if row.get("latency_status") == "ok":
-            groups.setdefault(tuple(row[name] for name in SETTING), []).append(row)
+            groups.setdefault(tuple(row[name] for name in (*SETTING, "height", "width")), []).append(row)
     return (sorted(group, key=lambda row: row["latency_ms"]) for group in groups.values())
 
 
@@ -91,16 +112,16 @@ def _identity(cell: Cell) -> tuple[Any, ...]:
     return cell.method, cell.params, cell.kernel, cell.device, cell.threads, cell.seed
 
 
-def _axes(record: Record) -> Row:
+def _axes(record: Record, timer: str | None) -> Row:
     cell = record.job.cell
-    return {name: getattr(cell, name) for name in AXES} | {"params": json.dumps(dict(cell.params)), "env": record.env}
+    axes = {name: getattr(cell, name) for name in AXES}
+    return axes | {"params": json.dumps(dict(cell.params)), "env": record.env, "timer": timer}
 
 
 def _fill(row: Row, record: Record) -> None:
     metric = record.job.metric
     for name in FILLED[metric]:
         row[name] = record.values.get(name)
-    row["env"] = record.env
     if metric == "latency":
         row["latency_session"], row["rounds_ms"] = record.session, record.rounds
     row[f"{metric}_status"], row[f"{metric}_detail"] = record.status, record.detail

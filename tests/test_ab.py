@@ -198,6 +198,8 @@ def test_a_failing_side_ends_in_exit_3_and_records_are_kept(tmp_path):
     assert dict(table["latency_status"]) == {"fine (A)": "ok", "raises (B)": "error"}
     assert {record.env for record in journal.records.values()} == set(journal.envs)
     assert all(record.job.code for record in journal.current())
+    again = bench("ab", "fine", "fine", *SMALL, "--plugin", FAULTS, "-o", str(tmp_path / "kept"))
+    assert again.exit_code == 2 and "holds a run already" in " ".join(again.output.split())
 
 
 @pytest.mark.parametrize(

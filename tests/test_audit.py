@@ -16,7 +16,8 @@ from bench.stats import Interval
 CELL = Cell("dwconv7", 56, 56)
 GOOD = Audit(
     "dwconv7, here", load=0, trials=20, false_positives=1, found=18, wrong_way=0, failed=0, spread=0.01, half_width=0.01,
-    clean_share=0.9, contended=0.0, methods=5, sweep_spread=0.02, ratio_spread=0.03, tau=0.99, tau_latency=0.95, seconds=60.0, started=0.0,
+    clean_share=0.9, contended=0.0, methods=5, sweep_spread=0.02, ratio_spread=0.03, tau=0.99, tau_latency=0.95,
+    seconds=60.0, started=0.0,
 )  # fmt: skip
 
 

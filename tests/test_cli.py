@@ -51,6 +51,27 @@ def test_the_same_command_again_measures_nothing(out):
     assert "4 jobs, 4 done before" in result.output
 
 
+def test_ceilings_measured_later_reach_a_folder_that_was_begun(out, tmp_path, monkeypatch):
+    from bench import roofline
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    sweep(out)
+    (env,) = store.read(out / store.NAME).envs
+    roofline.save(env, "cpu", 1, {"linear": {"fp32": 1.0}})
+    sweep(out)
+    assert store.read(out / store.NAME).envs[env]["ceilings"] == {"cpu/1": {"linear": {"fp32": 1.0}}}
+    lines = (out / store.NAME).read_text().count('"kind":"env"')
+    sweep(out)
+    assert (out / store.NAME).read_text().count('"kind":"env"') == lines == 2, "written when it changes"
+
+
+def test_the_rounds_of_a_latency_are_a_setting(out):
+    words = ("--metrics", "latency", "--rounds", "3", "--max-rounds", "2", "--target", "50%")
+    assert sweep(out, *words).exit_code == 0
+    (timing,) = {record.job.protocol for record in store.read(out / store.NAME).records.values() if record.job.metric == "latency"}
+    assert (timing.rounds, timing.max_rounds, timing.target, timing.timer) == (3, 3, 0.5, "wall")
+
+
 def test_force_measures_again_and_retry_only_what_failed(out):
     words = ("--plugin", FAULTS, "--methods", "raises")
     sweep(out, *words)

@@ -5,7 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from bench.comparison import UNKNOWN, exact, kendall_tau, of_intervals, paired, ranks, ratio, signed_rank_cut, unpaired, verdict
+from bench.comparison import (
+    UNKNOWN,
+    exact,
+    kendall_tau,
+    of_intervals,
+    of_sessions,
+    paired,
+    ranks,
+    ratio,
+    signed_rank_cut,
+    unpaired,
+    verdict,
+)
 from bench.stats import Interval, log_interval
 
 # Two-sided 5% critical values of Wilcoxon's signed-rank test, from the published tables.
@@ -63,6 +75,20 @@ def test_unpaired_intervals_hold_the_ratio_at_their_level():
     rng = np.random.default_rng(2)
     trials = (unpaired(np.exp(rng.normal(0.1, 0.03, 5)), np.exp(rng.normal(0, 0.01, 9))) for _ in range(1000))
     assert 0.93 < np.mean([lo <= math.exp(0.1) <= hi for _, lo, hi in trials]) < 0.975
+
+
+def test_a_slow_session_decides_nothing_and_slower_code_does():
+    """A neighbour slowed eight of ten rounds by 60%; the rest tell that the code is the same."""
+    quiet = [1.0, 1.01, 1.0, 1.02, 1.0, 1.01, 1.03, 1.0, 1.0, 1.01]
+    disturbed = [1.6 * figure for figure in quiet[:8]] + quiet[8:]
+    assert verdict(unpaired(disturbed, quiet), 0.05) == "slower"
+    assert verdict(of_sessions(disturbed, quiet), 0.05) == "unclear"
+    assert verdict(of_sessions([1.3 * figure for figure in quiet], quiet), 0.05) == "slower"
+
+
+def test_the_gate_may_be_as_narrow_as_the_threshold():
+    between = Interval(1.06, 1.045, 1.074)
+    assert verdict(between, 0.05) == "same" and verdict(between, 0.05, same=1.0) == "unclear"
 
 
 def test_an_interval_stands_for_its_rounds():

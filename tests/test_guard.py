@@ -51,7 +51,9 @@ def test_a_slow_first_call_is_made_again(monkeypatch):
 
 def test_what_no_device_can_do_in_time_is_not_begun(monkeypatch):
     monkeypatch.setattr(guard, "one_call", lambda subject: pytest.fail("the operator ran"))
-    reason, prediction = admitted(Limits(cell_seconds=60), replace(STOCK, height=4096, width=4096, channels=4096, batch=64))
+    reason, prediction = admitted(
+        Limits(cell_seconds=60, memory=2**60), replace(STOCK, height=4096, width=4096, channels=4096, batch=64)
+    )
     assert "FLOP take" in reason and reason.endswith("more than --max-cell-time 60")
     assert prediction["predicted_s"] > 60
 
@@ -74,8 +76,8 @@ def test_seconds_of_a_job_follow_from_its_protocol():
     assert guard.job_seconds(2.0, Job(STOCK, "latency", timing)) == 2.0 * 5 * (guard.CALLS_A_ROUND + 3)
     assert guard.job_seconds(2.0, Job(STOCK, "memory", Protocol())) == 2.0 * guard.MEMORY_CALLS
     energy = Energy(windows=3, window_seconds=3.0)
-    assert guard.job_seconds(0.1, Job(STOCK, "energy", energy)) == 9.0
-    assert guard.job_seconds(10.0, Job(STOCK, "energy", energy)) == 30.0
+    assert guard.job_seconds(0.1, Job(STOCK, "energy", energy)) == 12.0
+    assert guard.job_seconds(10.0, Job(STOCK, "energy", energy)) == 33.0
 
 
 def test_the_probe_takes_the_time_of_a_call_of_the_operator():

@@ -90,6 +90,7 @@ def test_a_cell_timed_cold_is_held_against_cold_copies():
         ({"op_count": 26, "launch_bound": 0}, "compute"),  # the clock saw that it is not
         ({"op_count": 1, "launch_bound": 1}, "launch"),
         ({"op_count": None, "launch_bound": 1}, "launch"),
+        ({"op_count": 26, "launch_bound": 1, "timer": "hot"}, "compute"),  # launching is no part of that figure
         ({"op_count": None}, None),
         ({"latency_ms": None}, None),
     ],

@@ -8,7 +8,7 @@ import pytest
 from bench import store
 from bench.columns import COLUMNS
 from bench.plan import accuracy_cell
-from bench.spec import PROTOCOLS, Cell, Job, Protocol, Record, Training
+from bench.spec import PROTOCOLS, Cell, Job, Protocol, Record, Timing, Training
 from bench.table import tidy as table_of
 from bench.table import write_tables
 
@@ -123,6 +123,36 @@ def test_one_row_a_cell_with_nulls_for_failures(path):
     assert table.loc[["dwconv7", "conv3"], "mem_peak_bytes"].isna().all()
     assert json.loads(table.loc["dwconv7", "params"]) == {"backend": "fft"}
     assert set(table.columns) > {column.name for column in COLUMNS} - {"method"}
+
+
+def test_figures_of_two_timers_are_two_rows_that_share_what_is_counted(path):
+    """Cold against hot is no comparison, and neither overwrites the other."""
+    gpu = replace(CELL, device="cuda:0")
+    other = replace(gpu, method="niff", params=())
+    figures = {"rounds": {"clean": [1.0, 1.0, 1.0]}, "session": 1.0}
+
+    def timed(cell, timer, ms):
+        return replace(record(cell=cell, protocol=Timing(timer=timer), latency_ms=ms, contended=0), **figures)
+
+    cold, hot = [timed(cell, "cold", 1.0) for cell in (gpu, other)], timed(gpu, "hot", 0.4)
+    with store.Writer(path) as writer:
+        writer.run({"command": "c", "started": 1.0, "baseline": "dwconv7"})
+        for one in (*cold, record("flops", cell=gpu, flops=7.0), hot):
+            writer.record(one)
+    table = table_of(store.read(path))
+    assert list(zip(table["method"], table["timer"], table["latency_ms"], table["flops"].fillna(-1))) == [
+        ("dwconv7", "cold", 1.0, 7.0),
+        ("niff", "cold", 1.0, -1.0),
+        ("dwconv7", "hot", 0.4, 7.0),
+    ]
+    assert list(table["place"]) == [1, 1, 1]
+    assert list(table["speedup"].fillna(-1)) == [1.0, 1.0, 1.0], "each within its own timer"
+
+
+def test_a_row_joins_no_figures_of_two_environments(path):
+    write(path, record(latency_ms=1.0), replace(record("params", params_count=3.0), env="e2"))
+    found = table_of(store.read(path))[["env", "latency_ms", "params_count"]].fillna(-1)
+    assert list(found.itertuples(index=False, name=None)) == [("e1", 1, -1), ("e2", -1, 3)]
 
 
 def test_accuracy_stands_beside_every_cell_of_its_method(path):

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from bench.spec import INTERLEAVED, Job, Record
 
 # Told whether the group's figures are precise enough, a job advances by one round: its record, or whether its own figure is.
 Advance = Callable[[bool], Record | bool]
+
+
+class Reply(NamedTuple):
+    """What a worker sends back: its answer, whether it is fit for more, and whether another program ran on its core."""
+
+    answer: Any
+    fit: bool = True
+    crowded: bool = False
 
 
 def groups(jobs: Iterable[Job]) -> list[list[Job]]:

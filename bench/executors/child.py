@@ -20,9 +20,8 @@ import torch
 import torch._dynamo  # noqa: F401  # torch loads it at the first use of a meta tensor: a second in each worker, unless the server has it
 
 from bench import cores, env
-from bench.executors import Advance
+from bench.executors import Advance, Reply
 from bench.executors.inline import advancing
-from bench.executors.workers import Reply
 from bench.guard import free_bytes
 from bench.spec import Job, Limits, Record
 from bench.worker import run

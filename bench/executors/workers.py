@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.reduction import send_handle
-from typing import Any, NamedTuple
+from typing import Any
+
+from bench.executors import Reply
 
 # glibc gives large blocks back after each call and the next call faults them in again: up to 13 times the operator's own time
 TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864"}
@@ -29,14 +31,6 @@ class Died(Exception):
 
     def __init__(self, status: str, detail: str):
         self.status, self.detail = status, detail
-
-
-class Reply(NamedTuple):
-    """What comes back: the answer, whether the process is fit for more, and whether another program ran on its core."""
-
-    answer: Any
-    fit: bool = True
-    crowded: bool = False
 
 
 class Worker:

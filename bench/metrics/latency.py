@@ -81,11 +81,11 @@ def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str 
 
 
 def worst(rounds: Sequence[Round]) -> dict[str, float | str | None]:
-    """What else was seen, over rounds: the largest, for a flag that one round raises is raised; a clock's speed in its median."""
+    """What else was seen, over rounds: the worst of what must not be at all, of the rest the middle."""
     names = {name: None for one in rounds for name in one.facts}
     found: dict[str, float | str | None] = {}
     for name in names:
         seen = [value for one in rounds if isinstance(value := one.facts.get(name), int | float)]
-        pick = np.median if name.endswith(("_mhz", "_ms")) else np.max
+        pick = np.max if name in ("throttled", "foreign_processes", "gpu_temperature_c") else np.median
         found[name] = float(pick(seen)) if seen else None
     return found

@@ -27,6 +27,7 @@ RESOLUTION = 2**19
 BLOCK = 128 * 2**10
 # Parameters of glibc's mallopt by the name that sets them in the environment: number, value here, value where nothing is set. The
 # last ones are those that glibc itself arrives at after it has freed one large block.
+C_INT = 2**31 - 1
 PARAMETERS = {
     "MALLOC_MMAP_MAX_": (-4, 65536, 65536),
     "MALLOC_MMAP_THRESHOLD_": (-3, BLOCK, 2**25),
@@ -62,7 +63,7 @@ def blocks_from_the_system(libc: ctypes.CDLL) -> Iterator[None]:
         yield
     finally:
         for name, (number, _, default) in PARAMETERS.items():
-            libc.mallopt(number, int(os.environ.get(name, default)))
+            libc.mallopt(number, min(int(os.environ.get(name, default)), C_INT))  # what is larger would wrap around
 
 
 def _growth(step: Callable[[], Any], libc: ctypes.CDLL) -> int:

@@ -29,8 +29,8 @@ def text(audit: Audit) -> str:
         f" processor time stood in for {audit.contended:.0%} of the figures.",
         f"- Calls that nothing interrupted: {audit.clean_share:.0%}.",
         f"- Two sweeps of {audit.methods} methods: Kendall's tau of the places {audit.tau:.3f} (at least {TAU}), of the latencies"
-        f" {audit.tau_latency:.3f}; the median method's latency differs by {audit.sweep_spread:.1%}, its ratio to the audited method"
-        f" by {audit.ratio_spread:.1%}.",
+        f" {audit.tau_latency:.3f}; the median method's latency differs by {audit.sweep_spread:.1%},"
+        f" its ratio to the audited method by {audit.ratio_spread:.1%}.",
     ]
     lines += [f"- Failed trials and methods: {audit.failed}."] if audit.failed else []
     return "\n".join([*lines, "", conclusion(audit)])

@@ -102,13 +102,13 @@ def _judged(a: Record, b: Record, old: float, new: float, threshold: float) -> t
     """The change from A to B and what it is called."""
     if a.job.metric == "latency":
         ratio = comparison.ratio(comparison.facts(b), comparison.facts(a))
-        return ratio, comparison.verdict(ratio, threshold)
+        return ratio, comparison.verdict(ratio, threshold, same=1.0)
     if a.job.metric == "accuracy":
         points = new - old
         word = "same" if abs(points) <= 100 * threshold else "better" if points > 0 else "worse"
         return Interval(points, points, points), word
     ratio = _energies(b, a) if a.job.metric == "energy" else comparison.exact(new, old)
-    word = comparison.verdict(ratio, threshold)
+    word = comparison.verdict(ratio, threshold, same=1.0)
     return ratio, OTHER_WORDS.get(word, word)
 
 

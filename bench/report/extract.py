@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.leaderboard import SETTING, grouped, heading, ranking, records_of
+from bench.report.leaderboard import grouped, heading, ranking, records_of
 from bench.store import NAME, read
-from bench.table import tidy
+from bench.table import SETTING, tidy
 
 MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 

@@ -12,9 +12,8 @@ from tabulate import tabulate
 from bench.columns import COLUMNS
 from bench.report.text import Footnotes, escape, missing, plus_minus, short, whole
 from bench.store import Journal
-from bench.table import Row, tidy
+from bench.table import SETTING, Row, tidy
 
-SETTING = ["env", "device", "dtype", "mode", "threads", "batch", "channels", "seed"]
 READING = """\
 # Leaderboard
 
@@ -38,6 +37,11 @@ SHOWN: tuple[COLUMN, ...] = (
 )
 
 
+FLAGS = {
+    "throttled": "throttled: the device's clock stayed low in five repetitions of a round",
+    "launch_bound": "launch-bound: the host takes longer to enqueue the call than the device to run it",
+    "foreign_processes": "other processes used the device",
+}
 DISTURBED = {
     True: "processor time: other processes disturbed too many samples",
     False: "disturbed: other processes interrupted too many samples, and processor time says nothing of several threads",
@@ -93,11 +97,12 @@ def heading(rows: Sequence[Row]) -> str:
     """What the rows of one setting have in common."""
     key = rows[0]
     threads = f", {key['threads']} thread{'s' if key['threads'] > 1 else ''}" if key["device"] == "cpu" else ""
+    timer = "" if key["device"] == "cpu" or missing(key["timer"]) else f", timed {key['timer']}"
     seed = f", seed {key['seed']}" if key["seed"] else ""
     mode = {"infer": "inference", "train": "training step"}[key["mode"]]
     tasks = [task for task in grouped(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
     learned = "".join(f"; accuracy on {data} at {res:.0f} px" for data, res in tasks)
-    setting = f"{key['device']}{threads}, {key['dtype']}, {mode}, batch {key['batch']}, {key['channels']} channels{seed}"
+    setting = f"{key['device']}{threads}{timer}, {key['dtype']}, {mode}, batch {key['batch']}, {key['channels']} channels{seed}"
     return f"### {setting}{learned}\n"
 
 
@@ -168,9 +173,10 @@ def _extent(row: Row) -> str:
 
 
 def _spread(row: Row, notes: Footnotes) -> str:
-    """The half-width of the interval in percent, and a mark where processor time stands in."""
-    contended = notes.mark(DISTURBED[row["threads"] == 1]) if row["contended"] == 1 else ""
-    return plus_minus(row["latency_ms"], row["latency_lo_ms"], row["latency_hi_ms"]) + contended
+    """The half-width of the interval in percent, and a mark for everything that the clock noticed."""
+    seen = [DISTURBED[row["threads"] == 1]] if row["contended"] == 1 else []
+    seen += [text for flag, text in FLAGS.items() if not missing(row[flag]) and row[flag] > 0]
+    return plus_minus(row["latency_ms"], row["latency_lo_ms"], row["latency_hi_ms"]) + "".join(map(notes.mark, seen))
 
 
 def dictionary() -> str:

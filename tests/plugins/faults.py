@@ -50,6 +50,16 @@ class Hangs(Identity):
             time.sleep(1)
 
 
+@register("hangs_up")
+class HangsUp(Identity):
+    """Closes every file of its process and lives on."""
+
+    def forward(self, x):
+        os.closerange(3, 1024)
+        while True:
+            time.sleep(1)
+
+
 @register("raises")
 class Raises(Identity):
     """Raises in forward."""

@@ -24,7 +24,6 @@ from bench.executors.workers import Died
 from bench.labels import cell_of
 from bench.report.audit_text import page
 from bench.report.audit_text import text as findings
-from bench.report.leaderboard import machine
 from bench.spec import Cell, Limits, Record
 from bench.sweep import load_plugins, resolve, source_digests
 
@@ -120,6 +119,8 @@ def _keep(
 
 def run_audit(given: dict[str, Any]) -> bool:
     """Audit this machine, print the findings, and keep them where asked; whether it is sound. Raises ValueError, OSError."""
+    from bench.report.leaderboard import machine
+
     known = {entry.name: entry for entry in methods.catalogue()}
     names = options.select((given["method"], *given["words"]), known, kernel=False)
     pool = Pool((PLUGIN,), malloc=given["malloc"])

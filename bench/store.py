@@ -61,7 +61,7 @@ def read(path: Path) -> Journal:
     journal = Journal(path)
     if not path.exists():
         return journal
-    with path.open("rb") as lines, _no_collections():
+    with path.open("rb") as lines, no_collections():
         for number, line in enumerate(lines, 1):
             try:
                 _take(journal, json.loads(line.decode()))
@@ -73,8 +73,8 @@ def read(path: Path) -> Journal:
 
 
 @contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Without the search for cycles, which would go through all that is read so far time and again and find none."""
+def no_collections() -> Iterator[None]:
+    """Without the search for cycles, which would go through all that is made so far time and again and find none."""
     searching = gc.isenabled()
     gc.disable()
     try:

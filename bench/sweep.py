@@ -91,8 +91,9 @@ class Sweep:
         self.env = env | {"ceilings": roofline.load(env["id"])}
         axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
         self.code = source_digests(self.known, plugin_code)
-        self.jobs = plan(axes, request.metrics, self.known, self.code)
-        self.todo = [job for job in self.jobs if self._open(job)]
+        with store.no_collections():
+            self.jobs = plan(axes, request.metrics, self.known, self.code)
+            self.todo = [job for job in self.jobs if self._open(job)]
 
     def _executor(self) -> tuple[Callable[[Iterable[Job], Limits], Generator[Record]], dict[str, Any]]:
         if self.request.executor == "inline":

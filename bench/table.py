@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench import comparison, roofline
 from bench.columns import COLUMNS, METRICS, of
 from bench.spec import Cell, Record
-from bench.store import Journal
+from bench.store import Journal, no_collections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,8 @@ def tidy(journal: Journal) -> pd.DataFrame:
     """One row a cell: its axes, every metric's columns, each metric's status, and how its latency compares in its setting."""
     import pandas as pd
 
-    found = list(rows(journal))
+    with no_collections():
+        found = list(rows(journal))
     return pd.DataFrame(found, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
 
 

@@ -20,7 +20,6 @@ TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALL
 DEFAULT = dict.fromkeys(TUNED)
 ALLOCATORS: dict[str, dict[str, str | None]] = {"tuned": {**TUNED}, "default": {**DEFAULT}}
 QUIET: dict[str, str | None] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "KINETO_LOG_LEVEL": "99"}
-START_METHODS = ("forkserver", "spawn")
 START_SECONDS = 120.0
 LAST_WORDS = 300  # characters of what a dead worker wrote that its record quotes
 ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # a terminal's control sequence: a colour

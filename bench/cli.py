@@ -16,7 +16,7 @@ import methods
 from bench import options
 from bench.cli_compare import VERBS
 from bench.columns import COLUMNS, METRICS, USUAL, of
-from bench.decorators import clear_errors, malloc_option, plugin_option, repeated, timer_option
+from bench.decorators import clear_errors, malloc_option, plugin_option, repeated, timer_option, training_options
 
 BASELINE = "dwconv7"
 
@@ -28,8 +28,10 @@ def main() -> None:
 
 
 @main.command()
-@repeated("--methods", "-m", "words", kind=options.METHODS, required=True, help="Names, globs such as 'niff*', or all.")
-@repeated("--res", kind=options.RESOLUTION, required=True, help="Feature map sizes: 224,512 or 64x96.")
+@repeated("--methods", "-m", "words", kind=options.METHODS, help="Names, globs such as 'niff*', or all.")
+@repeated("--res", kind=options.RESOLUTION, required=True, help="Feature map sizes (of a network: image sizes): 224,512 or 64x96.")
+@click.option("--level", type=click.Choice(["op", "model"]), default="op", show_default=True, help="Operators, or networks.")
+@repeated("--backbone", kind=options.WORDS, help="Networks; of level op: in which accuracy is measured, by default mixer.")
 @repeated("--channels", kind=options.POSITIVE, default=["64"], show_default=True)
 @repeated("--batch", kind=options.POSITIVE, default=["1"], show_default=True)
 @repeated("--kernel", kind=options.POSITIVE, help="Kernel sizes, for methods that take one.")
@@ -47,6 +49,7 @@ def main() -> None:
 @click.option(
     "--baseline", default=BASELINE, show_default=True, help="Measured beside the others and compared with; 'none' for none."
 )
+@training_options
 @plugin_option
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default="results/local", show_default=True)
 @click.option("--executor", type=click.Choice(["process", "inline"]), default="process", show_default=True)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 import methods
-from bench import options, store
+from bench import options, recipes, store
 from bench.executors.workers import Died
 from bench.plan import Axes
 from bench.progress import progress
-from bench.spec import Job, Limits
+from bench.spec import Job, Limits, Training
 from bench.sweep import Request, Sweep, load_plugins, write_reports
 
 FAILED_JOBS = 3  # exit status, also where the disk took no more
@@ -59,6 +60,13 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
     load_plugins(given["plugins"])
     known = {entry.name: entry for entry in methods.catalogue()}
     baseline = () if given["baseline"] == "none" else (given["baseline"],)
+    networks = given["backbone"] or ("mixer",)
+    if given["level"] == "model":
+        baseline = ()
+        if not given["backbone"]:
+            raise ValueError("--level model needs --backbone: a network of ours, of timm or of torchvision")
+    elif not words:
+        raise ValueError("give --methods: names, globs such as 'niff*', or all")
     names = options.select((*words, *baseline), known, bool(given["kernel"]))
     if baseline and given["baseline"] not in known:
         raise ValueError(f"--baseline takes one method's name, or none, not '{given['baseline']}'")
@@ -69,13 +77,24 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
         **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
         timer=given["timer"],
         timing={name: given[name] for name in ("rounds", "max_rounds", "target") if given[name] is not None},
-    )
-    memory = given["mem_limit"]
+        level=given["level"], networks=networks, data=given["data"], training=training(given),
+        seeds=tuple(range(given["seeds"] or 0)),
+    )  # fmt: skip
+    memory = None if given["mem_limit"] is None else int(given["mem_limit"])
+    limits = Limits(given["timeout"], given["max_cell_time"], memory, str(given["out"].resolve() / "checkpoints"))
     return Request(
         axes, given["metrics"], given["out"].resolve(), given["plugins"], given["executor"], given["start"], given["malloc"],
-        Limits(given["timeout"], given["max_cell_time"], None if memory is None else int(memory)),
+        limits,
         given["force"], given["retry"] == "failed", command, given["baseline"],
     )  # fmt: skip
+
+
+def training(given: dict[str, Any]) -> Training:
+    """The protocol of accuracy: a recipe and what was changed in it; raises ValueError."""
+    protocol = recipes.changed(given["recipe"], given["train"])
+    if given["budget"]:
+        protocol = replace(protocol, **recipes.length(given["budget"]))
+    return replace(protocol, res=given["train_res"] or protocol.res, eval_res=given["eval_res"] or protocol.eval_res)
 
 
 def check_threads(threads: int) -> None:

@@ -52,3 +52,21 @@ def plugin_option(command: Any) -> Any:
 TIMERS, ALLOCATORS = click.Choice(["cold", "hot", "graph", "wall"]), click.Choice(["tuned", "default"])
 timer_option = click.option("--timer", type=TIMERS, default="cold", show_default=True, help="On a GPU.")
 malloc_option = click.option("--malloc", type=ALLOCATORS, default="tuned", show_default=True, help="Allocator of workers.")
+
+
+def training_options(command: Any) -> Any:
+    """How accuracy is measured."""
+    for option in reversed(
+        (
+            repeated("--data", kind=options.WORDS, default=["digits"], show_default=True, help="Of accuracy: NAME[option=value]."),
+            click.option("--download", is_flag=True, help="Fetch the data first where they are not here."),
+            click.option("--seeds", type=click.IntRange(1), help="Accuracy with so many seeds from 0 on; default: as --seed."),
+            click.option("--recipe", default="quick", show_default=True, help="Named training protocol."),
+            click.option("--budget", metavar="60s|epochs=20", help="Length of a training."),
+            click.option("--train-res", type=click.IntRange(1), help="Resolution of the training images."),
+            repeated("--eval-res", kind=options.POSITIVE, help="Evaluate there too, without training there: 16,24,32."),
+            click.option("--train", multiple=True, metavar="SETTING=VALUE", help="Of the recipe: lr=0.01,0.02 tries two."),
+        )
+    ):
+        command = option(command)
+    return command

@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 import methods
 from bench.columns import METRICS
 from bench.spec import Pairs
+from bench.words import parse, split
 from methods import Entry
 
 
@@ -26,17 +27,24 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 class Comma(click.ParamType):
-    """A comma list; the option is repeatable as well. Each word is converted alone, with completion where choices are known."""
+    """A comma list, brackets kept whole; the option is repeatable as well.
 
-    def __init__(self, name: str, convert: Callable[[str], Any], choices: Callable[[], Iterable[str]] = tuple):
+    Each word is converted alone, with completion where choices are known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        convert: Callable[[str], Any],
+        choices: Callable[[], Iterable[str]] = tuple,
+    ):
         self.name, self._one, self._choices = name, convert, choices
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         if isinstance(value, tuple):
             return value
-        words = [word.strip() for word in str(value).split(",")]
         try:
-            return tuple(self._one(word) for word in words)
+            return tuple(self._one(word) for word in split(str(value)))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -114,6 +122,7 @@ DEVICE = Comma("devices", _device, lambda: ("auto", "cpu", "cuda"))
 DTYPE = _choice("dtypes", "fp32", "bf16")
 MODE = _choice("modes", "infer", "train")
 METRIC = _choice("metrics", *METRICS)
+WORDS = Comma("names", lambda text: str(parse(text)))  # NAME[option=value,...]
 METHODS = Comma("methods", str, lambda: ["all", *methods.names()])
 
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 STATUS = ("ok", "unsupported", "skipped", "oom", "timeout", "crashed", "error", "wrong_result")  # all but ok carry nulls
+ORIGINAL = "original"  # in place of a method: a network as it was published, with no operator exchanged
 HARMLESS = ("ok", "unsupported", "skipped")  # any other status is a failure
 Pairs = tuple[tuple[str, Any], ...]
 
@@ -40,19 +41,22 @@ class Cell:
     batch: int = 1
     kernel: int | None = None  # for methods that take one
     params: Pairs = ()  # overridden options of the method
-    level: str = "op"  # "op": the operator alone; "model": inside the host network
+    level: str = "op"  # "op": the operator alone; "model": inside a network, which maps images of height x width to classes
     dtype: str = "fp32"  # "fp32", or "bf16": float32 weights under bfloat16 autocast
     device: str = "cpu"
     mode: str = "infer"  # "infer": frozen forward; "train": forward and backward
     threads: int = 1
     seed: int = 0
     alias: str = ""  # tells cells apart that are equal otherwise, where a method is compared with itself
+    network: str = ""  # at level "model": its name and options, such as "mixer[depth=2]"
 
     @property
     def label(self) -> str:
-        """The method as a reader knows it: name, then what was overridden."""
+        """The method as a reader knows it: name, then what was overridden; with its network where that is measured."""
         extra = [*self.params, *([("kernel", self.kernel)] if self.kernel else [])]
         named = self.method + (f"[{','.join(f'{k}={v}' for k, v in extra)}]" if extra else "")
+        if self.network:
+            named = self.network if self.method == ORIGINAL else f"{self.network} + {named}"
         return f"{named} ({self.alias})" if self.alias else named
 
     @property
@@ -92,17 +96,30 @@ class Energy(Protocol):
 
 @dataclass(frozen=True)
 class Training(Protocol):
-    """Accuracy: the host network, the data set and the schedule, the same for every method."""
+    """Accuracy: the data and how a network is trained on them, the same for every method."""
 
     data: str = "digits"
     res: int = 16
-    width: int = 16
-    depth: int = 2
-    batch: int = 32
+    eval_res: tuple[int, ...] = ()  # evaluated at these resolutions too, without training there
+    batch: int = 32  # of all processes together
     epochs: int = 10
-    lr: float = 2e-2
+    seconds: float | None = None  # instead of `epochs`: as many as are predicted to fit
+    optimizer: str = "adamw"  # timm's names
+    lr: tuple[float, ...] = (2e-2,)  # where several: each is tried, the best on the validation part is used
+    search_epochs: int = 2  # of a try
     weight_decay: float = 0.05
+    schedule: str = "cosine"  # or "multistep": times 0.1 at each of `milestones`
+    milestones: tuple[int, ...] = ()
     warmup: int = 1  # epochs of rising learning rate, among those of `epochs`
+    clip: float = 0.0  # largest norm of the gradient; 0: any
+    augment: str = "none"  # "flip", or timm's policies such as "rand-m9-mstd0.5-inc1"
+    erase: float = 0.0  # probability of random erasing
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    smoothing: float = 0.0
+    ema: float = 0.0  # decay of the average of the weights that is evaluated; 0: none
+    dtype: str = "fp32"  # or "bf16", by autocast
+    channels_last: bool = False
 
 
 PROTOCOLS: dict[str, Protocol] = {"latency": Timing(), "energy": Energy(), "accuracy": Training()}
@@ -121,6 +138,7 @@ class Limits:
     timeout: float = 300.0  # seconds of a job's own time, then it is killed
     cell_seconds: float = 120.0  # seconds that a job may be predicted to take, or it is skipped
     memory: int | None = None  # bytes that a job may be predicted to take, and on a CPU may take, above those of its process
+    scratch: str = ""  # folder where a training keeps its state, to go on from if it is killed; empty: nowhere
 
 
 @dataclass(frozen=True)
@@ -149,9 +167,9 @@ class Job:
         return digest(self.to_json())
 
     def group(self) -> str:
-        """Jobs of one group differ only in their method (its name, options and kernel size)."""
+        """Jobs of one group differ only in their method (its name, options and kernel size) or their network."""
         data = self.to_json() | {"code": ""}
-        data["cell"] |= {"method": "", "params": (), "kernel": None, "alias": ""}
+        data["cell"] |= {"method": "", "params": (), "kernel": None, "alias": "", "network": ""}
         return digest(data)
 
 
@@ -163,13 +181,25 @@ class Record:
     status: str
     detail: str = ""
     values: dict[str, float | str | None] = field(default_factory=dict)
-    rounds: dict[str, list[float | None]] = field(default_factory=dict)  # milliseconds a call, one figure a round, by clock
+    rounds: dict[str, list[float | None]] = field(default_factory=dict)  # one figure a round: milliseconds a call by clock, or an
+    # epoch's loss, penalty, validation accuracy by name
+    evals: dict[str, float | str] = field(default_factory=dict)  # accuracy by resolution, or why there is none
     prediction: dict[str, float] = field(default_factory=dict)  # seconds and bytes that a skipped job would take
     samples: dict[str, Any] = field(default_factory=dict)  # raw; kept in a file of their own beside the journal
     env: str = ""
     session: float = 0.0  # start of the run that measured it: records of one session are interleaved, others are not
     started: float = 0.0  # seconds since 1970
     seconds: float = 0.0
+
+
+def protocol_name(cell: Cell, protocol: Training) -> str:
+    """What an accuracy was measured under, but for the method and the seed: accuracies of one name may be ranked together.
+
+    The digits at the end stand for all settings of the protocol, the network and the precision.
+    """
+    length = f"{protocol.epochs} epochs" if protocol.seconds is None else f"{protocol.seconds:g} s"
+    everything = digest([vars(protocol), cell.network, cell.device.partition(":")[0]])
+    return f"{protocol.data} {protocol.res} px, {cell.network}, {length}, {everything[:6]}"
 
 
 @lru_cache(maxsize=2**16, typed=True)
@@ -180,7 +210,7 @@ def _shared_cell(**fields: Any) -> Cell:
 
 def _known(cls: Any, data: Mapping[str, Any]) -> Protocol:
     """A protocol of another version is read as far as this one knows it; its record keeps its key."""
-    kept = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+    kept = {name: _as_tuple(value) for name, value in data.items() if name in cls.__dataclass_fields__}
     made: Protocol = _shared_protocol(kind=cls, **kept)
     return made
 

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import methods
-from bench.spec import Cell
+from bench import nets
+from bench.spec import ORIGINAL, Cell
 from bench.torch_state import seed
 
+CLASSES = 1000  # of a network whose cost is measured: ImageNet's, as in the papers
 DRIFT = {"fp32": 1e-3, "bf16": 3e-2}  # difference of two calls on the same input, of the largest value: room for atomic sums
 
 
@@ -29,6 +32,7 @@ class Outcome(NamedTuple):
     values: dict[str, float | str | None]
     rounds: Mapping[str, list[float | None]] = {}
     samples: Mapping[str, Any] = {}
+    evals: Mapping[str, float | str] = {}
 
 
 class Result(NamedTuple):
@@ -43,17 +47,25 @@ class Subject:
     """One cell, made real when asked: the metric decides whether on the cell's device or on meta."""
 
     cell: Cell
+    checkpoint: Path | None = None  # where a training may keep its state
 
     @property
     def method(self) -> methods.Method:
         return methods.get(self.cell.method)
 
     def build(self, device: str) -> Any:
-        """The operator on `device` under the cell's seed, in the cell's mode: frozen where it can be for inference."""
+        """The operator or network on `device` under the cell's seed, in the cell's mode: frozen where it can be for inference."""
         seed(self.cell)
+        size = (self.cell.height, self.cell.width)
         with torch.device(device):
-            module = self.operator(self.cell.channels, (self.cell.height, self.cell.width))
+            model = self.cell.level == "model"
+            module = self.network(CLASSES, self.cell.channels, size) if model else self.operator(self.cell.channels, size)
         return prepare(module, self.cell.mode)
+
+    def network(self, classes: int, in_channels: int, resolution: tuple[int, int]) -> nn.Module:
+        """The cell's network for images of `resolution`, with the cell's operator inside unless it is the published one."""
+        operator = None if self.cell.method == ORIGINAL else self.operator
+        return nets.build(self.cell.network, operator, classes, in_channels, resolution)
 
     def operator(self, channels: int, resolution: tuple[int, int]) -> nn.Module:
         """The cell's method at any size, as the host network asks for it."""
@@ -66,10 +78,16 @@ class Subject:
     def shape(self) -> tuple[int, int, int, int]:
         return self.cell.batch, self.cell.channels, self.cell.height, self.cell.width
 
+    def output_shape(self) -> tuple[int, ...]:
+        return (self.cell.batch, CLASSES) if self.cell.level == "model" else self.shape()
+
     def inputs(self, seed: int = 0) -> Tensor:
         """Standard normal images (B, C, H, W): never zeros, whose products are cheaper."""
+        return self._noise(self.shape(), seed)
+
+    def _noise(self, shape: tuple[int, ...], seed: int) -> Tensor:
         generator = torch.Generator(self.cell.device).manual_seed(self.cell.seed * 1000 + seed)
-        return torch.randn(self.shape(), generator=generator, device=self.cell.device)
+        return torch.randn(shape, generator=generator, device=self.cell.device)
 
     def step(self, module: Any, x: Tensor, cotangent: Tensor) -> Callable[[], Result]:
         """The call that is measured: a forward without gradient, or a forward and a backward with a fixed cotangent."""
@@ -97,7 +115,7 @@ class Subject:
     def real_step(self, seed: int = 0) -> Callable[[], Result]:
         """`step` of the cell's own module on new inputs."""
         x = self.inputs(seed)
-        return self.step(self.module, x, self.inputs(seed + 500) if self.cell.mode == "train" else x)
+        return self.step(self.module, x, self._noise(self.output_shape(), seed + 500) if self.cell.mode == "train" else x)
 
     def checked_step(self, seed: int = 0) -> Callable[[], Result]:
         """`step` on new inputs, after one call whose result was looked at; raises `WrongResult`."""
@@ -126,8 +144,8 @@ class Subject:
         y, wanted = result.output, torch.bfloat16 if self.cell.dtype == "bf16" else torch.float32
         if not isinstance(y, Tensor) or y.dtype not in (wanted, torch.float32):
             raise WrongResult(f"output is {y.dtype if isinstance(y, Tensor) else type(y).__name__}, not {wanted}")
-        if y.shape != self.shape():
-            raise WrongResult(f"output has shape {tuple(y.shape)}, input {self.shape()}")
+        if y.shape != self.output_shape():
+            raise WrongResult(f"output has shape {tuple(y.shape)}, not {self.output_shape()} (input {self.shape()})")
         if not finite(y):
             raise WrongResult("output is not finite")
         if not all(finite(gradient) for gradient in result.gradients if gradient is not None):
@@ -146,7 +164,11 @@ def prepare(module: Any, mode: str) -> Any:
     if mode == "train":
         return module.train()
     module.eval()
-    return module.freeze() if hasattr(module, "freeze") else module
+    if hasattr(module, "freeze"):
+        return module.freeze()
+    for name, child in list(module.named_children()):
+        setattr(module, name, prepare(child, mode))
+    return module
 
 
 def autocast(cell: Cell) -> Callable[[], AbstractContextManager[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
+import os
 import statistics
 import sys
 import time
@@ -18,7 +19,7 @@ import methods
 from bench import roofline, store
 from bench.plan import Axes, plan
 from bench.report.text import replaceable
-from bench.spec import HARMLESS, Job, Limits, Record, digest
+from bench.spec import HARMLESS, ORIGINAL, Job, Limits, Record, Training, digest, protocol_name
 from methods import Entry
 
 # Seconds a job takes on a small CPU, before there are records to go by.
@@ -27,7 +28,7 @@ TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "
 
 # What a figure depends on, besides the operators.
 MEASURING = (
-    *("metrics/*.py", "data/*.py", "subject.py", "torch_state.py", "nets.py", "training.py"),
+    *("metrics/*.py", "data/*.py", "subject.py", "torch_state.py", "nets/*.py", "training/*.py"),
     *("clocks.py", "cores.py", "cuda_clocks.py", "nvml.py", "rapl.py", "stats.py"),
 )
 
@@ -70,7 +71,7 @@ def source_digests(known: Mapping[str, Entry], plugins: Mapping[str, str]) -> di
     package = Path(__file__).parent
     files = [*Path(methods.__file__).parent.glob("*.py"), *(path for pattern in MEASURING for path in package.glob(pattern))]
     shipped = digest([path.read_text(encoding="utf-8") for path in sorted(files)])
-    return {name: digest([shipped, plugins[name]]) if name in plugins else shipped for name in known}
+    return {name: digest([shipped, plugins[name]]) if name in plugins else shipped for name in (*known, ORIGINAL)}
 
 
 class Sweep:
@@ -121,6 +122,11 @@ class Sweep:
         usual = {kind: statistics.median(seconds) for kind, seconds in past.items()}
         return {job: usual.get((job.cell.method, job.metric), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
 
+    def protocols(self) -> list[str]:
+        """Names of the protocols of accuracy, the one that stands beside the other metrics first."""
+        found = ((job.cell, job.protocol) for job in self.jobs if isinstance(job.protocol, Training))
+        return list(dict.fromkeys(protocol_name(cell, protocol) for cell, protocol in found))
+
     def open(self) -> store.Writer:
         """Take hold of the journal, and look again at what is done; raises OSError where another run is writing there."""
         writer = store.Writer(self.journal.path)
@@ -143,7 +149,8 @@ class Sweep:
                     "commit": self.env["commit"],
                     "baseline": self.request.baseline,
                     "jobs": len(self.todo),
-                    "code": {name: self.code[name] for name in self.request.axes.methods},
+                    "code": {name: self.code[name] for name in (*self.request.axes.methods, ORIGINAL)},
+                    "protocols": self.protocols(),
                 }
             )
             with closing(self.execute(self.todo, self.request.limits)) as records:
@@ -152,6 +159,8 @@ class Sweep:
                     writer.record(record)
                     seen(record)
                     failed += record.status not in HARMLESS
+        with contextlib.suppress(OSError):  # absent, or not empty
+            Path(self.request.limits.scratch or os.devnull).rmdir()
         return failed
 
 

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import comparison, roofline
+from bench import comparison, learned, roofline
 from bench.columns import COLUMNS, METRICS, of
-from bench.spec import Cell, Record
+from bench.spec import Record
 from bench.store import Journal, no_collections
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTING = ("env", "device", "timer", "dtype", "mode", "threads", "batch", "channels", "seed")
-AXES = ("method", "label", "level", "height", "width", "channels", "kernel", "batch", "dtype", "device", "mode", "threads", "seed")
+SETTING = ("env", "level", "device", "timer", "dtype", "mode", "threads", "batch", "channels", "seed")
+AXES = (
+    *("method", "label", "level", "network", "height", "width", "channels", "kernel"),
+    *("batch", "dtype", "device", "mode", "threads", "seed"),
+)
 FILLED = {metric: [name for name in of(metric) if name != "timer"] for metric in METRICS}
 UNTIMED = {"cpu": "wall"}  # the timer of a row without a latency, where there is but one
 NAMES = [
@@ -46,7 +49,7 @@ def rows(journal: Journal) -> Iterable[Row]:
 
     What no timer reads stands in every row of its cell; accuracy, from a setting of its own, beside every cell of its method.
     """
-    timed, counted, learned = split(journal.current())
+    timed, counted, trained = split(journal.current())
     found: dict[Any, Row] = {}
     of_cell: dict[Any, list[Row]] = {}
     of_method: dict[Any, list[Row]] = {}
@@ -57,7 +60,7 @@ def rows(journal: Journal) -> Iterable[Row]:
         if key not in found:
             found[key] = _axes(record, timer)
             of_cell.setdefault((cell, record.env), []).append(found[key])
-            of_method.setdefault((_identity(cell), record.env), []).append(found[key])
+            of_method.setdefault((learned.identity(cell), cell.network, record.env), []).append(found[key])
         return found[key]
 
     for record in timed:
@@ -65,9 +68,11 @@ def rows(journal: Journal) -> Iterable[Row]:
     for record in counted:
         for row in of_cell.get((record.job.cell, record.env)) or [row_of(record, UNTIMED.get(record.job.cell.device))]:
             _fill(row, record)
-    for record in learned:
-        for row in of_method.get((_identity(record.job.cell), record.env)) or [row_of(record, None)]:
-            _fill(row, record)
+    for records in learned.by_method(headline(trained, journal)).values():
+        cell, env = records[0].job.cell, records[0].env
+        same = of_method.get((learned.identity(cell), cell.network, env)) or of_method.get((learned.identity(cell), "", env))
+        for row in same or [row_of(records[0], None)]:
+            row.update(learned.summary(records))
     for setting in settings(found.values()):
         compare(setting, journal.baseline)
     for row in found.values():
@@ -75,11 +80,20 @@ def rows(journal: Journal) -> Iterable[Row]:
     return found.values()
 
 
+def headline(trained: Iterable[Record], journal: Journal) -> list[Record]:
+    """The accuracies of the one protocol that stands beside the other metrics: the first that the last run asked for."""
+    asked = next((names[0] for run in reversed(journal.runs) if (names := run.get("protocols"))), None)
+    found: dict[str, list[Record]] = {}
+    for record in trained:
+        found.setdefault(learned.protocol_of(record), []).append(record)
+    return found[asked] if asked in found else next(iter(found.values()), [])
+
+
 def split(records: Iterable[Record]) -> tuple[list[Record], list[Record], list[Record]]:
-    """Records of latencies, of an operator's other metrics, and of whole networks."""
+    """Records of latencies, of trainings, and of the other metrics."""
     kinds: tuple[list[Record], list[Record], list[Record]] = ([], [], [])
     for record in records:
-        kinds[2 if record.job.cell.level == "model" else 0 if record.job.metric == "latency" else 1].append(record)
+        kinds[{"latency": 0, "accuracy": 2}.get(record.job.metric, 1)].append(record)
     return kinds
 
 
@@ -107,10 +121,6 @@ def compare(setting: list[Row], baseline: str) -> None:
             speed = comparison.ratio(reference, fact)
             row["speedup"], row["speedup_lo"], row["speedup_hi"] = speed
             row["verdict"] = "baseline" if fact is reference else comparison.told_apart(fact, reference)
-
-
-def _identity(cell: Cell) -> tuple[Any, ...]:
-    return cell.method, cell.params, cell.kernel, cell.device, cell.threads, cell.seed
 
 
 def _axes(record: Record, timer: str | None) -> Row:

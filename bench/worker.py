@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -51,7 +52,7 @@ def run(job: Job, limits: Limits) -> Story:
 def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
     """The metric's rounds, each begun in a settled process and looked at when it ends."""
     settle(job.cell)
-    subject = Subject(job.cell)
+    subject = Subject(job.cell, Path(limits.scratch) / f"{job.key()}.pt" if limits.scratch else None)
     guard.admit(subject, job, limits)
     measuring = metrics.get(job.metric)(subject, job.protocol)
     enough: bool | None = None
@@ -70,7 +71,8 @@ def _ok(job: Job, outcome: Outcome, started: float, seconds: float) -> Record:
     values = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in outcome.values.items()
     }
-    return Record(job, "ok", "", values, dict(outcome.rounds), samples=dict(outcome.samples), started=started, seconds=seconds)
+    rounds, evals, samples = dict(outcome.rounds), dict(outcome.evals), dict(outcome.samples)
+    return Record(job, "ok", "", values, rounds, evals, samples=samples, started=started, seconds=seconds)
 
 
 def diagnose(error: Exception) -> tuple[str, str]:

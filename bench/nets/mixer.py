@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
-Build = Callable[[int, tuple[int, int]], nn.Module]  # channels, resolution -> operator
+from bench.nets import Build, Size
+
 MLP_RATIO = 2
+
+
+def build(
+    name: str, operator: Build, classes: int, in_channels: int, resolution: Size, width: int = 16, depth: int = 2, patch: int = 1
+) -> Mixer:
+    return Mixer(operator, classes, in_channels, width, depth, resolution, patch)
 
 
 class Block(nn.Module):
@@ -33,22 +38,26 @@ class Block(nn.Module):
 class Mixer(nn.Module):
     """Isotropic network in the manner of MetaFormer (https://arxiv.org/abs/2111.11418): `depth` blocks of `width` channels.
 
-    A 1x1 stem keeps the resolution, so an operator sees maps of res x res; a global mean, a norm and a linear layer end it. Nothing
-    but the operator looks at more than one pixel: with the identity for an operator the host classifies by the histogram alone.
-    All norms are batch norms, affine in evaluation: a logit is a sum of terms no wider than the receptive field of the operators.
+    The stem turns each patch x patch pixels, which do not overlap, into one; a global mean, a norm and a linear layer end it.
+    Nothing but the operator looks beyond one pixel of the maps: with the identity for an operator the host classifies by the
+    histogram of patches alone. All norms are batch norms, affine in evaluation: a logit is a sum of terms, none of which sees more
+    than the receptive field of the operators. With kernels of k x k that is a square of patch * (1 + depth * (k - 1)) pixels.
     """
 
-    def __init__(self, operator: Build, classes: int, in_channels: int, width: int, depth: int, res: int):
+    def __init__(self, operator: Build, classes: int, in_channels: int, width: int, depth: int, resolution: Size, patch: int = 1):
         super().__init__()
-        self.stem = nn.Conv2d(in_channels, width, 1)
+        if any(side % patch for side in resolution):
+            raise ValueError(f"images of {resolution[0]}x{resolution[1]} are not made of patches of {patch}x{patch}")
+        maps = (resolution[0] // patch, resolution[1] // patch)
+        self.stem = nn.Conv2d(in_channels, width, patch, stride=patch)
         self.norm = nn.BatchNorm1d(width)
         self.head = nn.Linear(width, classes)
         # All of the host before the first operator: under one seed its weights are the same for every method.
         mlps = [channel_mlp(width) for _ in range(depth)]
-        self.blocks = nn.Sequential(*(Block(operator(width, (res, res)), mlp, width) for mlp in mlps))
+        self.blocks = nn.Sequential(*(Block(operator(width, maps), mlp, width) for mlp in mlps))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (B, in_channels, res, res) to logits (B, classes)."""
+        """Images (B, in_channels, H, W) to logits (B, classes)."""
         x = self.blocks(self.stem(x))
         return self.head(self.norm(x.mean((-2, -1))))
 

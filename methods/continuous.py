@@ -48,6 +48,7 @@ class ContinuousConv(Freezable):
     """
 
     target: str | None = None  # device type that "auto" decides for; None: the input's own
+    ways: ClassVar[tuple[str, ...]] = ("rescaled",)  # in which it can be deployed at another resolution
     lr_scale: ClassVar[dict[str, float]] = {"mask": 0.1}  # for a trainer: the published factor on the mask's learning rate
     bias: nn.Parameter
 
@@ -71,17 +72,20 @@ class ContinuousConv(Freezable):
         self.net, self.mask, self.init, self.masked, self.crop = net, mask, init, masked, crop
         self.antialias, self.antialias_target = antialias, antialias_target
         self.trained_at = max(pair(resolution))
-        self.horizon = horizon_of(kernel_size, resolution)
+        self.horizon = self.built_horizon = horizon_of(kernel_size, resolution)
         self.scale = 1.0
 
-    def at_resolution(self, resolution: Resolution, kernel_size: int | None = None) -> Self:
+    def at_resolution(self, resolution: Resolution, way: str = "rescaled") -> Self:
         """Deploy the same continuous kernel on maps of another resolution, in place (FlexConv's experiments across resolutions).
 
-        The horizon becomes `kernel_size`, by default that of a layer built for `resolution`; kernel values are multiplied by
-        s = (r / r')^2, for maps of r' pixels along the longer side and a layer built for r, so that sums over the kernel are kept.
+        For maps of r' pixels along the longer side and a layer built for r the horizon N becomes that of a layer built for r'; a
+        horizon that was given becomes (N - 1) r' / r + 1, rounded to an odd number. Kernel values are multiplied by (r / r')^2, so
+        that sums over the kernel are kept. There is but one `way`.
         """
-        self.horizon = horizon_of(kernel_size, resolution)
-        self.scale = (self.trained_at / max(pair(resolution))) ** 2
+        ratio = max(pair(resolution)) / self.trained_at
+        usual = self.built_horizon == horizon_of(None, self.trained_at)
+        self.horizon = horizon_of(None if usual else max(3, 2 * round((self.built_horizon - 1) / 2 * ratio) + 1), resolution)
+        self.scale = 1 / ratio**2
         return self
 
     def cropped(self) -> Size:

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.cost import Flops, bins, rfft2_flops
-from methods.filter_resize import Resize, check_resize, filter_spectrum, resize_flops
+from methods.filter_resize import Resizable, Resize, check_resize, filter_spectrum, resize_flops
 from methods.freezing import Freezable
 from methods.registry import Resolution, Unsupported, register
 from methods.spectral import Size, full_precision, irfft2, pair, product, rfft2
@@ -68,7 +68,7 @@ def pointwise(weight: Tensor, x: Tensor) -> Tensor:
 
 
 @register("dynamic_filter", paper="https://arxiv.org/abs/2303.03932")
-class DynamicFilter(Freezable):
+class DynamicFilter(Resizable, Freezable):
     """DFFormer's token mixer: map-sized circular filters, mixed for each image from a few learned spectra.
 
     `activation` is "star_relu" or "gelu" (the router keeps StarReLU); the router's hidden width is `router_ratio` * C; `resize`
@@ -136,7 +136,7 @@ class DynamicFilter(Freezable):
 
     def _filters(self, routing: Tensor, size: Size) -> Tensor:
         """One half spectrum per image and hidden channel: (B, M, H, W//2+1)."""
-        basis = self.kept(lambda: self._basis(size), size)
+        basis = self.kept(lambda: self._basis(size), size, self.resize)
         mixed = routing.mT.flatten(0, 1) @ basis  # (B * M, 2 * H * (W//2+1))
         return torch.view_as_complex(mixed.view(len(routing), -1, size[0], size[1] // 2 + 1, 2))
 

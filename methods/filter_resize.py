@@ -16,15 +16,15 @@ another size H' x W' needs another spectrum (N, H', W'//2+1):
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, Self, cast, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.cost import rfft2_flops
-from methods.registry import Unsupported
-from methods.spectral import Size, hermitian, irfft2, rfft2
+from methods.registry import Resolution, Unsupported
+from methods.spectral import Size, hermitian, irfft2, pair, rfft2
 
 Resize = Literal["native", "bicubic", "pad_kernel", "pad_spectrum"]
 
@@ -39,6 +39,25 @@ def check_size(source: Size, target: Size, mode: Resize) -> None:
     """Raises ValueError where filters of `source` cannot serve a map of `target`."""
     if mode == "native" and target != source:
         raise ValueError(f"filters of {source[0]}x{source[1]} do not fit a map of {target[0]}x{target[1]}; choose a resize mode")
+
+
+class Resizable(nn.Module):
+    """A module with a filter of `size` and a `resize` mode, which a trained network may leave for another."""
+
+    size: Size
+    resize: Resize
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The modes in which the filter meets another map size: the one that was chosen, or all."""
+        return get_args(Resize)[1:] if self.resize == "native" else (self.resize,)
+
+    def at_resolution(self, resolution: Resolution, way: str) -> Self:
+        """Answer another map size than `size` in this mode, in place; the size itself is met by the filter as it is in any mode."""
+        check_resize(way)
+        if pair(resolution) != self.size:
+            self.resize = cast(Resize, way)
+        return self
 
 
 def filter_spectrum(pairs: Tensor, source: Size, target: Size, mode: Resize) -> Tensor:

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from methods.cost import Flops, bins, rfft2_flops
-from methods.filter_resize import Resize, check_resize, filter_spectrum, resize_flops
+from methods.filter_resize import Resizable, Resize, check_resize, filter_spectrum, resize_flops
 from methods.freezing import Freezable
 from methods.registry import Resolution, register
 from methods.spectral import Size, filter_depthwise, full_precision, irfft2, pair
 
 
 @register("global_filter", paper="https://arxiv.org/abs/2107.00645")
-class GlobalFilter(Freezable):
+class GlobalFilter(Resizable, Freezable):
     """GFNet's global filter: a learned spectrum per channel, a circular depthwise filter as large as the map.
 
     `resize` says what becomes of maps of another size than `resolution`.
@@ -39,7 +39,7 @@ class GlobalFilter(Freezable):
     @full_precision
     def forward(self, x: Tensor) -> Tensor:
         size = pair(x.shape[-2:])
-        return filter_depthwise(x, self.kept(lambda: self._spectrum(size), size))
+        return filter_depthwise(x, self.kept(lambda: self._spectrum(size), size, self.resize))
 
     def _spectrum(self, size: Size) -> Tensor:
         return filter_spectrum(self.weight, self.size, size, self.resize)

@@ -38,6 +38,8 @@ class AFNO(nn.Module):
     the lowest ones, the others become 0. Raises `Unsupported` where blocks do not divide C or no column is kept.
     """
 
+    mixes_channels = True
+
     def __init__(
         self,
         channels: int,

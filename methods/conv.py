@@ -45,6 +45,8 @@ def odd_sizes(kernel_size: int | str, resolution: Resolution) -> tuple[int, int]
 class Conv(nn.Module):
     """Standard dense convolution, zero padding, bias: y[o] = sum_i w[o, i] * x[i] + b[o]."""
 
+    mixes_channels = True
+
     def __init__(self, channels: int, resolution: Resolution, kernel_size: int):
         super().__init__()
         height, width = odd_sizes(kernel_size, resolution)

@@ -76,6 +76,8 @@ class DynamicFilter(Resizable, Freezable):
     router unit.
     """
 
+    mixes_channels = True
+
     def __init__(
         self,
         channels: int,

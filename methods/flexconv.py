@@ -74,6 +74,8 @@ class FlexConv(ContinuousConv):
     "auto" the faster of direct and tiles for the device, the kernel's area and the mode. All are equal to rounding.
     """
 
+    mixes_channels = True
+
     def __init__(
         self,
         channels: int,
@@ -173,6 +175,8 @@ class DepthwiseFlexConv(ContinuousConv):
     default 977, CIFAR-10's) and `init` "chang" is the published one. The mask is centred unless `learn_mean`. `backend`: "direct",
     "fft" or "auto", the faster one.
     """
+
+    mixes_channels = True
 
     def __init__(
         self,

@@ -29,7 +29,12 @@ from methods.spectral import (
 )
 
 NIFF = "https://arxiv.org/abs/2307.10001"
-OPTIONS = {"mode": ("depthwise", "split", "full"), "boundary": ("circular", "zero"), "coords": ("index", "normalized")}
+OPTIONS = {
+    "mode": ("depthwise", "split", "full"),
+    "boundary": ("circular", "zero"),
+    "coords": ("index", "normalized"),
+    "init": ("default", "broad"),
+}
 
 
 def filter_dense(x: Tensor, spectrum: Tensor, size: Size) -> Tensor:
@@ -57,6 +62,8 @@ class Niff(Freezable):
     (and the same for W), with zeros outside the map instead of the wrap-around.
     coords: "index" as published, where the MLPs see cycles a map, so another map size changes the filter and extrapolates; or
     "normalized", where index / size * (size built for) keeps the filter's extent in pixels. Both agree at the size built for.
+    init: "default" as published (torch's), where a kernel sums to almost nothing a few pixels from its centre; or "broad", ours: bumps
+    from a few pixels to the whole map wide, for a task that no narrow kernel solves.
     out_channels: "split" and "full" only; default: channels. Raises `Unsupported` for any other value of an option.
 
     Differences from the published code (github.com/GeJulia/NIFF): the closed form above on the half spectrum instead of two full
@@ -75,10 +82,11 @@ class Niff(Freezable):
         mode: Literal["depthwise", "split", "full"] = "depthwise",
         boundary: Literal["circular", "zero"] = "circular",
         coords: Literal["index", "normalized"] = "index",
+        init: Literal["default", "broad"] = "default",
         out_channels: int | None = None,
     ):
         super().__init__()
-        for name, value in (("mode", mode), ("boundary", boundary), ("coords", coords)):
+        for name, value in (("mode", mode), ("boundary", boundary), ("coords", coords), ("init", init)):
             if value not in OPTIONS[name]:
                 raise Unsupported(f"{name} must be one of {', '.join(OPTIONS[name])}, not {value!r}")
         hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
@@ -88,10 +96,15 @@ class Niff(Freezable):
         if mode == "depthwise" and self.out_channels != channels:
             raise Unsupported(f"a depthwise filter keeps its {channels} channels, it cannot give {out_channels}")
         self.resolution, self.mode, self.boundary, self.coords = pair(resolution), mode, boundary, coords
+        self.mixes_channels = mode != "depthwise"
         filters = channels * self.out_channels if mode == "full" else channels
         self.real = FrequencyMLP(hidden, filters)
         self.imag = FrequencyMLP(hidden, filters)
         self.mix = nn.Conv2d(channels, self.out_channels, 1, bias=False) if mode == "split" else nn.Identity()
+        if init == "broad":
+            if len(hidden) < 2 or hidden[0] < 4:
+                raise Unsupported(f"broad kernels need two hidden layers, the first of four units or more, not {hidden!r}")
+            self.real.broaden()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.mix(self._filter(x))

@@ -5,6 +5,7 @@ Letters: P points of a half spectrum, f a frequency.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal, cast
@@ -12,6 +13,8 @@ from typing import Literal, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+WIDTHS = 4  # of hats: 1, 2, 4 and 8 frequencies
 
 
 def coordinates(n: int, count: int, like: Tensor) -> Tensor:
@@ -32,6 +35,24 @@ class FrequencyMLP(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((2, *hidden)))
         self.last = nn.Linear(hidden[-1], outputs)
+
+    @torch.no_grad()
+    def broaden(self, steepness: float = 4.0) -> None:
+        """Make the second hidden layer see hats around frequency zero, 1, 2, 4, ... frequencies wide: kernels of every extent.
+
+        Its first layer then measures |f|, by pairs of opposite directions; the later layers stay as they are.
+        """
+        first, second = cast("list[nn.Linear]", list(self.layers)[:2])
+        pairs = first.out_features // 2
+        angles = torch.arange(pairs) * (math.pi / pairs)
+        directions = torch.stack((angles.cos(), angles.sin()), 1).to(first.weight)
+        first.weight[: 2 * pairs] = steepness * torch.cat((directions, -directions))
+        first.bias.zero_()
+        widths = 2.0 ** (torch.arange(second.out_features).to(second.weight) % WIDTHS)
+        second.weight.zero_()
+        # the mean of |cos| is 2 / pi, and silu(z) + silu(-z) is |z| but for its rounded corner
+        second.weight[:, : 2 * pairs] = -(math.pi / 2 / pairs / widths)[:, None]
+        second.bias.fill_(steepness)
 
     def part(self, grid: Tensor, parity: Literal[1, -1]) -> Tensor:
         """Even (parity 1) or odd (parity -1) part of the output at P frequencies: (outputs, P).

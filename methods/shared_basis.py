@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,8 @@ class SharedBasisConv(Freezable):
     of a dense convolution: above K = 11 it is allowed and of no use. Raises `Unsupported` for even kernels, a rank below 0 and
     u + s = 0.
     """
+
+    mixes_channels = True
 
     def __init__(
         self,
@@ -179,7 +181,17 @@ class SharedBasisConv(Freezable):
         self.load_state_dict({**self.state_dict(), **{names[name]: tensor for name, tensor in given.items()}})
 
 
-def orthogonality(groups: Iterable[Iterable[SharedBasisConv]], include_unique: bool = False) -> Tensor:
+class Filtering(Protocol):
+    """An operator that filters with a shared basis and filters of its own."""
+
+    @property
+    def basis(self) -> SharedBasis: ...
+
+    @property
+    def unique(self) -> Tensor: ...
+
+
+def orthogonality(groups: Iterable[Iterable[Filtering]], include_unique: bool = False) -> Tensor:
     """How far the bases are from orthonormal: the mean of the squared entries of B B^T - I, over all groups together.
 
     A group is the operators of one residual stage; its rows B are its bases (each once, several of them one below the other)

@@ -20,6 +20,7 @@ COMMAND_LINE = {
     "bench.cli_compare",
     "bench.decorators",
     "bench.options",
+    "bench.words",
     "bench.spec",
     "bench.columns",
     "methods",

@@ -189,6 +189,9 @@ def test_split_mixes_in_half_precision_under_autocast():
         {"boundary": "reflect"},
         {"coords": "polar"},
         {"hidden": ()},
+        {"hidden": (8,), "init": "broad"},
+        {"hidden": (2, 4), "init": "broad"},
+        {"init": "wide"},
         {"hidden": (4, 0)},
         {"out_channels": 5},
     ],
@@ -231,3 +234,33 @@ def test_flops_agree_with_torchs_counter(name):
     with FlopCounterMode(display=False) as counter:
         module(x)
     assert counter.get_total_flops() == module.flops(6, 5).kernel + products.get(name, 0)
+
+
+@pytest.mark.parametrize("hidden", [(8, 4), BIG], ids=str)
+def test_broad_kernels_sum_up_what_is_far(hidden):
+    """The sum of a kernel over offsets of 5 pixels and more, of its norm: what a far blob's sign can be read from."""
+    offset = (torch.arange(16) - 8).abs()
+    far = torch.maximum(offset[:, None], offset) >= 5
+
+    def summed(init):
+        kernels = seeded(64, 16, hidden=hidden, init=init).kernel().detach()
+        return (kernels[:, far].sum(1).abs() / kernels.flatten(1).norm(dim=1)).mean()
+
+    assert summed("broad") > 1 > 0.2 > summed("default")
+
+
+def test_broad_initialisation_changes_no_shape_and_only_the_real_part():
+    plain, broad = seeded(4, 8), seeded(4, 8, init="broad")
+    assert {n: p.shape for n, p in plain.named_parameters()} == {n: p.shape for n, p in broad.named_parameters()}
+    changed = {n for n, p in broad.named_parameters() if not torch.equal(p, dict(plain.named_parameters())[n])}
+    assert changed == {f"real.layers.{layer}.{kind}" for layer in (0, 1) for kind in ("weight", "bias")}
+
+
+def test_a_hat_is_highest_at_frequency_zero():
+    mlp = seeded(1, 16, init="broad").real
+    frequencies = torch.arange(0.0, 8.0)
+    points = torch.stack((frequencies, torch.zeros(8)))
+    hidden = torch.nn.functional.silu(mlp.layers[1](torch.nn.functional.silu(mlp.layers[0](points.T))))  # (8, 4 hats)
+    assert (hidden.diff(dim=0)[:2] < 0).all()
+    half = [int((hidden[:, hat] > hidden[0, hat] / 2).sum()) for hat in range(4)]
+    assert half == sorted(half) and half[0] <= 1 and half[-1] >= 4

@@ -7,7 +7,7 @@ import pytest
 
 import methods
 from bench.plan import Axes, plan
-from bench.spec import Cell, Job, Protocol, Record, Timing, Training, digest
+from bench.spec import ORIGINAL, Cell, Job, Protocol, Record, Timing, Training, digest
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 CODE = dict.fromkeys(KNOWN, "code")
@@ -32,7 +32,7 @@ def test_accuracy_is_planned_once_for_all_settings_of_a_method():
     jobs = jobs_of("accuracy", res=((8, 8), (99, 99)), dtype=("fp32", "bf16"), mode=("infer", "train"), channels=(4, 8))
     task = Training()
     assert [job.cell.method for job in jobs] == ["dwconv3", "dwconv7"]
-    assert {(job.cell.height, job.cell.channels, job.cell.level) for job in jobs} == {(task.res, task.width, "model")}
+    assert {(job.cell.height, job.cell.network, job.cell.level) for job in jobs} == {(task.res, "mixer", "model")}
 
 
 def test_a_job_survives_json_with_its_key():
@@ -81,3 +81,17 @@ def test_the_digest_does_not_depend_on_order_or_process():
 def test_a_failed_record_holds_no_values():
     record = Record(Job(Cell("x", 1, 1), "flops", Protocol()), "oom", "why")
     assert record.values == {}
+
+
+def test_every_method_is_trained_on_each_data_set_with_each_seed_seed_by_seed():
+    jobs = jobs_of("accuracy", data=("digits", "farpair[distance=6]"), seeds=(0, 1), training=Training(res=16))
+    found = [(job.protocol.data, job.cell.seed, job.cell.method) for job in jobs]
+    both = [(seed, method) for seed in (0, 1) for method in ("dwconv3", "dwconv7")]
+    assert found == [(data, *rest) for data in ("digits", "farpair[distance=6]") for rest in both]
+
+
+def test_a_library_network_is_measured_as_published_too_and_our_own_alone():
+    networks = ("mixer[depth=1]", "resnet18", "dfformer_s18")
+    jobs = plan(Axes(("niff",), ((32, 32),), level="model", networks=networks), ["flops"], KNOWN, CODE | {ORIGINAL: "code"})
+    assert [job.cell.label for job in jobs] == ["mixer[depth=1] + niff", "resnet18", "resnet18 + niff", "dfformer_s18"]
+    assert len({job.group() for job in jobs}) == 1

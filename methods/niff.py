@@ -62,8 +62,8 @@ class Niff(Freezable):
     (and the same for W), with zeros outside the map instead of the wrap-around.
     coords: "index" as published, where the MLPs see cycles a map, so another map size changes the filter and extrapolates; or
     "normalized", where index / size * (size built for) keeps the filter's extent in pixels. Both agree at the size built for.
-    init: "default" as published (torch's), where a kernel sums to almost nothing a few pixels from its centre; or "broad", ours: bumps
-    from a few pixels to the whole map wide, for a task that no narrow kernel solves.
+    init: "default" as published (torch's), where a kernel sums to almost nothing a few pixels from its centre; or "broad", ours:
+    bumps from a few pixels to the whole map wide, for a task that no narrow kernel solves.
     out_channels: "split" and "full" only; default: channels. Raises `Unsupported` for any other value of an option.
 
     Differences from the published code (github.com/GeJulia/NIFF): the closed form above on the half spectrum instead of two full

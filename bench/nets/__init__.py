@@ -20,6 +20,23 @@ Build = Callable[[int, Size], "nn.Module"]  # channels, resolution -> operator
 
 FAMILIES: dict[str, tuple[str, ...]] = {  # module -> names
     "mixer": ("mixer",),
+    "flexnet": ("flexnet3", "flexnet5", "flexnet7"),
+    "shared_resnet": ("shared_resnet32", "shared_resnet56", "shared_resnet34", "shared_resnet50", "shared_resnet101"),
+    "niff_nets": ("niff_resnet18", "niff_resnet50", "niff_resnet101", "niff_densenet121", "niff_mobilenetv2"),
+    "niff_convnext": ("niff_convnext_t", "niff_convnext_s", "niff_convnext_b"),
+    "metaformer": (
+        *(
+            "dfformer_s18",
+            "dfformer_s36",
+            "dfformer_m36",
+            "dfformer_b36",
+            "dfformer_s18_k2",
+            "dfformer_s18_d8",
+            "dfformer_s18_afno",
+        ),
+        *("cdfformer_s18", "cdfformer_s36", "cdfformer_m36", "cdfformer_b36", "gfformer_s18"),
+    ),
+    "gfnet": ("gfnet_ti", "gfnet_xs", "gfnet_s", "gfnet_b", "gfnet_h_ti", "gfnet_h_s", "gfnet_h_b"),
 }
 HOSTS = ("mixer",)  # of ours: those that need an operator; the others are made of their own
 
@@ -51,5 +68,10 @@ def build(text: str, operator: Build | None, classes: int, in_channels: int, res
     if operator is not None and word.name in names() and word.name not in HOSTS:
         raise ValueError(f"network '{word.name}' is made of its own operators and takes no method")
     module: Any = importlib.import_module(f"bench.nets.{family}")
-    network: nn.Module = module.build(word.name, operator, classes, in_channels, resolution, **dict(word.options))
+    try:
+        network: nn.Module = module.build(word.name, operator, classes, in_channels, resolution, **dict(word.options))
+    except TypeError as error:
+        if "unexpected keyword" in str(error):
+            raise ValueError(f"network '{word.name}': {str(error).partition(') ')[2] or error}") from error
+        raise
     return network

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
+from bench.data._readers import read
 from bench.training import ranks
 
 if TYPE_CHECKING:
@@ -23,24 +24,25 @@ Batch = tuple[Tensor, Tensor]
 
 
 def training_batches(part: Images, size: int, seed: int, epoch: int, start: int) -> Iterator[Batch]:
-    """This process's share of each batch of `size` images, from batch `start` of an epoch on.
-
-    A remainder is left out, for a batch norm cannot train on one image.
-    """
-    steps = steps_of(part, size)
+    """This process's share of each batch of `size` images, from batch `start` of an epoch on. A remainder is left out."""
     generator = torch.Generator().manual_seed(mixed(seed, epoch))
-    order = torch.randperm(length(part), generator=generator)[: steps * size]
+    order = torch.randperm(length(part), generator=generator)[: length(part) // size * size]
     chunks = [chunk[ranks.rank() :: ranks.world()] for chunk in order.split(size)[start:]]
     return loaded(Seeded(part, mixed(seed, epoch)) if not isinstance(part, TensorDataset) else part, chunks)
 
 
 def evaluation_batches(part: Images) -> Iterator[Batch]:
     """This process's share of all images, in order."""
-    return loaded(part, list(torch.arange(ranks.rank(), length(part), ranks.world()).split(EVAL_BATCH)))
+    share = torch.arange(ranks.rank(), length(part), ranks.world())
+    return loaded(part, [chunk for chunk in share.split(EVAL_BATCH) if len(chunk)])
 
 
-def steps_of(part: Images, size: int) -> int:
-    return max(1, length(part) // size)
+def batch_of(part: Images, size: int) -> int:
+    """Images of a step of all processes: the whole of a part that is smaller than a batch; raises ValueError if not divisible."""
+    images = min(size, length(part))
+    if images % ranks.world():
+        raise ValueError(f"a batch of {images} images is not divisible among {ranks.world()} processes")
+    return images
 
 
 def length(part: Images) -> int:
@@ -51,8 +53,7 @@ def loaded(part: Images, chunks: list[Tensor]) -> Iterator[Batch]:
     """Batches of these indices: sliced from tensors in memory, else read by worker processes."""
     if isinstance(part, TensorDataset):
         return ((part.tensors[0][chunk], part.tensors[1][chunk]) for chunk in chunks)
-    workers = min(8, (os.cpu_count() or 1) - 1)
-    return iter(DataLoader(part, batch_sampler=[chunk.tolist() for chunk in chunks], num_workers=workers))
+    return read(part, min(8, (os.cpu_count() or 1) - 1), batch_sampler=[chunk.tolist() for chunk in chunks])
 
 
 class Seeded(Dataset):
@@ -92,5 +93,5 @@ def begin(seed: int, device: str = "cpu") -> None:
 
 
 def mixed(*parts: int) -> int:
-    """One seed of several numbers, such that near ones give unrelated seeds."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """One seed of several numbers, such that near ones give unrelated seeds, and so do more of them."""
+    return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1, np.uint64)[0] >> np.uint64(1))

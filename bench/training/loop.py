@@ -1,18 +1,16 @@
 """One plain training loop, the same for every method and data set.
 
 What a step draws at random depends on the seed and the number of the step alone, so a training that was killed goes on from its
-last saved step as if nothing had happened. Its length is a number of epochs, so the result does not depend on the machine's speed.
+last saved step as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +18,15 @@ from torch import Tensor, nn
 from bench.data import Splits
 from bench.spec import Training
 from bench.training import ranks, recipe
-from bench.training.batches import begin, evaluation_batches, length, mixed, steps_of, training_batches
+from bench.training.batches import Batch, batch_of, begin, evaluation_batches, length, mixed, training_batches
+from bench.training.checkpoint import Checkpoint
+from bench.training.objective import Cast, Objective
+
+if TYPE_CHECKING:
+    from bench.data import Images
 
 PAUSE_SECONDS = 5.0  # a training gives sign of life at least so often
-SAVE_SECONDS = 60.0
 CHECK_STEPS = 20  # losses are read from the device so many at a time
-
-Cast = Callable[[], AbstractContextManager[Any]]
 
 
 class Diverged(ArithmeticError):
@@ -39,12 +39,15 @@ class Epoch(NamedTuple):
     loss: float  # cross entropy
     penalty: float
     validation: float
-    lr: float
+    lr: float  # at the end
     seconds: float
 
 
 class Trainer:
-    """Trains `network` in place. Saves its state to `path`, where one is given, and goes on from what lies there."""
+    """Trains `network` in place. Saves its state to `checkpoint`, and goes on from what lies there.
+
+    `images` is the number of images of a step, `steps` that of steps of an epoch, `step` that of steps done.
+    """
 
     def __init__(
         self,
@@ -55,19 +58,21 @@ class Trainer:
         lr: float,
         epochs: int,
         cast: Cast = nullcontext,
-        path: Path | None = None,
+        checkpoint: Checkpoint | None = None,
     ):
-        self.network, self.splits, self.protocol, self.seed, self.epochs = network, splits, protocol, seed, epochs
-        self.cast, self.path = cast, path
-        self.device = next(network.parameters()).device
-        self.steps = steps_of(splits.train, protocol.batch)
-        self.replica = ranks.replicated(network)
+        self.network, self.splits, self.seed, self.lr, self.epochs, self.cast = network, splits, seed, lr, epochs, cast
+        self.checkpoint = checkpoint or Checkpoint()
+        self.images = batch_of(splits.train, protocol.batch)
+        self.steps = length(splits.train) // self.images
+        self.clip, self.layout = protocol.clip, torch.channels_last if protocol.channels_last else torch.contiguous_format
+        self.device = next(network.to(memory_format=self.layout).parameters()).device
+        self.mix = recipe.mixing(protocol, splits.classes, self.images // ranks.world())
+        self.objective = ranks.replicated(Objective(network, recipe.criterion(protocol), cast))
         self.optimizer, self.scheduler = recipe.schedule(network, protocol, lr, epochs, self.steps)
-        self.mix, self.criterion = recipe.mixing(protocol, splits.classes), recipe.criterion(protocol)
         self.average = recipe.average(protocol, network)
         self.step, self.curve = 0, list[Epoch]()
-        self.totals, self.seconds, self.saved = torch.zeros(2, dtype=torch.float64), 0.0, time.monotonic()
-        self.pending: list[Tensor] = []
+        self.loss, self.penalty, self.seconds = 0.0, 0.0, 0.0  # sums over the epoch that has begun
+        self.pending: list[Tensor] = []  # losses and penalties that are still on the device
         self._resume()
 
     @property
@@ -79,34 +84,44 @@ class Trainer:
         """Train to the end, with a pause now and then. Raises `Diverged`."""
         while len(self.curve) < self.epochs:
             yield from self._epoch()
-            self._save_in_time()
+            if self.checkpoint.due():
+                self._save()
             yield
 
     def probe(self) -> Iterator[None]:
         """The steps of the first epoch, one at a time, each read from the device: to see how long one takes."""
-        for images, labels in training_batches(self.splits.train, self.protocol.batch, self.seed, 0, 0):
-            self._update(self._placed(images), labels.to(self.device))
+        for batch in self._batches():
+            self._update(*batch)
             self._check()
             yield
 
+    def _batches(self) -> Iterator[Batch]:
+        """What is left of the epoch that has begun."""
+        epoch = len(self.curve)
+        batches = training_batches(self.splits.train, self.images, self.seed, epoch, self.step - epoch * self.steps)
+        return ((images.to(self.device, memory_format=self.layout), labels.to(self.device)) for images, labels in batches)
+
     def _epoch(self) -> Iterator[None]:
-        epoch, start = divmod(self.step, self.steps)
         paused = begun = time.perf_counter()
-        for images, labels in training_batches(self.splits.train, self.protocol.batch, self.seed, epoch, start):
-            self._update(self._placed(images), labels.to(self.device))
-            if time.perf_counter() - paused > PAUSE_SECONDS:
-                self._check()
-                self.seconds += time.perf_counter() - begun
-                self._save_in_time()
+        for batch in self._batches():
+            self._update(*batch)
+            pausing = not ranks.together() and time.perf_counter() - paused > PAUSE_SECONDS  # a clock of their own parts processes
+            if not pausing and len(self.pending) < CHECK_STEPS:
+                continue
+            self._check()
+            self.seconds += time.perf_counter() - begun
+            if self.checkpoint.due():
+                self._save()
+            if pausing:
                 yield
-                paused = begun = time.perf_counter()
+                paused = time.perf_counter()
+            begun = time.perf_counter()
         self._check()
         self.seconds += time.perf_counter() - begun
-        loss, penalty = (self.totals / self.steps).tolist()
+        validation = top1(self.result, self.splits.validation, self.device, self.cast)
         lr = max(group["lr"] for group in self.optimizer.param_groups)
-        self.curve.append(Epoch(loss, penalty, top1(self.result, self.splits.validation, self.device, self.cast), lr, self.seconds))
-        self.totals.zero_()
-        self.seconds = 0.0
+        self.curve.append(Epoch(self.loss / self.steps, self.penalty / self.steps, validation, lr, self.seconds))
+        self.loss = self.penalty = self.seconds = 0.0
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
         """One step; its cross entropy and penalty before it are read later."""
@@ -114,59 +129,43 @@ class Trainer:
         begin(mixed(self.seed, self.step, ranks.rank()), str(self.device))
         if self.mix is not None:
             images, labels = self.mix(images, labels)
-        with self.cast():
-            loss = self.criterion(self.replica(images), labels)
-            penalty = sum(recipe.penalties(self.network), loss.new_zeros(()))
+        loss, penalty = self.objective(images, labels)
         self.optimizer.zero_grad()
         (loss + penalty).backward()
-        if self.protocol.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.protocol.clip)
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimizer.step()
         self.step += 1
         self.scheduler.step_update(self.step)
         if self.average is not None:
             self.average.update(self.network, step=self.step)
         self.pending.append(torch.stack((loss.detach(), penalty.detach())).double())
-        if len(self.pending) == CHECK_STEPS:
-            self._check()
 
     def _check(self) -> None:
-        """Add the losses since the last look to the epoch's; raises `Diverged` at the first that is not finite."""
+        """Add the losses since the last look to the epoch's, one by one; raises `Diverged` at the first that is not finite."""
         if not self.pending:
             return
-        values = ranks.total(torch.stack(self.pending)).cpu() / ranks.world()
-        for step, (loss, penalty) in enumerate(values.tolist(), self.step - len(self.pending)):
+        values = (ranks.total(torch.stack(self.pending)) / ranks.world()).tolist()
+        for step, (loss, penalty) in enumerate(values, self.step - len(values)):
             if not (math.isfinite(loss) and math.isfinite(penalty)):
                 raise Diverged(f"step {step}: cross entropy {loss}, penalty {penalty}")
+            self.loss += loss
+            self.penalty += penalty
         self.pending.clear()
-        self.totals += values.sum(0)
-
-    def _placed(self, images: Tensor) -> Tensor:
-        layout = torch.channels_last if self.protocol.channels_last else torch.contiguous_format
-        return images.to(self.device, memory_format=layout)
-
-    def _save_in_time(self) -> None:
-        if time.monotonic() - self.saved > SAVE_SECONDS:
-            self._save()
 
     def _save(self) -> None:
-        """Replace the saved state by the present one, at once or not at all."""
-        self.saved = time.monotonic()
-        if self.path is None or ranks.rank():
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        plain = {"step": self.step, "seconds": self.seconds, "curve": [tuple(epoch) for epoch in self.curve]}
-        torch.save({**parts, **plain, "totals": self.totals}, self.path.with_suffix(".new"))
-        os.replace(self.path.with_suffix(".new"), self.path)
+        curve = [tuple(epoch) for epoch in self.curve]
+        plain = {name: getattr(self, name) for name in ("lr", "epochs", "step", "loss", "penalty", "seconds")}
+        self.checkpoint.save({**parts, **plain, "curve": curve})
 
     def _resume(self) -> None:
-        if self.path is None or not self.path.exists():
+        state = self.checkpoint.training(self.lr, self.epochs)
+        if state is None:
             return
-        state = torch.load(self.path, map_location=self.device, weights_only=True)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self.step, self.seconds, self.totals = state["step"], state["seconds"], state["totals"].cpu()
+        self.step, self.loss, self.penalty, self.seconds = (state[name] for name in ("step", "loss", "penalty", "seconds"))
         self.curve = [Epoch(*epoch) for epoch in state["curve"]]
 
     def _parts(self) -> dict[str, Any]:
@@ -175,7 +174,7 @@ class Trainer:
 
 
 @torch.inference_mode()
-def top1(network: nn.Module, part: Any, device: torch.device | str = "cpu", cast: Cast = nullcontext) -> float:
+def top1(network: nn.Module, part: Images, device: torch.device | str = "cpu", cast: Cast = nullcontext) -> float:
     """Percent of images whose largest logit is at their label, in evaluation mode."""
     network.eval()
     correct = torch.zeros((), dtype=torch.int64, device=device)

@@ -2,44 +2,38 @@
 
 An operator may have a say in its own training through two hooks, both optional, looked for in every submodule:
 
-- `penalty()`: a scalar added to the loss; a regulariser is part of its method. Only the outermost module is asked.
+- `penalty()`: a scalar added to the loss; see `objective`.
 - `lr_scale`: a mapping such as {"mask": 0.1} from prefixes of the module's parameter names to factors on the learning rate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from bench.spec import Training
+from bench.training.objective import Criterion
 
-Criterion = Callable[[Tensor, Tensor], Tensor]
-
-
-def penalties(module: nn.Module) -> Iterator[Tensor]:
-    """The regularisers of the outermost modules that have one."""
-    penalty = getattr(module, "penalty", None)
-    if penalty is not None:
-        yield penalty()
-        return
-    for child in module.children():
-        yield from penalties(child)
+SCHEDULES = ("cosine", "multistep")
 
 
 def schedule(network: nn.Module, protocol: Training, lr: float, epochs: int, steps: int) -> tuple[torch.optim.Optimizer, Any]:
     """Optimiser and schedule: a linear warm-up, then a cosine to 0 or a drop at each milestone, set anew at each step.
 
-    A warm-up of more than half of the epochs, as a short search has, is cut to half of them.
+    A warm-up of more than half of the epochs, as a short search has, is cut to half of them. Raises ValueError for another schedule
+    or an optimiser that timm does not know.
     """
+    if protocol.schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {protocol.schedule!r}")
     # timm costs seconds and marks no exports
     from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
     from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 
-    optimizer = create_optimizer_v2(parameter_groups(network, protocol.weight_decay), opt=protocol.optimizer, lr=lr)
+    groups = parameter_groups(network, protocol.weight_decay, protocol.decay_all)
+    optimizer = create_optimizer_v2(groups, opt=protocol.optimizer, lr=lr)
     scheduler, _ = create_scheduler_v2(
         optimizer,
         sched=protocol.schedule,
@@ -53,16 +47,16 @@ def schedule(network: nn.Module, protocol: Training, lr: float, epochs: int, ste
     return optimizer, scheduler
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, weight_decay: float, decay_all: bool = False) -> list[dict[str, Any]]:
     """Groups of equal decay and `lr_scale` (which timm's schedulers multiply in).
 
-    No decay for vectors and scalars, nor for what the network names in `no_weight_decay()`.
+    No decay for vectors and scalars, nor for what the network names in `no_weight_decay()`, unless `decay_all`.
     """
     spared: set[str] = getattr(network, "no_weight_decay", set)()
     scales = lr_scales(network)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        decay = 0.0 if parameter.ndim < 2 or name in spared else weight_decay
+        decay = weight_decay if decay_all or (parameter.ndim > 1 and name not in spared) else 0.0
         groups.setdefault((decay, scales.get(parameter, 1.0)), []).append(parameter)
     return [{"params": members, "weight_decay": decay, "lr_scale": scale} for (decay, scale), members in groups.items()]
 
@@ -78,12 +72,15 @@ def lr_scales(network: nn.Module) -> dict[nn.Parameter, float]:
     }
 
 
-def mixing(protocol: Training, classes: int) -> Any:
-    """timm's mixup and cutmix of a batch and its labels, or None. Each batch mixes with itself, so it must be even."""
+def mixing(protocol: Training, classes: int, batch: int) -> Any:
+    """timm's mixup and cutmix of a batch and its labels, or None.
+
+    The `batch` images of a process mix with each other: raises ValueError where their number is odd.
+    """
     if not protocol.mixup and not protocol.cutmix:
         return None
-    if protocol.batch % 2:
-        raise ValueError(f"mixup and cutmix need an even batch, not {protocol.batch}")
+    if batch % 2:
+        raise ValueError(f"mixup and cutmix need an even batch in each process, not {batch}")
     from timm.data import Mixup  # type: ignore[attr-defined]
 
     return Mixup(protocol.mixup, protocol.cutmix, label_smoothing=protocol.smoothing, num_classes=classes)

@@ -1,0 +1,150 @@
+"""GFNet: global filters in the place of attention.
+
+Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021, https://arxiv.org/abs/2107.00645. Patches become pixels
+of a map, a position embedding is added, and blocks
+
+    x = x + g MLP(norm(filter(norm(x))))
+
+with one residual around both follow; the head is linear on the mean of the normed pixels. `gfnet_ti|xs|s|b` have one stage, on
+patches of 16 x 16, and no g; `gfnet_h_ti|h_s|h_b` have four, on patches of 4 x 4 and then of 2 x 2 pixels of the stage before, and
+g learned for each channel.
+
+How ours differs from the published code, equal to rounding: maps instead of tokens, which may be oblong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.nets import Build, Size
+from bench.nets.layers import ChannelMlp, ChannelNorm, drop_paths, load, output_size, truncated_normal
+from methods.filter_resize import Resize
+from methods.global_filter import GlobalFilter
+from methods.spectral import pair
+
+
+class Plan(NamedTuple):
+    """Channels and blocks of each stage, the side of the first patches, and the start of g."""
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    patch: int
+    scale: float | None = None
+
+
+PLANS = {
+    "gfnet_ti": Plan((256,), (12,), 16),
+    "gfnet_xs": Plan((384,), (12,), 16),
+    "gfnet_s": Plan((384,), (19,), 16),
+    "gfnet_b": Plan((512,), (19,), 16),
+    "gfnet_h_ti": Plan((64, 128, 256, 512), (3, 3, 10, 3), 4, 1e-3),
+    "gfnet_h_s": Plan((96, 192, 384, 768), (3, 3, 10, 3), 4, 1e-5),
+    "gfnet_h_b": Plan((96, 192, 384, 768), (3, 3, 27, 3), 4, 1e-6),
+}
+
+
+def build(
+    name: str,
+    operator: Build | None,
+    classes: int,
+    in_channels: int,
+    resolution: Size,
+    drop_path: float = 0.0,
+    resize: Resize = "native",
+) -> GFNet:
+    """The network of a name; `resize` goes to the filters, and where it is not "native" the position embedding is interpolated."""
+    return GFNet(PLANS[name], classes, in_channels, resolution, drop_path, resize)
+
+
+class PositionEmbedding(nn.Module):
+    """x + P with a learned P (1, C, H, W); maps of another size are refused, or with `follows` P is interpolated for them."""
+
+    ways = ("bicubic",)
+
+    def __init__(self, channels: int, size: Size, follows: bool):
+        super().__init__()
+        self.follows = follows
+        self.weight = nn.Parameter(torch.empty(1, channels, *size))
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    @property
+    def size(self) -> Size:
+        return pair(self.weight.shape[2:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = pair(x.shape[2:])
+        if size == self.size:
+            return x + self.weight
+        if not self.follows:
+            raise ValueError(f"a position embedding of {self.size[0]}x{self.size[1]} does not fit a map of {size[0]}x{size[1]}")
+        return x + F.interpolate(self.weight, size, mode="bicubic", align_corners=False)
+
+    def at_resolution(self, resolution: Size, way: str) -> Self:
+        """Answer maps of another size, in place, as the published fine-tuning does once."""
+        self.follows = True
+        return self
+
+
+class Block(nn.Module):
+    """x + g MLP(norm(filter(norm(x)))) on (B, C, H, W); without a start of g there is none."""
+
+    def __init__(self, channels: int, size: Size, resize: Resize, scale: float | None, drop_path: nn.Module):
+        super().__init__()
+        self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)
+        self.filter = GlobalFilter(channels, size, resize)
+        self.mlp = ChannelMlp(channels, nn.GELU(), bias=True)
+        self.gamma = None if scale is None else nn.Parameter(torch.full((channels,), scale))
+        self.drop_path = drop_path
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.mlp(self.norm2(self.filter(self.norm1(x))))
+        return x + self.drop_path(y if self.gamma is None else self.gamma[:, None, None] * y)
+
+
+class GFNet(nn.Module):
+    """Images (B, in_channels, H, W) to logits (B, classes)."""
+
+    def __init__(self, plan: Plan, classes: int, in_channels: int, resolution: Size, drop_path: float, resize: Resize):
+        super().__init__()
+        drops, inputs = iter(drop_paths(drop_path, sum(plan.depths))), (in_channels, *plan.widths)
+        self.patch_embed, self.blocks, size = nn.ModuleList(), nn.ModuleList(), resolution
+        for stage, (width, depth) in enumerate(zip(plan.widths, plan.depths)):
+            patch = 2 if stage else plan.patch
+            conv = nn.Conv2d(inputs[stage], width, patch, stride=patch)
+            size = output_size(conv, size)
+            if not stage:
+                self.pos_embed = PositionEmbedding(width, size, follows=resize != "native")
+            self.patch_embed.append(conv)
+            self.blocks.append(nn.Sequential(*(Block(width, size, resize, plan.scale, next(drops)) for _ in range(depth))))
+        self.norm = ChannelNorm(plan.widths[-1])
+        self.head = nn.Linear(plan.widths[-1], classes)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                truncated_normal(module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage, (patches, blocks) in enumerate(zip(self.patch_embed, self.blocks)):
+            x = patches(x)
+            x = blocks(x if stage else self.pos_embed(x))
+        return self.head(self.norm(x).mean((-2, -1)))
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that are not decayed (timm's convention)."""
+        return {"pos_embed.weight"}
+
+    def load_official(self, state: Mapping[str, Tensor]) -> None:
+        """Weights of a published network of this size. Raises KeyError for a missing or unknown name."""
+        load(self, dict(self._renamed(*entry) for entry in state.items()))
+
+    def _renamed(self, key: str, value: Tensor) -> tuple[str, Tensor]:
+        if key == "pos_embed":  # (1, H * W, C)
+            return "pos_embed.weight", value.mT.unflatten(2, self.pos_embed.size)
+        if len(self.blocks) == 1:
+            key = re.sub(r"^(patch_embed|blocks)\.", r"\1.0.", key)
+        return key.replace(".proj.", "."), value

@@ -1,0 +1,95 @@
+"""What ResNets on shared bases are made of: residual blocks whose convolutions are ordinary, factored or a basis themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.shared_basis import SharedBasis
+
+
+class SharedConv(nn.Module):
+    """A convolution that is a basis and nothing else: zero padding, stride 1."""
+
+    def __init__(self, basis: SharedBasis):
+        super().__init__()
+        self.basis = basis
+
+    @property
+    def unique(self) -> Tensor:
+        """It has no filters of its own: (0, C, K, K)."""
+        return self.basis.weight[:0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.basis.weight, padding=self.basis.weight.shape[-1] // 2)
+
+
+class Subsampled(nn.Module):
+    """Every second pixel, and zeros for the channels that are added: a shortcut without parameters."""
+
+    def __init__(self, added: int):
+        super().__init__()
+        self.added = added
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[..., ::2, ::2], (0, 0, 0, 0, 0, self.added))
+
+
+class Residual(nn.Module):
+    """ReLU(BN(conv(... ReLU(BN(conv(x))))) + shortcut(x)): of two convolutions a basic block, of three a bottleneck."""
+
+    def __init__(self, convs: list[nn.Module], widths: list[int], shortcut: nn.Module):
+        super().__init__()
+        self.channels = widths[-1]
+        self.convs = nn.ModuleList(convs)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norms[0](self.convs[0](x))
+        for conv, norm in zip(self.convs[1:], self.norms[1:]):
+            y = norm(conv(F.relu(y)))
+        return F.relu(y + self.shortcut(x))
+
+
+def convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    """An ordinary one without bias; normal weights of variance 2 / (C_out K K)."""
+    made = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+    nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
+    return made
+
+
+def shortcut_of(inputs: int, outputs: int, stride: int, parameters: bool) -> nn.Module:
+    """The identity where it fits, else a 1x1 convolution and a batch norm, or `Subsampled`."""
+    if inputs == outputs and stride == 1:
+        return nn.Identity()
+    if not parameters:
+        return Subsampled(outputs - inputs)
+    return nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+
+def stem_of(kind: str, in_channels: int, width: int) -> nn.Sequential:
+    """A 3x3 convolution ("cifar"), or a 7x7 of stride 2 and a maximum of stride 2 ("imagenet"). Raises ValueError for others."""
+    if kind not in ("cifar", "imagenet"):
+        raise ValueError(f"stem must be cifar or imagenet, not {kind!r}")
+    first = convolution(in_channels, width, 3) if kind == "cifar" else convolution(in_channels, width, 7, 2)
+    pool = [] if kind == "cifar" else [nn.MaxPool2d(3, 2, 1)]
+    return nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(), *pool)
+
+
+@torch.no_grad()
+def give_second_basis(stack: Iterable[Any]) -> None:
+    """Every other operator of a stack gets a second basis; the rows of both are orthonormal together."""
+    operators = list(stack)
+    first: SharedBasis = operators[0].basis
+    rank, channels, height, width = first.weight.shape
+    second = SharedBasis(rank, channels, (height, width))
+    both = nn.init.orthogonal_(torch.empty(2 * rank, channels, height, width))
+    for basis, rows in zip((first, second), both.split(rank) if rank else ()):
+        basis.weight.copy_(rows)
+    for operator in operators[1::2]:
+        operator.share(second)

@@ -1,0 +1,39 @@
+"""What a training minimises: the cross entropy of the network and the penalties of its operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.training.norms import joined
+
+Cast = Callable[[], AbstractContextManager[Any]]
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+class Objective(nn.Module):
+    """Images (B, C, H, W) and labels to cross entropy and penalty, two scalars: the network under `cast`, the rest in float32."""
+
+    def __init__(self, network: nn.Module, criterion: Criterion, cast: Cast = nullcontext):
+        super().__init__()
+        self.network, self.criterion, self.cast = network, criterion, cast
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with self.cast(), joined():
+            logits = self.network(images)
+        none = torch.zeros((), device=images.device)
+        return self.criterion(logits, labels), sum(penalties(self.network), none)
+
+
+def penalties(module: nn.Module) -> Iterator[Tensor]:
+    """The regularisers of the outermost modules that have a method `penalty()`: a regulariser is part of its method."""
+    penalty = getattr(module, "penalty", None)
+    if penalty is not None:
+        yield penalty()
+        return
+    for child in module.children():
+        yield from penalties(child)

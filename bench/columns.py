@@ -72,6 +72,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("speedup_lo", "", "", "higher", "lower end of its 95% interval: paired by round where both are of one session"),
     Column("speedup_hi", "", "", "higher", "upper end of that interval"),
     Column("verdict", "", "", "", "against the baseline: faster, slower, same or unclear"),
+    Column("pareto", "", "", "higher", "1: no method of its setting is as fast and as accurate, and better in one; middle values"),
     Column("bytes_min", "", "B", "lower", "compulsory traffic: input, output and weights, in training their gradients, each once"),
     Column("limit_ms", "", "ms", "lower", "what traffic or operations need at the machine's best rates (env --measure)"),
     Column("pct_of_limit", "", "%", "higher", "limit_ms over latency_ms: no share of what another algorithm could reach"),
@@ -105,6 +106,35 @@ COLUMNS: tuple[Column, ...] = (
     Column("accuracy_images_s", "accuracy", "1/s", "higher", "images a second in training"),
     Column("accuracy_params", "accuracy", "", "", "parameters of the whole network"),
     Column("accuracy_processes", "accuracy", "", "", "processes that trained together"),
+)  # fmt: skip
+
+# Of accuracy.csv: one row a training and resolution at which it was evaluated, not averaged over seeds.
+ACCURACIES: tuple[Column, ...] = (
+    _axis("method", "registered name; original: a network as it was published"),
+    _axis("label", "name with overridden options and kernel size"),
+    _axis("params", "overridden options, as JSON"),
+    _axis("network", "the network around the operator, with its options"),
+    _axis("device", "cpu or cuda:i"),
+    _axis("threads", "CPU threads"),
+    _axis("data", "the task, with its options"),
+    _axis("res", "resolution of the training", "px"),
+    _axis("eval_res", "resolution of the evaluation", "px"),
+    _axis("way", "how operators of one map size met another resolution; empty where none needed to"),
+    _axis("protocol", "data, network, length and a digest of all settings: compare within one"),
+    _axis("seed", "seed of the network and of the order of images"),
+    _axis("env", "environment of the training, described in journal.jsonl"),
+    Column("accuracy", "accuracy", "%", "higher", "top-1 on the test part at eval_res"),
+    Column("validation", "accuracy", "%", "higher", "after the last epoch, on the validation part of the training data, at res"),
+    Column("floor", "accuracy", "%", "", "what needs no look at what the task is about"),
+    Column("floor_of", "accuracy", "name", "", "what that is: the largest class, or a shortcut"),
+    Column("lr", "accuracy", "", "", "learning rate: where several were tried, the best on the validation part"),
+    Column("epochs", "accuracy", "", "", "epochs trained"),
+    Column("params_count", "accuracy", "", "lower", "trainable parameters of the whole network"),
+    Column("train_s", "accuracy", "s", "lower", "seconds of training steps, without search and evaluation"),
+    Column("images_s", "accuracy", "1/s", "higher", "images a second in training"),
+    Column("processes", "accuracy", "", "", "processes that trained together"),
+    _axis("status", "ok, or why there is no accuracy"),
+    _axis("detail", "the reason in words"),
 )  # fmt: skip
 
 METRICS: tuple[str, ...] = tuple(dict.fromkeys(column.metric for column in COLUMNS if column.metric))

@@ -102,11 +102,27 @@ def exact(over: float, under: float) -> Interval:
     return Interval(ratio, ratio, ratio)
 
 
+def difference(one: Sequence[float], other: Sequence[float]) -> Interval:
+    """The mean of one less that of the other, and Welch's 95% t-interval; its ends are NaN where one is a single value."""
+    values = [np.asarray(figures) for figures in (one, other)]
+    mean = float(values[0].mean() - values[1].mean())
+    if any(len(figures) < 2 for figures in values):
+        return Interval(mean, math.nan, math.nan)
+    error, freedom = _of_difference([float(v.var(ddof=1)) / len(v) for v in values], [len(v) for v in values])
+    half = t95(freedom) * error
+    return Interval(mean, mean - half, mean + half)
+
+
 def _welch(mean: float, errors: Sequence[float], counts: Sequence[int]) -> Interval:
     """The ratio from a difference of log means, their squared standard errors and the numbers of observations."""
+    return _interval(mean, *_of_difference(errors, counts))
+
+
+def _of_difference(errors: Sequence[float], counts: Sequence[int]) -> tuple[float, int]:
+    """Standard error and Welch's degrees of freedom of a difference of means from the squared standard errors of both."""
     error = sum(errors)
     freedom = error**2 / sum(e**2 / (n - 1) for e, n in zip(errors, counts)) if error else min(counts) - 1
-    return _interval(mean, math.sqrt(error), max(int(freedom), 1))
+    return math.sqrt(error), max(int(freedom), 1)
 
 
 def _interval(mean: float, error: float, freedom: int) -> Interval:
@@ -144,6 +160,15 @@ def ranks(rows: Sequence[Row], slower: Callable[[Row, Row], bool]) -> list[int]:
             leader = index
         places.append(leader + 1)
     return places
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which of (cost, gain) no other point beats: none costs at most as much and gains at least as much, and differs (Pareto)."""
+
+    def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+        return one != other and one[0] <= other[0] and one[1] >= other[1]
+
+    return [not any(beats(other, point) for other in points) for point in points]
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:

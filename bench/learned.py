@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from bench import nets
+from bench.comparison import difference, ranks
 from bench.spec import Cell, Record, Training, protocol_name
 from bench.stats import Interval, t95
+from bench.store import Journal
 
 Values = dict[str, Any]
 
 
-def protocol_of(record: Record) -> str:
-    """Accuracies of one name may be ranked together; see `spec.protocol_name`."""
+def trained(journal: Journal) -> list[Record]:
+    """Every training of the sources as they were last."""
+    return [record for record in journal.current() if record.job.metric == "accuracy"]
+
+
+def training(record: Record) -> Training:
+    """The settings of a record of metric accuracy."""
     assert isinstance(record.job.protocol, Training)
-    return protocol_name(record.job.cell, record.job.protocol)
+    return record.job.protocol
+
+
+def protocol_of(record: Record) -> str:
+    """Name of the protocol; see `spec.protocol_name`."""
+    return protocol_name(record.job.cell, training(record))
+
+
+def host(cell: Cell) -> str | None:
+    """The network around every method of a contest, empty where older versions left it out; None where it is what is compared."""
+    return cell.network if not cell.network or nets.is_host(cell.network) else None
+
+
+def contest(record: Record) -> str:
+    """Name of what may be ranked together: that of the protocol, of which a network is a part only where it is a host."""
+    cell = record.job.cell
+    return protocol_name(replace(cell, network="any network") if host(cell) is None else cell, training(record))
+
+
+def label(cell: Cell) -> str:
+    """The method as the tables of one contest name it: with its network only where that is compared."""
+    return cell.label if host(cell) is None else replace(cell, network="").label
 
 
 def identity(cell: Cell) -> tuple[Any, ...]:
@@ -31,6 +61,24 @@ def by_method(records: Iterable[Record]) -> dict[tuple[Any, ...], list[Record]]:
     return found
 
 
+def place(record: Record) -> tuple[Any, ...]:
+    """What the rows of one table of accuracies have in common: the contest and the machine."""
+    return contest(record), record.env, record.job.cell.device, record.job.cell.threads
+
+
+def method(record: Record) -> Cell:
+    """What is compared in a table of accuracies: the cell, whichever the seed."""
+    return replace(record.job.cell, seed=0)
+
+
+def contests(records: Iterable[Record]) -> list[dict[Cell, list[Record]]]:
+    """Records by what may be ranked together, there by method."""
+    found: dict[Any, dict[Cell, list[Record]]] = {}
+    for record in records:
+        found.setdefault(place(record), {}).setdefault(method(record), []).append(record)
+    return list(found.values())
+
+
 def interval(values: Sequence[float]) -> Interval:
     """Mean of percentages and its 95% t-interval, cut to 0 and 100; ends NaN with one value."""
     mid = statistics.fmean(values)
@@ -40,12 +88,42 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mid, max(mid - half, 0.0), min(mid + half, 100.0))
 
 
+def evaluations(record: Record) -> Iterator[tuple[int, str, float | str]]:
+    """Every evaluation at another resolution than the training's: resolution, way, and percent or the reason for none."""
+    for key, found in record.evals.items():
+        res, _, way = key.partition(" ")
+        if int(res) != training(record).res:
+            yield int(res), way, found
+
+
+def accuracies(records: Iterable[Record]) -> list[float]:
+    """Percent on the test part, one a seed; of records that are ok."""
+    return [float(record.values["accuracy"] or 0.0) for record in records]
+
+
+def failure(records: Sequence[Record]) -> Record | None:
+    """The first seed that failed: a mean over the others would hide it."""
+    return next((record for record in records if record.status != "ok"), None)
+
+
+def reason(record: Record, of: Sequence[Record]) -> str:
+    """Why a seed failed, and which one where there are several."""
+    why = record.detail or "no reason given"
+    return f"seed {record.job.cell.seed}: {why}" if len(of) > 1 else why
+
+
+def places(groups: Sequence[Sequence[Record]]) -> list[int]:
+    """Places of methods that are sorted by accuracy, the best first; shared where Welch's test does not tell two apart."""
+    return ranks([accuracies(group) for group in groups], lambda one, leader: difference(leader, one).lo > 0)
+
+
 def summary(records: Sequence[Record]) -> Values:
     """The columns of metric accuracy from the records of one method's seeds; status and reason of the first that failed."""
-    failed = next((record for record in records if record.status != "ok"), None)
+    failed = failure(records)
     if failed is not None:
-        return {"accuracy_status": failed.status, "accuracy_detail": failed.detail, "accuracy_protocol": protocol_of(failed)}
-    mid, lo, hi = interval([float(record.values["accuracy"] or 0.0) for record in records])
+        named = {"accuracy_protocol": protocol_of(failed)}
+        return {"accuracy_status": failed.status, "accuracy_detail": reason(failed, records), **named}
+    mid, lo, hi = interval(accuracies(records))
     return {
         **_typical(records),
         "accuracy": mid,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import comparison, learned, roofline
+from bench import comparison, learned, roofline, trainings
 from bench.columns import COLUMNS, METRICS, of
 from bench.spec import Record
 from bench.store import Journal, no_collections
@@ -74,19 +74,19 @@ def rows(journal: Journal) -> Iterable[Row]:
         for row in same or [row_of(records[0], None)]:
             row.update(learned.summary(records))
     for setting in settings(found.values()):
-        compare(setting, journal.baseline)
+        compare(setting, journal.baseline_of(setting[0]["level"]))
+        mark_front(setting)
     for row in found.values():
         row.update(roofline.columns(row, journal.envs.get(row["env"], {}).get("ceilings", {})))
     return found.values()
 
 
-def headline(trained: Iterable[Record], journal: Journal) -> list[Record]:
-    """The accuracies of the one protocol that stands beside the other metrics: the first that the last run asked for."""
+def headline(trained: Sequence[Record], journal: Journal) -> list[Record]:
+    """The accuracies of the one contest that stands beside the other metrics: the first that the last run asked for."""
     asked = next((names[0] for run in reversed(journal.runs) if (names := run.get("protocols"))), None)
-    found: dict[str, list[Record]] = {}
-    for record in trained:
-        found.setdefault(learned.protocol_of(record), []).append(record)
-    return found[asked] if asked in found else next(iter(found.values()), [])
+    contests = [learned.contest(record) for record in trained]
+    wanted = [of for of, record in zip(contests, trained) if learned.protocol_of(record) == asked] or contests
+    return [record for of, record in zip(contests, trained) if of == wanted[0]]
 
 
 def split(records: Iterable[Record]) -> tuple[list[Record], list[Record], list[Record]]:
@@ -107,13 +107,17 @@ def settings(found: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def compare(setting: list[Row], baseline: str) -> None:
-    """Give the rows of a setting their place, and their speed relative to the baseline's where it is among them."""
+    """Give the rows of a setting their place, and their speed relative to the baseline's where it is among them.
+
+    The baseline is a method; of networks it is a label, as a rule that of the first network as published.
+    """
+    named = "label" if setting[0]["level"] == "model" else "method"
     facts = [
         {name: row[name] for name in ("contended", "threads", "device")}
         | {"session": row["latency_session"], "rounds": row["rounds_ms"]}
         for row in setting
     ]
-    reference = next((fact for row, fact in zip(setting, facts) if row["method"] == baseline), None)
+    reference = next((fact for row, fact in zip(setting, facts) if row[named] == baseline), None)
     places = comparison.ranks(facts, lambda one, other: comparison.told_apart(one, other) == "slower")
     for row, fact, place in zip(setting, facts, places):
         row["place"] = place
@@ -121,6 +125,15 @@ def compare(setting: list[Row], baseline: str) -> None:
             speed = comparison.ratio(reference, fact)
             row["speedup"], row["speedup_lo"], row["speedup_hi"] = speed
             row["verdict"] = "baseline" if fact is reference else comparison.told_apart(fact, reference)
+
+
+def mark_front(setting: list[Row]) -> None:
+    """Say of the rows of a setting, where several have an accuracy, which of them none beats in latency and accuracy together."""
+    learnt = [row for row in setting if row.get("accuracy_status") == "ok"]
+    if len(learnt) < 2:
+        return
+    for row, unbeaten in zip(learnt, comparison.front([(row["latency_ms"], row["accuracy"]) for row in learnt])):
+        row["pareto"] = int(unbeaten)
 
 
 def _axes(record: Record, timer: str | None) -> Row:
@@ -139,14 +152,17 @@ def _fill(row: Row, record: Record) -> None:
 
 
 def write_tables(journal: Journal, table: pd.DataFrame | None = None) -> list[Path]:
-    """Write table.csv beside the journal, and table.parquet where pyarrow is installed; the paths. `table` is its tidy table."""
+    """Write table.csv beside the journal, accuracy.csv where something was trained, and table.parquet where pyarrow is installed.
+
+    The paths; `table` is the journal's tidy table.
+    """
     table = tidy(journal) if table is None else table
-    paths = [journal.path.with_name("table.csv")]
+    paths = [journal.path.with_name("table.csv"), *trainings.write(journal)]
     table.to_csv(paths[0], index=False)
     try:
         import pyarrow  # noqa: F401  # the extra `parquet`
     except ModuleNotFoundError:
         return paths
     paths.append(journal.path.with_name("table.parquet"))
-    table.to_parquet(paths[1], index=False)
+    table.to_parquet(paths[-1], index=False)
     return paths

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench import store
-from bench.columns import COLUMNS, METRICS
+from bench.columns import ACCURACIES, COLUMNS, METRICS
 from bench.report.leaderboard import dictionary, leaderboard
 from bench.report.text import Footnotes, escape, short, write_generated
 from bench.spec import Cell, Job, Protocol, Record, Timing
@@ -121,13 +121,19 @@ def test_seeds_have_sections_of_their_own(tmp_path):
     assert {line[1]: line[4] for line in rows(text)[-2:]} == {"`dwconv7`": "1", "`a`": "0.500x ±0.0%"}
 
 
+def test_networks_say_what_their_channels_are(tmp_path):
+    text = page(tmp_path, latency("niff", 1.0, level="model", network="resnet18", channels=3))
+    assert "batch 1, networks, 3 image channels" in text
+    assert rows(text)[-1][1] == "`resnet18 + niff`"
+
+
 def test_without_the_baseline_nothing_is_compared(tmp_path):
     assert rows(page(tmp_path, latency("a", 1.0)))[-1][4] == ""
 
 
 def test_every_column_is_explained():
     text = dictionary()
-    assert all(f"`{column.name}`" in text and column.meaning in text for column in COLUMNS)
+    assert all(f"`{column.name}`" in text and column.meaning in text for column in (*COLUMNS, *ACCURACIES))
     assert set(METRICS) == {"params", "flops", "latency", "memory", "energy", "accuracy"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.leaderboard import grouped, heading, ranking, records_of
+from bench.report.leaderboard import grouped, heading, measured, ranking, records_of
 from bench.store import NAME, read
 from bench.table import SETTING, tidy
 
@@ -15,12 +15,12 @@ MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+) -->\n).*?(<!-- /leaderboard 
 def extract(run: Path, height: int) -> str:
     """The first setting of a run at one resolution: heading and table; raises ValueError where the run has none such."""
     journal = read(run / NAME)
-    rows = [row for row in records_of(tidy(journal)) if row["height"] == row["width"] == height]
+    rows = [row for row in filter(measured, records_of(tidy(journal))) if row["height"] == row["width"] == height]
     if not rows:
         raise ValueError(f"{run} has no cell at {height} px")
     setting = next(iter(grouped(rows, *SETTING).values()))
     title = heading(setting).strip().replace("### ", f"**{height} px, ") + "**\n"
-    return "\n".join([title, *ranking(setting, journal.baseline)]).rstrip() + "\n"
+    return "\n".join([title, *ranking(setting, journal.baseline_of(setting[0]["level"]))]).rstrip() + "\n"
 
 
 def fill(page: str, results: Path) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import pandas as pd
-from tabulate import tabulate
 
-from bench.columns import COLUMNS
-from bench.report.text import Footnotes, escape, missing, plus_minus, short, whole
+from bench.columns import ACCURACIES, COLUMNS, METRICS, Column
+from bench.report import learning
+from bench.report.text import Footnotes, code, escape, missing, plus_minus, points, short, whole
+from bench.report.text import table as text_table
 from bench.store import Journal
 from bench.table import SETTING, Row, tidy
 
@@ -22,9 +23,14 @@ the methods that ran. *vs* a baseline is its latency over the method's, above 1 
 that both ran side by side, in this run on this machine. ± is half of the 95% interval over rounds. *Kernel* is the spatial
 extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is
 the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held
-before. Accuracy is top-1 on the small task that a heading names, at its own resolution: it shows that an operator learns, not
-which is best. [What every column means](README.md).
+before. Accuracy is top-1 on the task that a heading names, at its own resolution, ± half of the 95% interval over seeds in points.
+[What every column means](README.md).
+
+Tables of accuracy rank the methods of one protocol. Those that Welch's test does not tell apart from the first of a place, over
+seeds and at 5%, share it (=): with one seed each all do. *vs floor* are points above what needs no look at what the task is about,
+n.s. where the interval reaches down to it. A method of which a seed failed has no mean.
 """
+FRONT = "◆ Pareto front: no other method of this table is as fast and as accurate, and better in one, by the middle values.\n"
 # heading, metric, column, unit, text, best
 COLUMN = tuple[str, str, str, float, Callable[[Any], str], Callable[[Iterable[float]], float] | None]
 SHOWN: tuple[COLUMN, ...] = (
@@ -33,7 +39,7 @@ SHOWN: tuple[COLUMN, ...] = (
     ("GFLOP", "flops", "flops", 1e9, short, min),
     ("GMAC", "flops", "gmacs", 1, short, None),  # no best: a transform counts 0 here
     ("memory, MB", "memory", "mem_peak_bytes", 1e6, short, min),
-    ("accuracy, %", "accuracy", "accuracy", 1, lambda value: f"{value:.1f}", max),
+    ("accuracy, %", "accuracy", "accuracy", 1, "{:.1f}".format, max),
 )
 
 
@@ -59,11 +65,17 @@ def sections(journal: Journal, table: pd.DataFrame) -> Iterator[str]:
     """One run: where and how it was measured, then its settings."""
     yield f"## {journal.name}\n"
     yield from provenance(journal)
-    for setting in grouped(records_of(table), *SETTING).values():
+    for setting in grouped(filter(measured, records_of(table)), *SETTING).values():
         yield heading(setting)
         for (height, width), rows in sorted(grouped(setting, "height", "width").items()):
             yield f"#### {height if height == width else f'{height} x {width}'} px\n"
-            yield from ranking(rows, journal.baseline)
+            yield from ranking(rows, journal.baseline_of(setting[0]["level"]))
+    yield from learning.sections(journal)
+
+
+def measured(row: Row) -> bool:
+    """Whether a row holds more than an accuracy, which has tables of its own."""
+    return any(not missing(row[f"{metric}_status"]) for metric in METRICS if metric != "accuracy")
 
 
 def records_of(table: pd.DataFrame) -> list[Row]:
@@ -101,34 +113,25 @@ def heading(rows: Sequence[Row]) -> str:
     seed = f", seed {key['seed']}" if key["seed"] else ""
     mode = {"infer": "inference", "train": "training step"}[key["mode"]]
     tasks = [task for task in grouped(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
-    learned = "".join(f"; accuracy on {data} at {res:.0f} px" for data, res in tasks)
-    setting = f"{key['device']}{threads}{timer}, {key['dtype']}, {mode}, batch {key['batch']}, {key['channels']} channels{seed}"
-    return f"### {setting}{learned}\n"
+    learned = "".join(f"; accuracy on {escape(data)} at {res:.0f} px" for data, res in tasks)
+    width = f"networks, {key['channels']} image channels" if key["level"] == "model" else f"{key['channels']} channels"
+    return f"### {key['device']}{threads}{timer}, {key['dtype']}, {mode}, batch {key['batch']}, {width}{seed}{learned}\n"
 
 
 def ranking(rows: Iterable[Row], baseline: str) -> list[str]:
     """The table of one setting at one resolution, and its footnotes."""
     records = sorted(rows, key=lambda row: math.inf if missing(row["latency_ms"]) else row["latency_ms"])
-    reference = next((row for row in records if row["method"] == baseline), None)
+    reference = next((row for row in records if row["verdict"] == "baseline"), None)
+    versus = f"vs {escape(baseline)}"
     best = {column: _best(records, column, choose) for _, _, column, _, _, choose in SHOWN}
     notes = Footnotes()
     lines = []
     for row in records:
         cells = {name: _cell(row, spec, best[spec[2]], notes) for spec in SHOWN for name in [spec[0]]}
-        method = "`" + row["label"].replace("|", "\\|") + "`"
-        named = {
-            "#": _place(row, records),
-            "method": method,
-            "kernel": _extent(row),
-            f"vs {baseline}": _ratio(row, reference, notes),
-        }
-        lines.append(named | cells)
-    order = ["#", "method", "kernel", "latency, ms", f"vs {baseline}", *[name for name, *_ in SHOWN[1:]]]
-    align = ["right", "left"] + ["right"] * (len(order) - 2)
-    return [
-        tabulate([[line[name] for name in order] for line in lines], order, "pipe", disable_numparse=True, colalign=align) + "\n",
-        *(notes.lines() and [*notes.lines(), ""]),
-    ]
+        named = {"#": _place(row, records), "method": code(row["label"]), "kernel": _extent(row)}
+        timed = {"latency, ms": cells.pop("latency, ms"), versus: _ratio(row, reference, notes)}
+        lines.append(named | timed | cells)
+    return [text_table(lines), *([FRONT] if any(row["pareto"] == 1 for row in records) else []), *notes.below()]
 
 
 def _place(row: Row, records: Sequence[Row]) -> str:
@@ -152,9 +155,12 @@ def _cell(row: Row, spec: COLUMN, best: float, notes: Footnotes) -> str:
     if missing(status):
         return ""
     if status != "ok":
-        return f"*{escape(status)}*" + notes.mark(f"{status}: {row[f'{metric}_detail'] or 'no reason given'}")
+        return notes.failure(status, row[f"{metric}_detail"] or "no reason given")
     shown = text(row[column] / unit) + (_spread(row, notes) if metric == "latency" else "")
-    return f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" else shown
+    if metric == "accuracy":
+        shown = points(row["accuracy"], row["accuracy_lo"], row["accuracy_hi"])
+    bold = f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" else shown
+    return f"{bold} ◆" if metric == "accuracy" and row["pareto"] == 1 else bold
 
 
 def _ratio(row: Row, reference: Row | None, notes: Footnotes) -> str:
@@ -181,8 +187,24 @@ def _spread(row: Row, notes: Footnotes) -> str:
 
 def dictionary() -> str:
     """The page that explains every column."""
-    rows = [{"column": f"`{c.name}`", "unit": c.unit, "better": c.better, "meaning": c.meaning} for c in COLUMNS]
-    rows.append({"column": "`METRIC_status`", "unit": "", "better": "", "meaning": "ok, or why the metric's columns are empty"})
-    rows.append({"column": "`METRIC_detail`", "unit": "", "better": "", "meaning": "the reason in words"})
-    table = pd.DataFrame(rows).to_markdown(index=False)
-    return f"# Columns of table.csv\n\nOne row a cell. An empty value was not measured; it is never a zero.\n\n{table}\n"
+    status = [
+        Column("METRIC_status", "", "", "", "ok, or why the metric's columns are empty"),
+        Column("METRIC_detail", "", "", "", "the reason in words"),
+    ]
+    return f"""\
+# Columns of table.csv
+
+One row a cell. An empty value was not measured; it is never a zero.
+
+{explained([*COLUMNS, *status])}
+# Columns of accuracy.csv
+
+One row a training and resolution at which it was evaluated; the file is there where something was trained. What each epoch gave is
+in journal.jsonl, in `rounds` of its record.
+
+{explained(ACCURACIES)}"""
+
+
+def explained(columns: Iterable[Column]) -> str:
+    lines = [{"column": f"`{c.name}`", "unit": c.unit, "better": c.better, "meaning": c.meaning} for c in columns]
+    return text_table(lines, left=("column", "unit", "better", "meaning"))

@@ -1,0 +1,59 @@
+"""The tidy table of what was learned: one row a training and resolution of evaluation, a pure function of the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench import learned
+from bench.columns import ACCURACIES
+from bench.spec import Record
+from bench.store import Journal
+
+NAMES = [column.name for column in ACCURACIES]
+FIGURES = {"params_count": "accuracy_params"} | {
+    column.name: f"accuracy_{column.name}"
+    for column in ACCURACIES
+    if column.metric and column.name not in ("accuracy", "params_count")
+}
+NO_OTHER = "unsupported"  # the status of an evaluation at a resolution that the network does not meet
+
+
+def write(journal: Journal) -> list[Path]:
+    """Write accuracy.csv beside the journal where there are trainings; its path."""
+    import pandas as pd
+
+    found = [row for record in learned.trained(journal) for row in rows(record)]
+    if not found:
+        return []
+    path = journal.path.with_name("accuracy.csv")
+    pd.DataFrame(found, columns=NAMES).to_csv(path, index=False)
+    return [path]
+
+
+def rows(record: Record) -> Iterator[dict[str, Any]]:
+    """The training at its own resolution, then each other evaluation."""
+    res = learned.training(record).res
+    common = _axes(record) | {name: record.values.get(long) for name, long in FIGURES.items()}
+    own = {"accuracy": record.values.get("accuracy"), "status": record.status, "detail": record.detail}
+    yield common | {"eval_res": res, "way": ""} | own
+    for elsewhere, way, found in learned.evaluations(record):
+        if isinstance(found, str):
+            own = {"accuracy": None, "status": NO_OTHER, "detail": found}
+        else:
+            own = {"accuracy": found, "status": "ok", "detail": ""}
+        yield common | {"eval_res": elsewhere, "way": way} | own
+
+
+def _axes(record: Record) -> dict[str, Any]:
+    cell, protocol = record.job.cell, learned.training(record)
+    return {
+        **{name: getattr(cell, name) for name in ("method", "label", "network", "device", "threads", "seed")},
+        "params": json.dumps(dict(cell.params)),
+        "data": protocol.data,
+        "res": protocol.res,
+        "protocol": learned.protocol_of(record),
+        "env": record.env,
+    }

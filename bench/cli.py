@@ -15,7 +15,7 @@ import click
 import methods
 from bench import options
 from bench.cli_compare import VERBS
-from bench.columns import COLUMNS, METRICS, USUAL, of
+from bench.columns import ACCURACIES, COLUMNS, METRICS, USUAL, of
 from bench.decorators import clear_errors, malloc_option, plugin_option, repeated, timer_option, training_options
 
 BASELINE = "dwconv7"
@@ -47,7 +47,11 @@ def main() -> None:
 @click.option("--target", type=options.SHARE, help="Half-width of its interval at which rounds end; default 2%.")
 @click.option("--set", "overrides", multiple=True, metavar="METHOD.OPTION=VALUE", help="Override an option of a method.")
 @click.option(
-    "--baseline", default=BASELINE, show_default=True, help="Measured beside the others and compared with; 'none' for none."
+    "--baseline",
+    default=BASELINE,
+    show_default=True,
+    help="Measured beside the others and compared with; 'none' for none. "
+    "Of networks: a label such as 'resnet18 + niff'; by default the first one as published.",
 )
 @training_options
 @plugin_option
@@ -63,10 +67,15 @@ def main() -> None:
 @click.option("--dry-run", is_flag=True, help="Print the plan and measure nothing.")
 def run(words: tuple[str, ...], **given: Any) -> None:
     """Measure a sweep and write its tables and the leaderboard. A second run of the same command resumes."""
-    from bench.commands import plan_sweep, run_sweep
+    from bench import launch
+    from bench.commands import follow, plan_sweep, run_sweep
 
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     with clear_errors():
+        launch.prepare(given["metrics"])
+        if launch.follows():
+            follow(given)
+            return
         sweep = plan_sweep(words, given, command)
         if given["dry_run"]:
             return
@@ -78,8 +87,8 @@ def run(words: tuple[str, ...], **given: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @plugin_option
 def list_(as_json: bool, plugins: tuple[str, ...]) -> None:
-    """List methods, metrics and data sets."""
-    from bench import data
+    """List methods, metrics, data sets and training recipes."""
+    from bench import data, recipes
     from bench.sweep import load_plugins
 
     with clear_errors():
@@ -87,6 +96,7 @@ def list_(as_json: bool, plugins: tuple[str, ...]) -> None:
     entries = methods.catalogue()
     if as_json:
         found = {"methods": [asdict(entry) for entry in entries], "metrics": list(METRICS), "data": data.names()}
+        found["recipes"] = {name: asdict(recipe) for name, recipe in recipes.RECIPES.items()}
         click.echo(json.dumps(found, indent=2, default=repr))
         return
     width = max(len(entry.name) for entry in entries)
@@ -97,19 +107,24 @@ def list_(as_json: bool, plugins: tuple[str, ...]) -> None:
     for metric in METRICS:
         click.echo(f"  {metric:{width}}  {', '.join(of(metric))}")
     click.echo("Data sets")
-    for name in data.names():
-        click.echo(f"  {name}")
+    for name, summary in data.summaries().items():
+        click.echo(f"  {name:{width}}  {summary}")
+    click.echo("Training recipes")
+    for name in recipes.RECIPES:
+        click.echo(f"  {name:{width}}  {recipes.summary(name)}")
 
 
 @main.command()
 @click.argument("method")
+@repeated("--backbone", kind=options.WORDS, help="Networks of timm or torchvision: what the method takes the place of there.")
+@repeated("--res", kind=options.RESOLUTION, default=["224"], show_default=True, help="Of their images.")
 @plugin_option
-def info(method: str, plugins: tuple[str, ...]) -> None:
-    """Describe one method: what it is, its paper, its options."""
-    from bench.commands import describe
+def info(method: str, backbone: tuple[str, ...], res: tuple[tuple[int, int], ...], plugins: tuple[str, ...]) -> None:
+    """Describe one method: what it is, its paper, its options; or what it exchanges in a network, layer by layer."""
+    from bench.commands import describe, exchanged
 
     with clear_errors():
-        click.echo(describe(method, plugins))
+        click.echo(exchanged(method, backbone, res, plugins) if backbone else describe(method, plugins))
 
 
 @main.command()
@@ -173,8 +188,10 @@ def env(as_json: bool, measure: bool, device: tuple[str, ...], threads: tuple[in
 @main.command()
 def columns() -> None:
     """Explain every column of the tables."""
-    for column in COLUMNS:
-        click.echo(f"{column.name:18} {column.unit:5} {column.meaning}")
+    for name, explained in (("table.csv", COLUMNS), ("accuracy.csv", ACCURACIES)):
+        click.echo(name)
+        for column in explained:
+            click.echo(f"  {column.name:18} {column.unit:5} {column.meaning}")
 
 
 for verb in VERBS:

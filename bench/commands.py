@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import methods
-from bench import options, recipes, store
+from bench import backbones, data, launch, options, recipes, store
 from bench.executors.workers import Died
 from bench.plan import Axes
 from bench.progress import progress
@@ -34,6 +34,15 @@ def plan_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> S
     if given["dry_run"]:
         _print_plan(estimates)
     return sweep
+
+
+def follow(given: dict[str, Any]) -> None:
+    """Under torchrun, in all processes but the first: take part in what the first one does."""
+    load_plugins(given["plugins"])
+    if not given["dry_run"]:
+        from bench.executors import torchrun
+
+        torchrun.follow()
 
 
 def run_sweep(sweep: Sweep, writer: store.Writer) -> None:
@@ -61,7 +70,8 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
     known = {entry.name: entry for entry in methods.catalogue()}
     baseline = () if given["baseline"] == "none" else (given["baseline"],)
     networks = given["backbone"] or ("mixer",)
-    if given["level"] == "model":
+    model = given["level"] == "model"
+    if model:
         baseline = ()
         if not given["backbone"]:
             raise ValueError("--level model needs --backbone: a network of ours, of timm or of torchvision")
@@ -70,7 +80,11 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
     names = options.select((*words, *baseline), known, bool(given["kernel"]))
     if baseline and given["baseline"] not in known:
         raise ValueError(f"--baseline takes one method's name, or none, not '{given['baseline']}'")
+    backbones.check(networks, names)
+    compared = backbones.compared_with(given["baseline"], networks, names, known) if model else given["baseline"]
     check_threads(max(given["threads"]))
+    if "accuracy" in given["metrics"]:
+        check_data(given["data"], given["download"])
     axes = Axes(
         methods=names,
         settings=options.settings(given["overrides"], {name: known[name] for name in names}),
@@ -80,12 +94,14 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
         level=given["level"], networks=networks, data=given["data"], training=training(given),
         seeds=tuple(range(given["seeds"] or 0)),
     )  # fmt: skip
+    executor = "torchrun" if launch.launched() else given["executor"]
     memory = None if given["mem_limit"] is None else int(given["mem_limit"])
-    limits = Limits(given["timeout"], given["max_cell_time"], memory, str(given["out"].resolve() / "checkpoints"))
+    scratch = str(given["out"].resolve() / "checkpoints")
+    limits = Limits(given["timeout"], given["max_cell_time"], memory, scratch, given["save_every"], given["at_once"])
     return Request(
-        axes, given["metrics"], given["out"].resolve(), given["plugins"], given["executor"], given["start"], given["malloc"],
+        axes, given["metrics"], given["out"].resolve(), given["plugins"], executor, given["start"], given["malloc"],
         limits,
-        given["force"], given["retry"] == "failed", command, given["baseline"],
+        given["force"], given["retry"] == "failed", command, compared,
     )  # fmt: skip
 
 
@@ -95,6 +111,16 @@ def training(given: dict[str, Any]) -> Training:
     if given["budget"]:
         protocol = replace(protocol, **recipes.length(given["budget"]))
     return replace(protocol, res=given["train_res"] or protocol.res, eval_res=given["eval_res"] or protocol.eval_res)
+
+
+def check_data(texts: Iterable[str], download: bool) -> None:
+    """Fetch what is missing if asked to; raises ValueError for an unknown set or one that is not here, OSError where none comes."""
+    for text in texts:
+        if download:
+            data.fetch(text)
+        lost = data.missing(text)
+        if lost:
+            raise ValueError(lost)
 
 
 def check_threads(threads: int) -> None:
@@ -125,6 +151,13 @@ def _declined(job: Job) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def exchanged(method: str, networks: Iterable[str], resolutions: Iterable[tuple[int, int]], plugins: Iterable[str]) -> str:
+    """What a method takes the place of in each network at each resolution; raises ValueError."""
+    load_plugins(plugins)
+    known = methods.catalogue()
+    return "\n\n".join(backbones.describe(network, method, known, res) for network in networks for res in resolutions)
 
 
 def describe(name: str, plugins: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench.metrics.flops import Counter, operator, operator_name
+from bench.metrics.flops import Counter, operator, operator_name, shapes
 from bench.subject import Subject
 
 SAFETY = 1.1
@@ -45,7 +45,7 @@ def predict(subject: Subject) -> Prediction:
 
 def _executed(subject: Subject) -> Prediction:
     module = operator(subject)
-    x, cotangent = torch.empty(2, *subject.shape(), device="meta")
+    x, cotangent = shapes(subject)
     held = x.nbytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     step = subject.step(module, x, cotangent)
     with Live() as live, Counter() as counter:  # which takes apart the composite operators that inference mode shows

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import methods
-from bench import options
-from bench.spec import Cell
+from bench import options, words
+from bench.spec import ORIGINAL, Cell
 from methods import Entry
 
 MODES = {"infer": "inference", "train": "training step"}
@@ -17,17 +18,22 @@ MODES = {"infer": "inference", "train": "training step"}
 def cell_of(label: str, known: Mapping[str, Entry], **axes: Any) -> Cell:
     """The cell of `name` or `name[option=value,...]` in the setting of `axes`; `kernel` among the options is the kernel size.
 
-    Values are those of `--set`: 16, (16,8) or 16,8, zero. Reads what `Cell.label` writes. Raises ValueError.
+    At level "model": of `network`, as published, or `network + method`. Values are those of `--set`: 16, (16,8) or 16,8, zero.
+    Reads what `Cell.label` writes. Raises ValueError.
     """
+    if axes.get("level") == "model":
+        network, plus, method = label.partition(" + ")
+        inside = cell_of(method, known, **axes | {"level": "op"}) if plus else Cell(ORIGINAL, **axes)
+        return replace(inside, level="model", network=str(words.parse(network)))
     match = re.fullmatch(r"([^\[\]]+)(?:\[(.*)\])?", label.strip())
     if not match:
         raise ValueError(f"{label!r} is not a method such as niff or niff[hidden=16]")
     name = match[1].strip()
     if name not in known:
         raise ValueError(str(methods.UnknownMethod(name, list(known))))
-    words = _options(label, match[2])
-    kernel = _kernel(known[name], words.pop("kernel", None))
-    params = options.settings([f"{name}.{option}={value}" for option, value in words.items()], known)
+    given = _options(label, match[2])
+    kernel = _kernel(known[name], given.pop("kernel", None))
+    params = options.settings([f"{name}.{option}={value}" for option, value in given.items()], known)
     return Cell(name, kernel=kernel, params=params.get(name, ()), **axes)
 
 
@@ -61,7 +67,6 @@ def _kernel(entry: Entry, word: str | None) -> int | None:
 def setting(cell: Cell) -> str:
     """Everything of a cell but its method, in words."""
     threads = f", {cell.threads} thread{'s' if cell.threads > 1 else ''}" if cell.device == "cpu" else ""
-    level = "" if cell.level == "op" else f", {cell.level}"
     seed = f", seed {cell.seed}" if cell.seed else ""
-    shape = f"batch {cell.batch}, {cell.channels} channels, {cell.res} px"
-    return f"{cell.device}{threads}, {cell.dtype}, {MODES[cell.mode]}{level}, {shape}{seed}"
+    width = f"networks, {cell.channels} image channels" if cell.level == "model" else f"{cell.channels} channels"
+    return f"{cell.device}{threads}, {cell.dtype}, {MODES[cell.mode]}, batch {cell.batch}, {width}, {cell.res} px{seed}"

@@ -104,10 +104,11 @@ class Training(Protocol):
     batch: int = 32  # of all processes together
     epochs: int = 10
     seconds: float | None = None  # instead of `epochs`: as many as are predicted to fit
-    optimizer: str = "adamw"  # timm's names
+    optimizer: str = "adamw"  # timm's names, of which "sgd" has Nesterov's momentum and "momentum" the plain one, both of 0.9
     lr: tuple[float, ...] = (2e-2,)  # where several: each is tried, the best on the validation part is used
     search_epochs: int = 2  # of a try
     weight_decay: float = 0.05
+    decay_all: bool = False  # also of vectors and of operators' own parameters
     schedule: str = "cosine"  # or "multistep": times 0.1 at each of `milestones`
     milestones: tuple[int, ...] = ()
     warmup: int = 1  # epochs of rising learning rate, among those of `epochs`
@@ -139,6 +140,8 @@ class Limits:
     cell_seconds: float = 120.0  # seconds that a job may be predicted to take, or it is skipped
     memory: int | None = None  # bytes that a job may be predicted to take, and on a CPU may take, above those of its process
     scratch: str = ""  # folder where a training keeps its state, to go on from if it is killed; empty: nowhere
+    save_every: float = 60.0  # seconds between two states of a training
+    at_once: int = 1  # trainings on a CPU that run side by side
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,7 @@ def protocol_name(cell: Cell, protocol: Training) -> str:
     """
     length = f"{protocol.epochs} epochs" if protocol.seconds is None else f"{protocol.seconds:g} s"
     everything = digest([vars(protocol), cell.network, cell.device.partition(":")[0]])
-    return f"{protocol.data} {protocol.res} px, {cell.network}, {length}, {everything[:6]}"
+    return ", ".join(filter(None, (f"{protocol.data} {protocol.res} px", cell.network, length, everything[:6])))
 
 
 @lru_cache(maxsize=2**16, typed=True)
@@ -210,7 +213,9 @@ def _shared_cell(**fields: Any) -> Cell:
 
 def _known(cls: Any, data: Mapping[str, Any]) -> Protocol:
     """A protocol of another version is read as far as this one knows it; its record keeps its key."""
-    kept = {name: _as_tuple(value) for name, value in data.items() if name in cls.__dataclass_fields__}
+    defaults = {name: field.default for name, field in cls.__dataclass_fields__.items()}
+    kept = {name: _as_tuple(value) for name, value in data.items() if name in defaults}
+    kept |= {name: (one,) for name, one in kept.items() if isinstance(defaults[name], tuple) and not isinstance(one, tuple)}
     made: Protocol = _shared_protocol(kind=cls, **kept)
     return made
 

@@ -47,8 +47,13 @@ class Journal:
 
     @property
     def baseline(self) -> str:
-        """The baseline that the last run into this journal named; "none" for none."""
-        return next((run["baseline"] for run in reversed(self.runs) if "baseline" in run), "none")
+        """What operators are compared with."""
+        return self.baseline_of("op")
+
+    def baseline_of(self, level: str) -> str:
+        """The baseline that the last run of a level into this journal named: a method, or a network's label; "none" for none."""
+        named = (run["baseline"] for run in reversed(self.runs) if "baseline" in run and run.get("level", "op") == level)
+        return next(named, "none")
 
     def current(self) -> Iterator[Record]:
         """Records of the sources that the last run of each method had: figures of an older state of a method are history."""

@@ -48,6 +48,7 @@ class Subject:
 
     cell: Cell
     checkpoint: Path | None = None  # where a training may keep its state
+    save_every: float = 60.0  # seconds between two such states
 
     @property
     def method(self) -> methods.Method:

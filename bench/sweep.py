@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from bench import roofline, store
+from bench import nets, roofline, store
 from bench.plan import Axes, plan
 from bench.report.text import replaceable
 from bench.spec import HARMLESS, ORIGINAL, Job, Limits, Record, Training, digest, protocol_name
@@ -97,12 +97,12 @@ class Sweep:
             self.todo = [job for job in self.jobs if self._open(job)]
 
     def _executor(self) -> tuple[Callable[[Iterable[Job], Limits], Generator[Record]], dict[str, Any]]:
-        if self.request.executor == "inline":
-            inline = importlib.import_module("bench.executors.inline")
-            return inline.execute, importlib.import_module("bench.env").collect()
+        if self.request.executor != "process":
+            here = importlib.import_module(f"bench.executors.{self.request.executor}")
+            return here.execute, importlib.import_module("bench.env").collect()
         from bench.executors.process import Pool
 
-        pool = Pool(self.request.plugins, self.request.start, self.request.malloc)
+        pool = Pool(self.request.plugins, self.request.start, self.request.malloc, needs_timm(self.request.axes))
         return pool.execute, pool.collect_env()
 
     def _open(self, job: Job) -> bool:
@@ -115,12 +115,12 @@ class Sweep:
         return self.request.retry_failed and record.status not in HARMLESS
 
     def estimates(self) -> dict[Job, float]:
-        """Seconds each open job will take: the median of this folder's records of the same method and metric, else typical."""
-        past: dict[tuple[str, str], list[float]] = {}
+        """Seconds each open job will take: the median of this folder's records of the same kind, else typical."""
+        past: dict[tuple[str, ...], list[float]] = {}
         for record in self.journal.records.values():
-            past.setdefault((record.job.cell.method, record.job.metric), []).append(record.seconds)
-        usual = {kind: statistics.median(seconds) for kind, seconds in past.items()}
-        return {job: usual.get((job.cell.method, job.metric), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
+            past.setdefault(kind(record.job), []).append(record.seconds)
+        usual = {same: statistics.median(seconds) for same, seconds in past.items()}
+        return {job: usual.get(kind(job), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
 
     def protocols(self) -> list[str]:
         """Names of the protocols of accuracy, the one that stands beside the other metrics first."""
@@ -148,6 +148,7 @@ class Sweep:
                     "env": self.env["id"],
                     "commit": self.env["commit"],
                     "baseline": self.request.baseline,
+                    "level": self.request.axes.level,
                     "jobs": len(self.todo),
                     "code": {name: self.code[name] for name in (*self.request.axes.methods, ORIGINAL)},
                     "protocols": self.protocols(),
@@ -164,10 +165,20 @@ class Sweep:
         return failed
 
 
+def kind(job: Job) -> tuple[str, ...]:
+    """Jobs of one kind take about as long."""
+    return job.cell.method, job.cell.network, job.metric
+
+
 def within(prediction: Mapping[str, Any], limits: Limits) -> bool:
     """Whether a skipped job's prediction is allowed by now."""
     allowed = {"predicted_s": limits.cell_seconds, "predicted_bytes": limits.memory or math.inf}
     return all(value <= allowed.get(name, math.inf) for name, value in prediction.items())
+
+
+def needs_timm(axes: Axes) -> tuple[str, ...]:
+    """What workers had better begin with: a library of networks, seconds to import, where each would import it."""
+    return ("timm",) if axes.level == "model" and any(map(nets.is_open, axes.networks)) else ()
 
 
 def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def run(job: Job, limits: Limits) -> Story:
 def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
     """The metric's rounds, each begun in a settled process and looked at when it ends."""
     settle(job.cell)
-    subject = Subject(job.cell, Path(limits.scratch) / f"{job.key()}.pt" if limits.scratch else None)
+    subject = Subject(job.cell, Path(limits.scratch) / f"{job.key()}.pt" if limits.scratch else None, limits.save_every)
     guard.admit(subject, job, limits)
     measuring = metrics.get(job.metric)(subject, job.protocol)
     enough: bool | None = None

@@ -6,8 +6,11 @@ On a GPU one worker holds the device; a method that kills it is recorded, the ot
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
 
@@ -20,14 +23,18 @@ from bench.spec import INTERLEAVED, Job, Limits, Record
 class Pool:
     """The workers of a sweep: by label on a CPU, by device on a GPU."""
 
-    def __init__(self, plugins: tuple[str, ...] = (), start: str = "forkserver", malloc: str = "tuned"):
-        self.settings = (plugins, start, malloc)
+    def __init__(
+        self, plugins: tuple[str, ...] = (), start: str = "forkserver", malloc: str = "tuned", preload: tuple[str, ...] = ()
+    ):
+        self.settings = (plugins, start, malloc, preload)
         self.workers: dict[str, Worker] = {}
+        self.starting = threading.Lock()  # a start borrows the environment of the process
 
     def worker(self, name: str) -> Worker:
         if name not in self.workers or not self.workers[name].alive:
             self.stop_worker(name)
-            self.workers[name] = Worker(*self.settings)
+            with self.starting:
+                self.workers[name] = Worker(*self.settings)
         return self.workers[name]
 
     def stop_worker(self, name: str) -> None:
@@ -53,12 +60,31 @@ class Pool:
 
     def execute(self, jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
         try:
-            for group in groups(jobs):
-                seat = Seat(any(one_core(job) for job in group))
-                yield from interleave({job: Track(job, self, limits, seat).advance for job in group})
-                self.stop()
+            for together, same in itertools.groupby(groups(jobs), lambda group: limits.at_once > 1 and trained(group[0])):
+                if together:
+                    tracks = [Track(job, self, limits, Seat(False)).to_end for group in same for job in group]
+                    yield from side_by_side(tracks, limits.at_once)
+                    continue
+                for group in same:
+                    seat = Seat(any(one_core(job) for job in group))
+                    yield from interleave({job: Track(job, self, limits, seat).advance for job in group})
+                    self.stop()
         finally:
             self.stop(keep="")
+
+
+def trained(job: Job) -> bool:
+    """Whether a job is a training on a CPU, whose accuracy does not depend on what runs beside it."""
+    return job.metric == "accuracy" and job.cell.device == "cpu"
+
+
+def side_by_side(calls: Iterable[Callable[[], Record]], count: int) -> Iterator[Record]:
+    """The results of these calls as they end, `count` of them at a time; what is open is dropped where the caller stops."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield from (future.result() for future in as_completed([pool.submit(call) for call in calls]))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def one_core(job: Job) -> bool:
@@ -93,4 +119,9 @@ class Track:
         self.seat.disturbed |= self.worker.crowded
         if isinstance(answer, Record) and self.name == self.job.key():
             self.pool.stop_worker(self.name)
+        return answer
+
+    def to_end(self) -> Record:
+        while not isinstance(answer := self.advance(False), Record):
+            pass
         return answer

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -33,22 +34,30 @@ class Died(Exception):
 
 
 class Worker:
-    """A process that answers requests, started by `start`, with the allocator `malloc`; raises `Died` where it cannot start."""
+    """A process that answers requests, started by `start`, with the allocator `malloc`; raises `Died` where it cannot start.
 
-    def __init__(self, plugins: tuple[str, ...] = (), start: str = "forkserver", malloc: str = "tuned"):
+    The server that forks workers imports the modules of `preload` once for all.
+    """
+
+    def __init__(
+        self, plugins: tuple[str, ...] = (), start: str = "forkserver", malloc: str = "tuned", preload: tuple[str, ...] = ()
+    ):
         context: Any = multiprocessing.get_context(start)
         self.crowded = False
         self.pipe, theirs = context.Pipe()
         self.words = tempfile.TemporaryFile()  # noqa: SIM115  # without a name: nothing is left behind, whoever is killed
-        self.process = context.Process(target=_serve, args=(theirs, plugins), daemon=True)
+        self.process = context.Process(
+            target=_serve, args=(theirs, plugins)
+        )  # no daemon, for those may not read images by processes
         with _environment(QUIET | ALLOCATORS[malloc]):
             if start == "forkserver":
-                context.set_forkserver_preload(["bench.executors.preload"])
+                context.set_forkserver_preload(["bench.executors.preload", *preload])
                 forkserver.ensure_running()
             try:
                 self.process.start()
             except OSError as error:  # no process or no file left to have
                 raise Died("crashed", f"no worker could start: {error}") from error
+        weakref.finalize(self, self.process.kill)  # also at exit, where Python would wait for it
         theirs.close()
         try:
             send_handle(self.pipe, self.words.fileno(), self.process.pid)

@@ -8,11 +8,9 @@ counts and versions of torch round differently, which moves the accuracy as anot
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -23,29 +21,23 @@ from bench.nets.resolution import adapted, ways
 from bench.spec import Training, protocol_name
 from bench.subject import Outcome, Subject, autocast
 from bench.torch_state import seed
-from bench.training import ranks
-from bench.training.batches import length
+from bench.training import ranks, search
+from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Diverged, Trainer, top1
 
-PROBE_SECONDS = 2.0  # of training, from which it follows how many epochs a budget of seconds holds
 SIGNIFICANT = 400  # characters of a reason
 
 
 def measure(subject: Subject, protocol: Training) -> Generator[None, None, Outcome]:
     """Yields every few seconds. Raises `bench.training.loop.Diverged` where the loss is not finite."""
-    task = Task(subject, protocol)
-    tried: dict[float, float | None] = {}
-    if len(protocol.lr) > 1:
-        tried = yield from task.search()
-    lr = max(tried, key=lambda rate: tried[rate] or 0.0) if tried else protocol.lr[0]
-    epochs = protocol.epochs if protocol.seconds is None else (yield from task.affordable(lr, protocol.seconds))
-    trainer = task.trainer(lr, epochs, subject.checkpoint)
-    yield from trainer.run()
-    accuracy = top1(trainer.result, task.splits.test, subject.cell.device, autocast(subject.cell))
-    evals = dict(task.elsewhere(trainer.result))
-    if subject.checkpoint is not None:
-        subject.checkpoint.unlink(missing_ok=True)
-    return Outcome(task.values(trainer, accuracy, lr), rounds=curves(trainer, tried), evals=evals)
+    task = Task(subject, protocol, Checkpoint(subject.checkpoint, subject.save_every))
+    try:
+        outcome = yield from task.outcome()
+    except Diverged:
+        task.checkpoint.remove()  # it would diverge again
+        raise
+    task.checkpoint.remove()
+    return outcome
 
 
 @dataclass
@@ -54,6 +46,21 @@ class Task:
 
     subject: Subject
     protocol: Training
+    checkpoint: Checkpoint
+
+    def outcome(self) -> Generator[None, None, Outcome]:
+        """Choose, train, and look at the test part."""
+        found: list[search.Try] = []
+        if len(self.protocol.lr) > 1:
+            found = yield from search.tries(self.trainer, self.protocol, self.checkpoint)
+        lr, epochs = search.best(found) if found else self.protocol.lr[0], self.protocol.epochs
+        if self.protocol.seconds is not None:
+            epochs = yield from search.affordable(self.trainer, lr, self.protocol.seconds, self.checkpoint)
+        trainer = self.trainer(lr, epochs)
+        yield from trainer.run()
+        accuracy = self.top1(trainer.result, self.splits.test)
+        evals = dict(self.elsewhere(trainer.result, accuracy))
+        return Outcome(self.values(trainer, accuracy), rounds=curves(trainer, found), evals=evals)
 
     @cached_property
     def splits(self) -> Splits:
@@ -72,50 +79,30 @@ class Task:
         size = (self.protocol.res, self.protocol.res)
         return self.subject.network(self.splits.classes, self.splits.channels, size).to(self.subject.cell.device)
 
-    def trainer(self, lr: float, epochs: int, path: Path | None = None) -> Trainer:
+    def trainer(self, lr: float, epochs: int) -> Trainer:
         cell = self.subject.cell
-        return Trainer(self.network(), self.splits, self.protocol, cell.seed, lr, epochs, autocast(cell), path)
+        return Trainer(self.network(), self.splits, self.protocol, cell.seed, lr, epochs, autocast(cell), self.checkpoint)
 
-    def search(self) -> Generator[None, None, dict[float, float | None]]:
-        """Validation accuracy of each learning rate after a few epochs, None where it diverged; raises `Diverged` if all did."""
-        found: dict[float, float | None] = {}
-        for lr in self.protocol.lr:
-            trainer = self.trainer(lr, self.protocol.search_epochs)
-            try:
-                yield from trainer.run()
-                found[lr] = trainer.curve[-1].validation
-            except Diverged as error:
-                found[lr], last = None, error
-        if all(accuracy is None for accuracy in found.values()):
-            raise last
-        return found
+    def top1(self, network: nn.Module, part: data.Images) -> float:
+        return top1(network, part, self.subject.cell.device, autocast(self.subject.cell))
 
-    def affordable(self, lr: float, budget: float) -> Generator[None, None, int]:
-        """Epochs that fit a budget of seconds, one at least, by the speed of a first few steps."""
-        trainer = self.trainer(lr, 1)
-        begin, steps = time.perf_counter(), 0
-        for _ in trainer.probe():
-            steps, spent = trainer.step, time.perf_counter() - begin
-            if spent > min(PROBE_SECONDS, budget / 4) and steps > 1:
-                break
-        yield
-        return max(1, int(budget / (spent / steps * trainer.steps)))
-
-    def elsewhere(self, network: nn.Module) -> Iterator[tuple[str, float | str]]:
-        """Accuracy at every other resolution, in each manner in which the operators can meet it, or the reason for none."""
+    def elsewhere(self, network: nn.Module, accuracy: float) -> Iterator[tuple[str, float | str]]:
+        """Accuracy at every resolution asked for, in each manner in which the operators can meet it, or the reason for none."""
         for res in self.protocol.eval_res:
-            test = self.at(res).test if res != self.protocol.res else self.splits.test
-            for way in ways(network) if res != self.protocol.res else ("",):
-                moved = adapted(network, way) if res != self.protocol.res else network
-                try:
-                    accuracy: float | str = top1(moved, test, self.subject.cell.device, autocast(self.subject.cell))
-                except (RuntimeError, ValueError, NotImplementedError) as error:  # an operator of one size
-                    accuracy = " ".join(str(error).split())[:SIGNIFICANT] or type(error).__name__
-                yield f"{res} {way}".strip(), accuracy
+            if res == self.protocol.res:
+                yield str(res), accuracy
+                continue
+            for way in ways(network):
+                yield f"{res} {way}".strip(), self.moved(network, way, res)
 
-    def values(self, trainer: Trainer, accuracy: float, lr: float) -> dict[str, float | str | None]:
+    def moved(self, network: nn.Module, way: str, res: int) -> float | str:
+        try:
+            return self.top1(adapted(network, way), self.at(res).test)
+        except Exception as error:  # an operator or a data set of one size, whatever it raises: the training counts nevertheless
+            return " ".join(str(error).split())[:SIGNIFICANT] or type(error).__name__
+
+    def values(self, trainer: Trainer, accuracy: float) -> dict[str, float | str | None]:
         seconds = sum(epoch.seconds for epoch in trainer.curve)
-        images = len(trainer.curve) * trainer.steps * min(self.protocol.batch, length(self.splits.train))
         cell = self.subject.cell
         return {
             "accuracy": accuracy,
@@ -127,22 +114,24 @@ class Task:
             "accuracy_network": cell.network,
             "accuracy_protocol": protocol_name(cell, self.protocol),
             "accuracy_epochs": len(trainer.curve),
-            "accuracy_lr": lr,
+            "accuracy_lr": trainer.lr,
             "accuracy_train_s": seconds,
-            "accuracy_images_s": images / seconds,
+            "accuracy_images_s": trainer.step * trainer.images / seconds,
             "accuracy_seed": cell.seed,
             "accuracy_params": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
             "accuracy_processes": ranks.world(),
         }
 
 
-def curves(trainer: Trainer, tried: Mapping[float, float | None]) -> dict[str, list[float | None]]:
+def curves(trainer: Trainer, found: Sequence[search.Try]) -> dict[str, list[float | None]]:
     """What is kept of every epoch, and of the search where there was one."""
-    kept = zip(*trainer.curve)
-    found: dict[str, list[float | None]] = {name: list(values) for name, values in zip(trainer.curve[0]._fields, kept)}
-    if tried:
-        found |= {"search_lr": list(tried), "search_validation": list(tried.values())}
-    return found
+    epochs: dict[str, list[float | None]] = {
+        name: list(values) for name, values in zip(trainer.curve[0]._fields, zip(*trainer.curve))
+    }
+    if not found:
+        return epochs
+    tried = {f"search_{name}": [getattr(one, name) for one in found] for name in ("lr", "validation", "loss")}
+    return epochs | tried
 
 
 def placed(part: data.Images, device: str) -> data.Images:

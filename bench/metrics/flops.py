@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -90,14 +91,14 @@ def _writes(func: Any, name: str, args: Sequence[Any], out: Any) -> bool:
 
 
 def _storages(tree: Any) -> set[int]:
-    return {leaf.untyped_storage()._cdata for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)}
+    return {leaf.untyped_storage()._cdata for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)}
 
 
 def _computes(args: Sequence[Any], out: Any) -> bool:
     """Whether real or complex numbers come out, or go in where nothing comes out."""
     results = tree_leaves(out)
     leaves = tree_leaves(args) if all(leaf is None for leaf in results) else results
-    return any(isinstance(leaf, torch.Tensor) and (leaf.is_floating_point() or leaf.is_complex()) for leaf in leaves)
+    return any(isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex()) for leaf in leaves)
 
 
 def checked(counter: Counter) -> Count:
@@ -147,10 +148,14 @@ def operator(subject: Subject, backend: str | None = None) -> Any:
     return module
 
 
+def shapes(subject: Subject) -> tuple[Tensor, Tensor]:
+    """An input and a cotangent of the output that have nothing but their shape."""
+    return torch.empty(subject.shape(), device="meta"), torch.empty(subject.output_shape(), device="meta")
+
+
 def steady(subject: Subject, backend: str | None = None) -> Count:
     """One call as it is measured: the second one, which finds the frozen kernel made."""
-    x, cotangent = torch.empty(2, *subject.shape(), device="meta")
-    step = subject.step(operator(subject, backend), x, cotangent)
+    step = subject.step(operator(subject, backend), *shapes(subject))
     step()
     return count(step)
 
@@ -158,12 +163,17 @@ def steady(subject: Subject, backend: str | None = None) -> Count:
 def kernel_making(subject: Subject) -> tuple[int | None, float | None]:
     """flops_kernel and kernel_share."""
     module = operator(subject)
-    if hasattr(module, "freeze") and not any(hasattr(part, "kept") for part in module.modules()):
+    if any(hides(part) for part in module.modules()):
         return None, None
-    x = torch.empty(subject.shape(), device="meta")
+    x, _ = shapes(subject)
     with torch.set_grad_enabled(subject.cell.mode == "train"):
         kernel, forward = count_kept(module, lambda: module(x))
     return kernel.flops, kernel.flops / forward.flops if forward.flops else 0.0
+
+
+def hides(module: Any) -> bool:
+    """Whether a module freezes in a way that cannot be seen into."""
+    return hasattr(module, "freeze") and not any(hasattr(part, "kept") for part in module.modules())
 
 
 def _changed(subject: Subject, **settings: Any) -> Subject:
@@ -172,10 +182,10 @@ def _changed(subject: Subject, **settings: Any) -> Subject:
 
 def weights_read(subject: Subject) -> int:
     """weights_bytes: what the second call reads besides its input and cotangent."""
-    x, cotangent = torch.empty(2, *subject.shape(), device="meta")
-    step = subject.step(operator(subject), x, cotangent)
+    given = shapes(subject)
+    step = subject.step(operator(subject), *given)
     step()
-    return weights_bytes(step, (x, cotangent))
+    return weights_bytes(step, given)
 
 
 def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:

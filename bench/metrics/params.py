@@ -1,4 +1,4 @@
-"""Trainable parameters and bytes of an operator, and the extent of its kernel, found on the meta device.
+"""Trainable parameters and bytes of an operator or a network, and the extent of an operator's kernel, found on the meta device.
 
 A frozen kernel is not counted: it is a copy. An extent says over how many pixels the operator can reach, not over how many it does.
 """
@@ -14,7 +14,8 @@ from bench.subject import Outcome, Subject
 def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
     module = subject.build("meta")
     held = [*module.parameters(), *module.buffers()]
-    extent = module.kernel().shape[-2:] if hasattr(module, "kernel") else (None, None)
+    alone = subject.cell.level == "op" and hasattr(module, "kernel")
+    extent = module.kernel().shape[-2:] if alone else (None, None)
     yield
     return Outcome(
         {

@@ -1,0 +1,29 @@
+"""STL-10 (Coates et al. 2011): photographs of 96 x 96 pixels, 10 classes; 4,500 to train, 500 for validation, 8,000 to test.
+
+The archive of 2.6 GB holds unlabelled images too, which are not used; torchvision wants them there, and reads all to check them.
+"""
+
+from __future__ import annotations
+
+from bench.data import Splits, Wish
+from bench.data._cache import root
+from bench.data._images import Kind, Source, splits
+
+URL = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
+
+
+def load(wish: Wish) -> Splits:
+    from torchvision.datasets import STL10  # seconds
+
+    train, test = (STL10(root(), split=part) for part in ("train", "test"))
+    return splits(Source(train, train.labels), Source(test, test.labels), 10, wish, Kind(96))
+
+
+def files() -> tuple[str, ...]:
+    return tuple(f"stl10_binary/{name}.bin" for name in ("train_X", "train_y", "test_X", "test_y", "unlabeled_X"))
+
+
+def fetch() -> None:
+    from torchvision.datasets import STL10
+
+    STL10(root(), download=True)

@@ -1,0 +1,361 @@
+"""Sets of natural images, on small files in the layouts of the real ones."""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench import data
+from bench.data import Wish, _images
+from bench.training.batches import Seeded
+
+CHANCE = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("LKB_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def pixels(height, width):
+    return CHANCE.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def picture(path, height=40, width=40):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(height, width)).save(path)
+
+
+def classes(folder, count, each, suffix=".png", **size):
+    for label in range(count):
+        for number in range(each):
+            picture(folder / f"class{label}" / f"{number}{suffix}", **size)
+
+
+def unchecked(monkeypatch, cls):
+    """The files are not the real ones, whose checksums torchvision knows."""
+    monkeypatch.setattr(cls, "_check_integrity", lambda self: True)
+
+
+def cifar(folder, names, key, count, each):
+    folder.mkdir(parents=True)
+    for name in names:
+        labels = np.repeat(np.arange(count), each).tolist()
+        entry = {"data": CHANCE.integers(0, 256, (len(labels), 3072), dtype=np.uint8), key: labels}
+        (folder / name).write_bytes(pickle.dumps(entry))
+
+
+@pytest.fixture
+def cifar10(root, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    unchecked(monkeypatch, CIFAR10)
+    monkeypatch.setattr(CIFAR10, "_load_meta", lambda self: None)
+    cifar(root / CIFAR10.base_folder, ["test_batch", *(f"data_batch_{i}" for i in range(1, 6))], "labels", 10, 4)
+
+
+@pytest.fixture
+def cifar100(root, monkeypatch):
+    from torchvision.datasets import CIFAR100
+
+    unchecked(monkeypatch, CIFAR100)
+    monkeypatch.setattr(CIFAR100, "_load_meta", lambda self: None)
+    cifar(root / CIFAR100.base_folder, ["train", "test"], "fine_labels", 100, 2)
+
+
+@pytest.fixture
+def stl10(root, monkeypatch):
+    from torchvision.datasets import STL10
+
+    unchecked(monkeypatch, STL10)
+    folder = root / STL10.base_folder
+    folder.mkdir(parents=True)
+    for name, each in (("train", 4), ("test", 2)):
+        (folder / f"{name}_X.bin").write_bytes(CHANCE.integers(0, 256, 10 * each * 3 * 96 * 96, dtype=np.uint8).tobytes())
+        (folder / f"{name}_y.bin").write_bytes(np.repeat(np.arange(1, 11, dtype=np.uint8), each).tobytes())
+    (folder / "unlabeled_X.bin").write_bytes(b"")
+
+
+@pytest.fixture
+def imagenette(root):
+    from torchvision.datasets import Imagenette
+
+    for part, each in (("train", 4), ("val", 2)):
+        for name in Imagenette._WNID_TO_CLASS:
+            for number in range(each):
+                picture(root / "imagenette2-160" / part / name / f"{number}.jpeg", 30, 50)
+
+
+@pytest.fixture
+def eurosat(root):
+    classes(root / "eurosat" / "2750", 10, 10, ".jpg", height=64, width=64)
+
+
+@pytest.fixture
+def flowers102(root, monkeypatch):
+    from scipy.io import savemat
+    from torchvision.datasets import Flowers102
+
+    unchecked(monkeypatch, Flowers102)
+    folder = root / "flowers-102"
+    for number in range(1, 5 * 102 + 1):
+        picture(folder / "jpg" / f"image_{number:05d}.jpg", 20, 25)
+    numbers = np.arange(1, 5 * 102 + 1).reshape(5, 102)
+    savemat(folder / "imagelabels.mat", {"labels": np.tile(np.arange(1, 103), 5)})
+    savemat(folder / "setid.mat", {"trnid": numbers[:2].ravel(), "valid": numbers[2:4].ravel(), "tstid": numbers[4:].ravel()})
+
+
+SIZES = {  # images to train, for validation and to test, of what the fixtures write
+    "cifar10": (180, 20, 40),
+    "cifar100": (100, 100, 200),
+    "stl10": (30, 10, 20),
+    "imagenette": (30, 10, 20),
+    "eurosat": (70, 10, 20),
+    "flowers102": (306, 102, 102),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_set_has_its_parts(name, request):
+    assert "--download" in data.missing(name)
+    request.getfixturevalue(name)
+    assert data.missing(name) is None
+    splits = data.load(name, Wish(16))
+    assert tuple(len(part) for part in splits[:3]) == SIZES[name]
+    assert splits.classes == int(name.removeprefix("cifar") if "cifar" in name else 102 if "flowers" in name else 10)
+    image, label = splits.train[0]
+    assert image.shape == (splits.channels, 16, 16) and image.dtype == torch.float32 and isinstance(label, int)
+    assert {splits.test[index][1] for index in range(len(splits.test))} == set(range(splits.classes)), "every class from 0"
+    assert splits.floor == pytest.approx(100 / splits.classes)
+    assert torch.equal(image, data.load(name, Wish(16)).train[0][0]), "the same split each time, nothing at random"
+
+
+def test_the_other_size_of_imagenette_lies_elsewhere(imagenette):
+    assert "imagenette2-320" in data.missing("imagenette[size=320px]")
+    with pytest.raises(ValueError, match="size '64px' is not one of 160px, 320px, full"):
+        data.load("imagenette[size=64px]", Wish(16))
+
+
+def test_standardisation_is_the_sets_own(cifar10):
+    from torchvision.datasets import CIFAR10
+
+    splits = data.load("cifar10", Wish(32))
+    raw = torch.from_numpy(CIFAR10(data.root(), train=False).data[7]).permute(2, 0, 1) / 255
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
+    torch.testing.assert_close(splits.test[7][0], (raw - mean) / deviation)
+
+
+def test_no_image_is_in_two_parts_and_classes_are_shared_out_alike():
+    labels = np.repeat(np.arange(3), (100, 40, 1))
+    rest, taken = _images.held_out(labels, np.arange(141), 0.1)
+    assert sorted([*rest, *taken]) == list(range(141))
+    assert np.bincount(labels[taken], minlength=3).tolist() == [10, 4, 0], "a class of one image trains"
+    digest = hashlib.sha256(np.array(taken, "<i8").tobytes()).hexdigest()[:16]
+    assert digest == "a66566beb31a4ae0", "another split would make other accuracies"
+
+
+def test_folders_of_classes_are_split(tmp_path):
+    classes(tmp_path / "set", 3, 10, height=30, width=50)
+    splits = data.load(f"folder:{tmp_path / 'set'}", Wish(24))
+    assert tuple(len(part) for part in splits[:3]) == (21, 3, 6)
+    shown = [{image.numpy().tobytes() for image, _ in (part[i] for i in range(len(part)))} for part in splits[:3]]
+    assert len(set.union(*shown)) == 30, "no image twice"
+    assert splits.classes == 3 and splits.train[0][0].shape == (3, 24, 24)
+
+
+def test_imagenets_layout_keeps_its_parts(tmp_path):
+    classes(tmp_path / "train", 2, 10)
+    classes(tmp_path / "val", 2, 3)
+    assert tuple(len(part) for part in data.load(f"folder:{tmp_path}", Wish(8))[:3]) == (18, 2, 6)
+    picture(tmp_path / "val" / "class9" / "0.png")
+    with pytest.raises(ValueError, match="do not have the same classes"):
+        data.load(f"folder:{tmp_path}", Wish(8))
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="Couldn't find any class folder"):
+        data.load(f"folder:{tmp_path / 'empty'}", Wish(8))
+    picture(tmp_path / "single" / "class" / "0.png")
+    with pytest.raises(ValueError, match="too few images"):
+        data.load(f"folder:{tmp_path / 'single'}", Wish(8))
+
+
+def draws(name, wish, seeds):
+    """The first training image under several seeds."""
+    part = data.load(name, wish).train
+    return [Seeded(part, seed)[0][0] for seed in seeds]
+
+
+@pytest.mark.parametrize("augment", ["flip", "rand-m9-mstd0.5-inc1", "augmix-m5-w4-d2"])
+@pytest.mark.parametrize("name", ["cifar10", "imagenette"])
+def test_augmentation_depends_on_the_seed_alone(name, augment, request):
+    request.getfixturevalue(name)
+    first, again, *others = draws(name, Wish(16, augment), [1, 1, 2, 3, 4])
+    assert torch.equal(first, again)
+    assert any(not torch.equal(first, other) for other in others)
+    assert all(image.shape == (3, 16, 16) for image in others)
+    plain = data.load(name, Wish(16)).test
+    assert torch.equal(data.load(name, Wish(16, augment)).test[0][0], plain[0][0]), "never in evaluation"
+
+
+def test_small_images_are_moved_and_flipped(cifar10):
+    plain = data.load("cifar10", Wish(32)).train[0][0]
+    moved = draws("cifar10", Wish(32, "flip"), range(12))
+    centre = (slice(None), slice(8, 24), slice(8, 24))
+    found = 0
+    for image in moved:
+        shifts = [plain.roll((dy, dx), (1, 2)) for dy in range(-4, 5) for dx in range(-4, 5)]
+        mirrored = [plain.flip(2).roll((dy, dx), (1, 2)) for dy in range(-4, 5) for dx in range(-4, 5)]
+        found += any(torch.allclose(image[centre], one[centre]) for one in [*shifts, *mirrored])
+    assert found == len(moved)
+
+
+@pytest.mark.parametrize("augment", ["none", "flip"])
+def test_erasing_takes_out_a_rectangle(cifar10, augment):
+    whole, erased = (draws("cifar10", Wish(32, augment, erase), range(20)) for erase in (0.0, 1.0))
+    changed = [(a != b).float().mean().item() for a, b in zip(whole, erased)]
+    assert all(0.01 < share < 0.5 for share in changed)
+    assert all((b[a != b] == 0).all() for a, b in zip(whole, erased))
+
+
+def test_an_unknown_policy_is_refused(cifar10):
+    with pytest.raises(ValueError, match="'magic' is neither none nor flip nor a policy"):
+        data.load("cifar10", Wish(32, "magic"))
+
+
+def test_another_resolution_shows_the_same_section(tmp_path):
+    """A bright disc off the centre of each photograph has the same place and size in every test image, in shares of its side."""
+    y, x = np.mgrid[:60, :80]
+    for label in range(2):
+        for number in range(5):
+            path = tmp_path / f"class{label}" / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray((255 * ((x - 45) ** 2 + (y - 25) ** 2 < 100)).astype(np.uint8)).save(path)
+    for res in (16, 48):
+        image = data.load(f"folder:{tmp_path}", Wish(res)).test[0][0][0]
+        bright = (image > 0).nonzero() + 0.5
+        assert (bright.mean(0) / res).tolist() == pytest.approx([(25.5 - 3.75) / 52.5, (45.5 - 13.75) / 52.5], abs=0.02)
+        assert len(bright) / res**2 == pytest.approx(314 / 52.5**2, rel=0.1)
+
+
+def test_what_is_missing_is_told_without_torch():
+    code = (
+        "import sys; from bench import data\n"
+        "assert 'test_batch' in data.missing('cifar10') or 'data_batch' in data.missing('cifar10')\n"
+        "assert data.missing('digits') is data.missing('farpair[distance=6]') is None\n"
+        "assert len(data.summaries()) == len(data.names()) and all(data.summaries().values())\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("folder", "missing a required argument: 'path'"),
+        ("cifar10:here", "too many positional arguments"),
+        ("cifar11", "unknown data set 'cifar11' .known: cifar10, cifar100"),
+        ("cifar10[size=3]", "has no option 'size' .options: none"),
+        ("farpair[reach=3]", "has no option 'reach' .options: distance, train, validation, test"),
+    ],
+)
+def test_what_is_no_set_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        data.missing(text)
+
+
+def test_a_failed_download_is_one_sentence_before_anything_is_imported(root, monkeypatch):
+    def offline(*rest, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    with pytest.raises(OSError, match=r"'cifar10' could not be fetched to .*data: no network"):
+        data.fetch("cifar10")
+    assert not root.exists()
+
+
+def test_fetch_asks_torchvision_once_and_only_where_files_are_missing(monkeypatch):
+    from torchvision.datasets import EuroSAT
+
+    asked = []
+    monkeypatch.setattr(data, "_reach", lambda url: None)
+    monkeypatch.setattr(EuroSAT, "download", lambda self: (asked.append(self), classes(data.root() / "eurosat" / "2750", 2, 2)))
+    data.fetch("eurosat")
+    data.fetch("eurosat")
+    data.fetch("digits")
+    assert len(asked) == 1
+
+
+def command(*words, **environment):
+    line = [sys.executable, "-m", "bench", "run", "--res", "8", "--metrics", "accuracy", "--train-res", "8", *words]
+    return subprocess.run(line, check=False, env=os.environ | environment, capture_output=True, text=True, timeout=110)
+
+
+def test_a_run_without_its_data_ends_at_once(tmp_path, root):
+    ended = command("--methods", "dwconv3", "--data", "cifar10", "-o", str(tmp_path / "run"))
+    assert ended.returncode == 2 and "give --download to fetch it" in ended.stderr
+    assert not (tmp_path / "run").exists() and not root.exists()
+
+
+def test_a_run_trains_on_a_folder_in_worker_processes(tmp_path):
+    """Workers read images by processes of their own, none of which outlives the run."""
+    classes(tmp_path / "set", 2, 12, height=10, width=10)
+    text = f"folder:{tmp_path / 'set'}"
+    words = ["--methods", "dwconv3", "--baseline", "none", "--budget", "epochs=1", "--train", "batch=8", "--train", "augment=flip"]
+    ended = command(*words, "--data", text, "-o", str(tmp_path / "runs" / "one"), LKB_TEST_MARK=str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    table = (tmp_path / "runs" / "one" / "table.csv").read_text()
+    assert text in table and ",ok," in table
+    deadline = time.monotonic() + 10
+    while marked(str(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not marked(str(tmp_path))
+
+
+def marked(mark):
+    """Processes whose environment holds the mark."""
+    found = []
+    for entry in os.scandir("/proc") if os.path.isdir("/proc") else ():
+        try:
+            with open(f"/proc/{entry.name}/environ", "rb") as file:
+                found += [entry.name] if f"LKB_TEST_MARK={mark}".encode() in file.read() else []
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs Linux: /proc and a signal at the parent's death")
+def test_a_killed_run_leaves_no_reader_of_images_behind(tmp_path):
+    classes(tmp_path / "set", 2, 60, height=10, width=10)
+    words = ["--methods", "dwconv3", "--baseline", "none", "--budget", "epochs=1000", "--train", "batch=8"]
+    line = [sys.executable, "-m", "bench", "run", "--res", "8", "--metrics", "accuracy", "--train-res", "8", *words]
+    line += ["--data", f"folder:{tmp_path / 'set'}", "-o", str(tmp_path / "runs" / "one")]
+    with subprocess.Popen(line, env=os.environ | {"LKB_TEST_MARK": str(tmp_path)}, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not (seen := readers(str(tmp_path))) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    assert seen or (os.cpu_count() or 1) == 1
+    deadline = time.monotonic() + 30
+    while marked(str(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not marked(str(tmp_path))
+
+
+def readers(mark):
+    """Those of the marked processes that read images: torch names them."""
+    found = []
+    for number in marked(mark):
+        with contextlib.suppress(OSError), open(f"/proc/{number}/comm") as file:
+            found += [number] if file.read().strip() == "pt_data_worker" else []
+    return found

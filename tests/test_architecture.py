@@ -28,6 +28,8 @@ COMMAND_LINE = {
     "methods.describe",
 }
 TORCH_FREE = (
+    "bench/recipes.py",
+    "bench/launch.py",
     "bench/cli.py",
     "bench/store.py",
     "bench/ab.py",
@@ -46,8 +48,8 @@ ABOVE = {
     "bench/comparable.py": ("executors", "cli", "report", "store", "worker", "metrics"),
     "bench/ab.py": ("cli", "commands", "store", "worker", "metrics"),
     "bench/metrics/": ("executors", "cli", "report", "store"),
-    "bench/nets.py": ("executors", "cli", "report", "store", "worker", "metrics"),
-    "bench/training.py": ("executors", "cli", "report", "store", "worker", "metrics"),
+    "bench/nets/": ("executors", "cli", "report", "store", "worker", "metrics"),
+    "bench/training/": ("executors", "cli", "report", "store", "worker", "metrics"),
     "bench/data/": ("executors", "cli", "report", "store", "worker", "metrics"),
     "bench/roofline.py": ("executors", "cli", "report", "store", "worker", "metrics", "ceilings"),
     "bench/ceilings.py": ("executors", "cli", "report", "store"),

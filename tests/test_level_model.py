@@ -69,6 +69,12 @@ def test_images_of_any_number_of_channels_and_classes():
             assert build(name, channels=channels).eval()(torch.zeros(2, channels, 32, 32)).shape == (2, 7)
 
 
+def test_a_constructor_that_computes_is_no_hindrance_on_meta():
+    with torch.device("meta"):
+        network = build("torchvision/regnet_x_400mf", channels=1, size=(64, 64))
+        assert network(torch.empty(2, 1, 64, 64)).shape == (2, 7)
+
+
 def test_a_network_of_one_image_size_is_built_for_it():
     assert build("test_vit", size=(64, 96))(torch.zeros(1, 3, 64, 96)).shape == (1, 7)
 

@@ -11,8 +11,9 @@ alone, in whole numbers throughout: every machine has the same bits. A set is ma
 core), and kept in the folder that LKB_CACHE names, else in ~/.cache/large-kernel-bench.
 
 Short contours leak: the distance of the markers tells much of the answer. So `floor` is what a classifier makes of the two places
-alone: at 32 pixels 83 % for length 4, 58 % for 6, 51 % for 14; for 14 at 64 pixels 55 %, at 128 53 %. The accepted task needs 160,000 training images and 100 epochs or
-more, on a GPU: ask for train=160000, and for a --timeout that allows the first job to draw them.
+alone: at 32 pixels 83 % for length 4, 58 % for 6, 51 % for 14; for 14 at 64 pixels 55 %, at 128 53 %. The accepted task needs
+160,000 training images and 100 epochs or more, on a GPU: ask for train=160000, and for a --timeout in which the first job can draw
+them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SHAPES = {  # where there are several for a resolution, each image draws one
     64: (Shape(64, 5, 1.0, 1, 2.5, 12, 1.8, 0.8, 22),),
     128: (Shape(128, 5, 1.5, 2, 3.0, 20, 1.8, 0.9, 35), Shape(128, 5, 1.5, 3, 3.0, 20, 1.8, 0.9, 35)),
 }
-LONGEST = 18  # paddles: more find no room
+LONGEST = 18  # paddles: longer ones seldom find room
 CHUNK = 64  # images that a process draws at a time
 
 

@@ -199,7 +199,8 @@ FREE_NAMES = """
     alias clone copy contiguous to _to_copy lift_fresh detach resolve_conj resolve_neg conj_physical complex _unsafe_view
     slice_scatter select_scatter as_strided_scatter diagonal_scatter slice_backward select_backward diagonal_backward
     constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d roll flip cat stack repeat tile
-    unsafe_split unsafe_split_with_sizes unsafe_chunk index _unsafe_index index_select index_copy index_fill gather take scatter masked_fill masked_scatter masked_select embedding
+    unsafe_split unsafe_split_with_sizes unsafe_chunk
+    index _unsafe_index index_select index_copy index_fill gather take scatter masked_fill masked_scatter masked_select embedding
     sort topk tril triu diag_embed im2col pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
     upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact2d
     empty empty_like empty_strided new_empty new_empty_strided zeros zeros_like new_zeros zero ones ones_like new_ones full

@@ -114,11 +114,16 @@ def _from_timm(
 
 
 def _from_torchvision(name: str, classes: int, in_channels: int, options: dict[str, Any]) -> nn.Module:
-    """Its stem drawn anew where the images have another number of channels, which torchvision does not offer."""
+    """Its stem drawn anew where the images have another number of channels, which torchvision does not offer.
+
+    It is made on the processor: some of torchvision's constructors compute with tensors, which shapes alone do not allow.
+    """
     import torchvision
 
     settings = ONE_OUTPUT.get(name, {}) | options
-    network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **settings)
+    with torch.device("cpu"):
+        network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **settings)
+    network.to(torch.get_default_device())
     if in_channels != RGB:
         place = next(place for place, part in network.named_modules() if isinstance(part, torch.nn.Conv2d))
         old: Any = network.get_submodule(place)

@@ -174,7 +174,7 @@ def _carry(model: Any, report: Swapped, operators: Iterable[nn.Module]) -> None:
     """Have the model know what was done to it, and spare the operators' weights from decay, as our hosts do."""
     own = {id(parameter) for operator in operators for parameter in operator.parameters()}
     spared = {name for name, parameter in model.named_parameters() if id(parameter) in own}
-    spared |= getattr(model, "no_weight_decay", set)()
+    spared.update(getattr(model, "no_weight_decay", set)())
     model.swapped, model.no_weight_decay = report, lambda: spared
 
 

@@ -87,16 +87,21 @@ def run(words: tuple[str, ...], **given: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @plugin_option
 def list_(as_json: bool, plugins: tuple[str, ...]) -> None:
-    """List methods, metrics, data sets and training recipes."""
-    from bench import data, recipes
+    """List methods, metrics, data sets, networks and training recipes."""
+    from bench import data, nets, recipes
     from bench.sweep import load_plugins
 
     with clear_errors():
         load_plugins(plugins)
     entries = methods.catalogue()
     if as_json:
-        found = {"methods": [asdict(entry) for entry in entries], "metrics": list(METRICS), "data": data.names()}
-        found["recipes"] = {name: asdict(recipe) for name, recipe in recipes.RECIPES.items()}
+        found = {
+            "methods": [asdict(entry) for entry in entries],
+            "metrics": list(METRICS),
+            "data": data.names(),
+            "networks": nets.names(),
+            "recipes": {name: asdict(recipe) for name, recipe in recipes.RECIPES.items()},
+        }
         click.echo(json.dumps(found, indent=2, default=repr))
         return
     width = max(len(entry.name) for entry in entries)
@@ -109,6 +114,9 @@ def list_(as_json: bool, plugins: tuple[str, ...]) -> None:
     click.echo("Data sets")
     for name, summary in data.summaries().items():
         click.echo(f"  {name:{width}}  {summary}")
+    click.echo("Networks (--backbone), besides those of timm and torchvision")
+    for family in nets.FAMILIES.values():
+        click.echo(f"  {', '.join(family)}")
     click.echo("Training recipes")
     for name in recipes.RECIPES:
         click.echo(f"  {name:{width}}  {recipes.summary(name)}")

@@ -220,6 +220,7 @@ def test_list_as_json_holds_everything():
     assert [entry["name"] for entry in found["methods"]] == methods.names()
     assert found["metrics"] == list(METRICS)
     assert "digits" in found["data"]
+    assert {"mixer", "dfformer_s18", "niff_resnet50"} <= set(found["networks"])
 
 
 def test_list_for_people_names_every_method():

@@ -110,7 +110,8 @@ def training(given: dict[str, Any]) -> Training:
     protocol = recipes.changed(given["recipe"], given["train"])
     if given["budget"]:
         protocol = replace(protocol, **recipes.length(given["budget"]))
-    return replace(protocol, res=given["train_res"] or protocol.res, eval_res=given["eval_res"] or protocol.eval_res)
+    protocol = replace(protocol, res=given["train_res"] or protocol.res, eval_res=given["eval_res"] or protocol.eval_res)
+    return recipes.checked(protocol)
 
 
 def check_data(texts: Iterable[str], download: bool) -> None:

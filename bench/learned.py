@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -88,6 +89,15 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mid, max(mid - half, 0.0), min(mid + half, 100.0))
 
 
+def clears(mid: float, lo: float, floor: float, images: float | None) -> bool:
+    """Whether a mean accuracy is above a floor by more than seeds and the choice of `images` test images explain, at 95%.
+
+    All seeds share the test images, so their spread does not hold the error of these; with one seed nothing is known of it.
+    """
+    choice = 1.96 * math.sqrt(floor * (100 - floor) / images) if images else 0.0
+    return mid - math.hypot(mid - lo, choice) > floor
+
+
 def evaluations(record: Record) -> Iterator[tuple[int, str, float | str]]:
     """Every evaluation at another resolution than the training's: resolution, way, and percent or the reason for none."""
     for key, found in record.evals.items():
@@ -98,7 +108,7 @@ def evaluations(record: Record) -> Iterator[tuple[int, str, float | str]]:
 
 def accuracies(records: Iterable[Record]) -> list[float]:
     """Percent on the test part, one a seed; of records that are ok."""
-    return [float(record.values["accuracy"] or 0.0) for record in records]
+    return [float(record.values["accuracy"]) for record in records]  # type: ignore[arg-type]  # a number where it is ok
 
 
 def failure(records: Sequence[Record]) -> Record | None:
@@ -137,11 +147,12 @@ def summary(records: Sequence[Record]) -> Values:
 
 
 def _typical(records: Sequence[Record]) -> Values:
-    """Medians of the other figures, and what all seeds have in common."""
+    """Medians of the other figures, what all seeds have in common, and the commonest learning rate."""
     found: Values = {}
     for name in records[0].values:
         values = [record.values.get(name) for record in records]
         numbers = [value for value in values if isinstance(value, int | float)]
         found[name] = statistics.median(numbers) if len(numbers) == len(values) else values[0]
     found.pop("accuracy_seed", None)
+    found["accuracy_lr"] = statistics.mode(record.values.get("accuracy_lr") for record in records)
     return found

@@ -119,6 +119,14 @@ def _number(name: str, kind: Callable[[str], float], text: str) -> float:
     return value
 
 
+def checked(protocol: Training) -> Training:
+    """The protocol itself; raises ValueError where its schedule would drop after its end."""
+    late = [milestone for milestone in protocol.milestones if milestone >= protocol.epochs and protocol.seconds is None]
+    if protocol.schedule == "multistep" and (late or protocol.seconds is not None):
+        raise ValueError(f"milestones {protocol.milestones} do not fit the budget: give --train milestones=... or another schedule")
+    return protocol
+
+
 def length(text: str) -> dict[str, Any]:
     """The fields of a budget: "epochs=20", or a time such as "60s", which is filled with as many as fit; raises ValueError."""
     if match := re.fullmatch(r"epochs=([1-9][0-9]*)", text):

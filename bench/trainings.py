@@ -18,7 +18,6 @@ FIGURES = {"params_count": "accuracy_params"} | {
     for column in ACCURACIES
     if column.metric and column.name not in ("accuracy", "params_count")
 }
-NO_OTHER = "unsupported"  # the status of an evaluation at a resolution that the network does not meet
 
 
 def write(journal: Journal) -> list[Path]:
@@ -41,7 +40,8 @@ def rows(record: Record) -> Iterator[dict[str, Any]]:
     yield common | {"eval_res": res, "way": ""} | own
     for elsewhere, way, found in learned.evaluations(record):
         if isinstance(found, str):
-            own = {"accuracy": None, "status": NO_OTHER, "detail": found}
+            status, _, detail = found.partition(": ")
+            own = {"accuracy": None, "status": status, "detail": detail}
         else:
             own = {"accuracy": found, "status": "ok", "detail": ""}
         yield common | {"eval_res": elsewhere, "way": way} | own

@@ -9,16 +9,11 @@ from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from bench import guard, metrics
+from bench.diagnosis import diagnose
 from bench.spec import Job, Limits, Record
-from bench.subject import Outcome, Subject, WrongResult
+from bench.subject import Outcome, Subject
 from bench.torch_state import settle, unchanged
-from methods import Unsupported
-
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")
-
 
 Story = Generator[bool, bool | None, Record]  # sent None to begin
 
@@ -73,22 +68,3 @@ def _ok(job: Job, outcome: Outcome, started: float, seconds: float) -> Record:
     }
     rounds, evals, samples = dict(outcome.rounds), dict(outcome.evals), dict(outcome.samples)
     return Record(job, "ok", "", values, rounds, evals, samples=samples, started=started, seconds=seconds)
-
-
-def diagnose(error: Exception) -> tuple[str, str]:
-    """Status and one line of detail of an exception."""
-    text = " ".join(str(error).split())[:400]
-    if isinstance(error, Unsupported):
-        return "unsupported", text
-    if isinstance(error, WrongResult):
-        return "wrong_result", text
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if memory or (isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)):
-        return "oom", text or type(error).__name__
-    return "error", f"{type(error).__name__}: {text}{_place(error)}"
-
-
-def _place(error: Exception) -> str:
-    """Where an exception comes from: the deepest line that is not of torch or of Python."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    return f" ({own[-1].filename.rsplit('/', 1)[-1]}:{own[-1].lineno})" if own else ""

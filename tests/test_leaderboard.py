@@ -6,7 +6,7 @@ import pytest
 
 from bench import store
 from bench.columns import ACCURACIES, COLUMNS, METRICS
-from bench.report.leaderboard import dictionary, leaderboard
+from bench.report.leaderboard import dictionary, leaderboard, without_empty
 from bench.report.text import Footnotes, escape, short, write_generated
 from bench.spec import Cell, Job, Protocol, Record, Timing
 
@@ -161,3 +161,10 @@ def test_footnotes_repeat_their_number():
     assert [notes.mark("a"), notes.mark("b"), notes.mark("a")] == ["<sup>1</sup>", "<sup>2</sup>", "<sup>1</sup>"]
     assert notes.lines()[1].startswith("<sup>2</sup> b")
     assert escape("<img>|a") == "&lt;img&gt;\\|a"
+
+
+def test_columns_that_no_method_fills_are_left_out():
+    assert without_empty([{"#": "", "method": "a", "GMAC": "1"}, {"#": "", "method": "b", "GMAC": ""}]) == [
+        {"method": "a", "GMAC": "1"},
+        {"method": "b", "GMAC": ""},
+    ]

@@ -203,7 +203,7 @@ def test_the_front_holds_what_nothing_beats_in_both():
 
 
 def test_accuracies_of_each_evaluation():
-    evals = {"16": 91.0, "24": 85.0, "32 bicubic": 80.0, "32 pad_kernel": "fits 16 px only"}
+    evals = {"16": 91.0, "24": 85.0, "32 bicubic": 80.0, "32 pad_kernel": "unsupported: fits 16 px only"}
     found = list(trainings.rows(trained("niff", 91.0, 3, evals=evals)))
     kept = [tuple(row[name] for name in ("res", "eval_res", "way", "accuracy", "status", "detail", "seed")) for row in found]
     assert kept == [
@@ -272,3 +272,18 @@ def test_a_training_of_an_older_version_is_read(tmp_path):
     assert ", ," not in learned.contest(record)
     (row,) = trainings.rows(record)
     assert (row["accuracy"], row["lr"], row["network"], row["floor"]) == (92.5, None, "", None)
+
+
+@pytest.mark.parametrize(
+    ("mid", "lo", "images", "above"),
+    [
+        (52.0, 51.5, None, True),
+        (52.0, 51.5, 1000, False),
+        (54.0, 53.5, 1000, True),
+        (54.0, 49.0, 1000, False),
+        (60.0, math.nan, 1000, False),
+    ],
+)
+def test_a_floor_is_cleared_by_more_than_seeds_and_test_images_explain(mid, lo, images, above):
+    """A thousand images at 50 percent: 3.1 points."""
+    assert learned.clears(mid, lo, 50.0, images) == above

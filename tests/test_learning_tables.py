@@ -152,7 +152,9 @@ def test_one_distance_makes_no_reach(tmp_path):
 
 def test_other_resolutions_are_told_with_the_change_and_the_reason(tmp_path):
     task = replace(TASK, data="digits", res=16, eval_res=(16, 24, 32))
-    ways = [{"16": own, "24 native": own - 10, "32 native": own - 20, "32 pad|kernel": "fits <16> only"} for own in (91.0, 93.0)]
+    ways = [
+        {"16": own, "24 native": own - 10, "32 native": own - 20, "32 pad|kernel": "oom: no room: <16> MB"} for own in (91.0, 93.0)
+    ]
     text = page(
         tmp_path,
         *(trained("niff", evals["16"], seed, task=task, evals=evals) for seed, evals in enumerate(ways)),
@@ -162,10 +164,10 @@ def test_other_resolutions_are_told_with_the_change_and_the_reason(tmp_path):
     assert below(text, "other resolutions: digits at 16 px in mixer") == [
         ["`dwconv7`", "", "99.0", "98.0 (-1.0)", "90.5 (-8.5)"],
         ["`niff`", "native", "92.0 ±12.7", "82.0 ±12.7 (-10.0)", "72.0 ±12.7 (-20.0)"],
-        ["`niff`", "pad\\", "kernel", "92.0 ±12.7", "", "none<sup>1</sup>"],
+        ["`niff`", "pad\\", "kernel", "92.0 ±12.7", "", "*oom*<sup>1</sup>"],
         ["`afno`", "", "*error*<sup>2</sup>", "", ""],
     ], "the cells are split at each bar, an escaped one too"
-    assert "<sup>1</sup> fits &lt;16&gt; only" in text
+    assert "<sup>1</sup> oom: no room: &lt;16&gt; MB" in text
 
 
 def test_the_resolution_of_the_training_alone_makes_no_table(tmp_path):

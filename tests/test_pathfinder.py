@@ -136,6 +136,21 @@ def test_a_set_is_made_once_and_a_damaged_one_anew(cache, monkeypatch):
         assert splits.floor == first.floor
 
 
+def test_a_flipped_bit_is_found(cache):
+    made, cached = [], _cache.cached
+
+    def make():
+        made.append(1)
+        return {"images": np.arange(10_000, dtype=np.int32) % 97}
+
+    cached("victim", make)
+    whole = (cache / "victim.npz").read_bytes()
+    for place in range(60, len(whole) - 200, 97):
+        (cache / "victim.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert np.array_equal(cached("victim", make)["images"], np.arange(10_000) % 97)
+    assert len(made) > 1
+
+
 def test_other_settings_are_kept_under_other_names(cache):
     data.load("pathfinder[length=2,train=8,validation=1,test=4]", Wish(32))
     before = set(cache.iterdir())

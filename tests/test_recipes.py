@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -79,6 +80,15 @@ def test_a_setting_is_changed_alone(text, field, value):
 
 def test_milestones_can_be_left_out():
     assert recipes.changed("shared_basis", ["milestones="]).milestones == ()
+
+
+def test_milestones_must_fit_the_budget():
+    recipe = recipes.RECIPES["shared_basis"]
+    assert recipes.checked(recipe) is recipe
+    for changes in ({"epochs": 20}, {"seconds": 60.0}):
+        with pytest.raises(ValueError, match=r"milestones \(150, 225\) do not fit"):
+            recipes.checked(replace(recipe, **changes))
+    assert recipes.checked(replace(recipe, epochs=20, schedule="cosine"))
 
 
 def test_the_last_of_two_words_counts():

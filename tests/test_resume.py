@@ -166,6 +166,32 @@ def test_what_is_no_state_of_the_job_is_passed_over(harm, tmp_path):
     assert trainer(path).step == 0
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda state: state["network"].popitem(),
+        lambda state: state["network"].update({"head.weight": torch.zeros(3, 3)}),
+        lambda state: state["optimizer"]["param_groups"].pop(),
+        lambda state: state.pop("average"),
+        lambda state: state.pop("penalty"),
+        lambda state: state.update(curve=[(1.0, 2.0)]),
+    ],
+    ids=["a weight less", "another shape", "other groups", "no average", "no penalty", "short curve"],
+)
+def test_a_state_that_does_not_fit_the_network_is_passed_over_as_a_whole(harm, tmp_path):
+    path = tmp_path / "job.pt"
+    stopped(path)
+    kept = torch.load(path)
+    harm(kept["training"])
+    torch.save(kept, path)
+    anew, fresh = trainer(path), trainer(None)
+    assert (anew.step, anew.curve, anew.loss) == (0, [], 0.0)
+    assert_equal(state(anew), state(fresh))
+    list(anew.run())
+    list(fresh.run())
+    assert curve(anew) == curve(fresh)
+
+
 def test_a_training_of_another_rate_or_length_does_not_go_on(tmp_path):
     path = tmp_path / "job.pt"
     stopped(path)

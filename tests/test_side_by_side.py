@@ -1,11 +1,16 @@
 """Trainings on a CPU that run beside each other: the same records, and one's death costs its own."""
 
+import gc
+import os
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.executors.process import Pool, side_by_side
+from bench.executors import process
+from bench.executors.process import Pool, side_by_side, trained
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Job, Limits, Training
 
@@ -56,3 +61,70 @@ def test_what_is_open_is_dropped_where_the_caller_stops():
     results.close()
     gate.set()
     assert len(begun) <= 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_files_do_not_add_up():
+    """Each worker has five files open here; those of a training that has ended are closed while the others run."""
+    names = ["raises", "exits", "nan", "shape", "segfault", "declines", "pairs", "curses"]
+    count = []
+    for _ in Pool((FAULTS,)).execute(trainings(*names), Limits(timeout=60, at_once=2)):
+        gc.collect()
+        count.append(len(os.listdir("/proc/self/fd")))
+    assert len(count) == len(names)
+    assert max(count[2:]) - count[0] <= 10, count
+
+
+class Slow:
+    """A worker that starts only when let, and never answers."""
+
+    begun: list["Slow"]
+    let: threading.Event
+
+    def __init__(self, *settings):
+        self.alive, self.crowded = True, False
+        self.begun.append(self)
+        self.let.wait(30)
+
+    def ask(self, request, timeout):
+        while self.alive:
+            time.sleep(0.01)
+        raise process.Died("crashed", "killed")
+
+    def stop(self):
+        self.alive = False
+
+
+def test_a_worker_that_starts_while_the_caller_stops_ends(monkeypatch):
+    monkeypatch.setattr(process, "Worker", Slow)
+    Slow.begun, Slow.let = [], threading.Event()
+    threads = set(threading.enumerate())
+    pool = Pool()
+    records = pool.execute(trainings("dwconv3", "conv3", "niff"), Limits(at_once=2))
+    monkeypatch.setattr(process, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(records)
+    Slow.let.set()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(Slow.begun) == 1, "the other was still waiting for its turn to start"
+    assert not Slow.begun[0].alive
+    assert not pool.workers
+
+
+def interrupted(futures):
+    """Ctrl-C as soon as a worker starts."""
+    deadline = time.monotonic() + 30
+    while not Slow.begun and time.monotonic() < deadline:
+        time.sleep(0.01)
+    raise KeyboardInterrupt
+
+
+def test_only_a_number_of_epochs_is_trained_beside_others():
+    """Neither a budget of seconds, which neighbours share, nor a GPU."""
+    (job,) = trainings("dwconv3")
+    assert trained(job)
+    assert not trained(replace(job, protocol=replace(TASK, seconds=1.0)))
+    assert not trained(replace(job, cell=replace(job.cell, device="cuda:0")))
+    assert not trained(Job(job.cell, "params"))

@@ -102,7 +102,7 @@ def test_epochs_of_two_trainings_may_be_interleaved(monkeypatch):
     monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)  # a pause after every step
     alone, first, second = (trainer(host(Dropped), seed=seed) for seed in (3, 3, 4))
     pauses = list(alone.run())
-    assert len(pauses) == TINY.epochs * (alone.steps + 1)
+    assert len(pauses) == TINY.epochs * (alone.steps + 2), "one more in the validation, and one after it"
     for _ in zip(first.run(), second.run()):
         pass
     assert [epoch.loss for epoch in first.curve] == [epoch.loss for epoch in alone.curve]
@@ -214,7 +214,30 @@ def test_top1_counts_in_evaluation_mode():
             return torch.tensor([[0.0, 1.0, 0.0]]).expand(len(x), 3)
 
     labels = torch.tensor([1] * 270 + [0] * 30)  # more than one evaluation batch
-    assert top1(Constant(), TensorDataset(torch.zeros(300, 1, 2, 2), labels)) == pytest.approx(90)
+    assert percent(Constant(), TensorDataset(torch.zeros(300, 1, 2, 2), labels)) == pytest.approx(90)
+
+
+def percent(network, part):
+    evaluating = top1(network, part)
+    while True:
+        try:
+            next(evaluating)
+        except StopIteration as end:
+            return end.value
+
+
+def test_an_evaluation_pauses_between_its_batches_outside_of_inference_mode(monkeypatch):
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
+    part = TensorDataset(torch.zeros(600, 2), torch.zeros(600, dtype=torch.int64))
+    assert [torch.is_inference_mode_enabled() for _ in top1(nn.Identity(), part)] == [False] * 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_counted_as_no_class(value):
+    logits = torch.zeros(300, 2)
+    logits[280, 1] = value
+    with pytest.raises(Diverged, match="evaluation: logits are not finite"):
+        percent(nn.Identity(), TensorDataset(logits, torch.ones(300, dtype=torch.int64)))
 
 
 def rates(protocol, epochs, steps=10, lr=1.0):
@@ -266,13 +289,21 @@ def test_the_average_of_the_weights_is_evaluated():
     for _ in made.probe():
         own.append({name: value.clone() for name, value in made.network.state_dict().items()})
     weight = own[1]["stem.weight"]  # the first update takes the weights as they are
-    for state in own[2:]:
-        weight = 0.5 * weight + 0.5 * state["stem.weight"]
+    for update, state in enumerate(own[2:], 1):
+        decay = min(0.5, 1 - (1 + update) ** (-2 / 3))
+        weight = decay * weight + (1 - decay) * state["stem.weight"]
     torch.testing.assert_close(made.result.stem.weight, weight)
     assert made.result is not made.network
     done = trained(protocol=protocol)
-    assert done.curve[-1].validation == top1(done.result, splits().validation)
+    assert done.curve[-1].validation == percent(done.result, splits().validation)
     assert not torch.equal(done.result.stem.weight, done.network.stem.weight)
+
+
+def test_a_long_average_follows_a_short_training():
+    done = trained(protocol=replace(TINY, ema=0.9999, epochs=20))
+    plain = trained(protocol=replace(TINY, epochs=20))
+    assert done.curve[-1].loss == plain.curve[-1].loss, "the average does not change the training"
+    assert done.curve[-1].validation > 90
 
 
 @pytest.mark.parametrize("setting", ["mixup", "cutmix"])

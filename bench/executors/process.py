@@ -17,7 +17,7 @@ from typing import Any
 from bench.cores import Seat
 from bench.executors import groups, interleave
 from bench.executors.workers import START_SECONDS, Died, Worker
-from bench.spec import INTERLEAVED, Job, Limits, Record
+from bench.spec import INTERLEAVED, Job, Limits, Record, Training
 
 
 class Pool:
@@ -29,17 +29,26 @@ class Pool:
         self.settings = (plugins, start, malloc, preload)
         self.workers: dict[str, Worker] = {}
         self.starting = threading.Lock()  # a start borrows the environment of the process
+        self.closed = False  # the caller has stopped: what threads still begin must end
 
     def worker(self, name: str) -> Worker:
-        if name not in self.workers or not self.workers[name].alive:
+        """The worker of this name, started where none is alive; raises `Died` where none can start or the pool is closed."""
+        worker = self.workers.get(name)
+        if worker is not None and worker.alive:
+            return worker
+        self.stop_worker(name)
+        with self.starting:
+            if not self.closed:
+                worker = self.workers[name] = Worker(*self.settings)
+        if worker is None or self.closed:  # perhaps while it started, unseen by `stop`
             self.stop_worker(name)
-            with self.starting:
-                self.workers[name] = Worker(*self.settings)
-        return self.workers[name]
+            raise Died("crashed", "interrupted")
+        return worker
 
     def stop_worker(self, name: str) -> None:
-        if name in self.workers:
-            self.workers.pop(name).stop()
+        worker = self.workers.pop(name, None)
+        if worker is not None:
+            worker.stop()
 
     def ask(self, **request: Any) -> Any:
         """The answer of a worker of its own, which then ends with its hold on a GPU; raises `Died` where none can start."""
@@ -55,10 +64,11 @@ class Pool:
 
     def stop(self, keep: str = "cuda") -> None:
         """End the workers, except those whose name starts with `keep`."""
-        for name in [name for name in self.workers if not (keep and name.startswith(keep))]:
+        for name in [name for name in list(self.workers) if not (keep and name.startswith(keep))]:
             self.stop_worker(name)
 
     def execute(self, jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
+        self.closed = False
         try:
             for together, same in itertools.groupby(groups(jobs), lambda group: limits.at_once > 1 and trained(group[0])):
                 if together:
@@ -70,12 +80,16 @@ class Pool:
                     yield from interleave({job: Track(job, self, limits, seat).advance for job in group})
                     self.stop()
         finally:
+            self.closed = True  # before the stop: a thread that registers its worker looks at it afterwards
             self.stop(keep="")
 
 
 def trained(job: Job) -> bool:
-    """Whether a job is a training on a CPU, whose accuracy does not depend on what runs beside it."""
-    return job.metric == "accuracy" and job.cell.device == "cpu"
+    """Whether a job is a training on a CPU for a number of epochs, which gives the same accuracy whatever runs beside it.
+
+    How many epochs fit in a budget of seconds depends on the neighbours.
+    """
+    return isinstance(job.protocol, Training) and job.protocol.seconds is None and job.cell.device == "cpu"
 
 
 def side_by_side(calls: Iterable[Callable[[], Record]], count: int) -> Iterator[Record]:
@@ -112,14 +126,21 @@ class Track:
             started = time.time()
             answer = self.worker.ask({**request, "core": core}, max(self.left, 0.1))
         except Died as death:
+            self.release()
             detail = death.detail or f"no end after {self.limits.timeout:g} s"
             return Record(self.job, death.status, detail, started=started, seconds=time.time() - started)
         if self.job.metric != "accuracy":  # a training takes its time, but gives sign of life every few seconds
             self.left -= time.time() - started
         self.seat.disturbed |= self.worker.crowded
-        if isinstance(answer, Record) and self.name == self.job.key():
-            self.pool.stop_worker(self.name)
+        if isinstance(answer, Record):
+            self.release()
         return answer
+
+    def release(self) -> None:
+        """Let go of the worker, whose files close with it; one of the job's own ends."""
+        self.worker = None
+        if self.name == self.job.key():
+            self.pool.stop_worker(self.name)
 
     def to_end(self) -> Record:
         while not isinstance(answer := self.advance(False), Record):

@@ -8,7 +8,7 @@ counts and versions of torch round differently, which moves the accuracy as anot
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,19 +17,22 @@ from torch.utils.data import TensorDataset
 
 from bench import data
 from bench.data import Splits, Wish
+from bench.diagnosis import diagnose
 from bench.nets.resolution import adapted, ways
 from bench.spec import Training, protocol_name
 from bench.subject import Outcome, Subject, autocast
 from bench.torch_state import seed
 from bench.training import ranks, search
+from bench.training.batches import length
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Diverged, Trainer, top1
+from methods import Unsupported
 
-SIGNIFICANT = 400  # characters of a reason
+Evals = dict[str, float | str]  # resolution and way -> percent, or "status: detail" where there is none
 
 
 def measure(subject: Subject, protocol: Training) -> Generator[None, None, Outcome]:
-    """Yields every few seconds. Raises `bench.training.loop.Diverged` where the loss is not finite."""
+    """Yields every few seconds. Raises `bench.training.loop.Diverged` where the loss or a logit is not finite."""
     task = Task(subject, protocol, Checkpoint(subject.checkpoint, subject.save_every))
     try:
         outcome = yield from task.outcome()
@@ -38,6 +41,11 @@ def measure(subject: Subject, protocol: Training) -> Generator[None, None, Outco
         raise
     task.checkpoint.remove()
     return outcome
+
+
+def reason(error: Exception) -> str:
+    """Status and detail as "status: detail"; a ValueError tells that an operator or a data set is of one size."""
+    return ": ".join(diagnose(Unsupported(str(error)) if isinstance(error, ValueError) else error))
 
 
 @dataclass
@@ -50,28 +58,33 @@ class Task:
 
     def outcome(self) -> Generator[None, None, Outcome]:
         """Choose, train, and look at the test part."""
+        images = length(self.splits.validation)  # loads the data, which may take long
+        yield
         found: list[search.Try] = []
         if len(self.protocol.lr) > 1:
             found = yield from search.tries(self.trainer, self.protocol, self.checkpoint)
-        lr, epochs = search.best(found) if found else self.protocol.lr[0], self.protocol.epochs
+        lr, epochs = self.protocol.lr[0], self.protocol.epochs
+        if found:
+            lr = search.best(found, images)
         if self.protocol.seconds is not None:
             epochs = yield from search.affordable(self.trainer, lr, self.protocol.seconds, self.checkpoint)
         trainer = self.trainer(lr, epochs)
         yield from trainer.run()
-        accuracy = self.top1(trainer.result, self.splits.test)
-        evals = dict(self.elsewhere(trainer.result, accuracy))
+        yield
+        accuracy = yield from self.top1(trainer.result, self.splits.test)
+        yield
+        evals = yield from self.elsewhere(trainer.result, accuracy)
         return Outcome(self.values(trainer, accuracy), rounds=curves(trainer, found), evals=evals)
 
     @cached_property
     def splits(self) -> Splits:
-        return self.at(self.protocol.res)
-
-    def at(self, res: int) -> Splits:
-        """The data at a resolution, on the device where they are in memory."""
-        wish = Wish(res, self.protocol.augment, self.protocol.erase)
-        splits = data.load(self.protocol.data, wish)
+        """The data at the resolution of the training, on the device where they are in memory."""
+        splits = self.at(self.protocol.res)
         train, validation, test = (placed(part, self.subject.cell.device) for part in splits[:3])
         return splits._replace(train=train, validation=validation, test=test)
+
+    def at(self, res: int) -> Splits:
+        return data.load(self.protocol.data, Wish(res, self.protocol.augment, self.protocol.erase))
 
     def network(self) -> nn.Module:
         """The network, begun from the cell's seed: on every device the same weights."""
@@ -83,23 +96,33 @@ class Task:
         cell = self.subject.cell
         return Trainer(self.network(), self.splits, self.protocol, cell.seed, lr, epochs, autocast(cell), self.checkpoint)
 
-    def top1(self, network: nn.Module, part: data.Images) -> float:
+    def top1(self, network: nn.Module, part: data.Images) -> Generator[None, None, float]:
         return top1(network, part, self.subject.cell.device, autocast(self.subject.cell))
 
-    def elsewhere(self, network: nn.Module, accuracy: float) -> Iterator[tuple[str, float | str]]:
+    def elsewhere(self, network: nn.Module, accuracy: float) -> Generator[None, None, Evals]:
         """Accuracy at every resolution asked for, in each manner in which the operators can meet it, or the reason for none."""
+        found: Evals = {}
         for res in self.protocol.eval_res:
             if res == self.protocol.res:
-                yield str(res), accuracy
-                continue
-            for way in ways(network):
-                yield f"{res} {way}".strip(), self.moved(network, way, res)
+                found[str(res)] = accuracy
+            else:
+                yield from self.moved(network, res, found)
+        return found
 
-    def moved(self, network: nn.Module, way: str, res: int) -> float | str:
+    def moved(self, network: nn.Module, res: int, found: Evals) -> Generator[None, None, None]:
+        """Adds to `found` the accuracy at another resolution in each manner. Whatever is raised, the training counts."""
+        manners = {way: f"{res} {way}".strip() for way in ways(network)}
         try:
-            return self.top1(adapted(network, way), self.at(res).test)
-        except Exception as error:  # an operator or a data set of one size, whatever it raises: the training counts nevertheless
-            return " ".join(str(error).split())[:SIGNIFICANT] or type(error).__name__
+            test = placed(self.at(res).test, self.subject.cell.device)
+        except Exception as error:
+            found |= dict.fromkeys(manners.values(), reason(error))
+            return
+        for way, key in manners.items():
+            yield
+            try:
+                found[key] = yield from self.top1(adapted(network, way), test)
+            except Exception as error:
+                found[key] = reason(error)
 
     def values(self, trainer: Trainer, accuracy: float) -> dict[str, float | str | None]:
         seconds = sum(epoch.seconds for epoch in trainer.curve)
@@ -107,6 +130,7 @@ class Task:
         return {
             "accuracy": accuracy,
             "accuracy_validation": trainer.curve[-1].validation,
+            "accuracy_images": length(self.splits.test),
             "accuracy_floor": self.splits.floor,
             "accuracy_floor_of": self.splits.floor_of,
             "accuracy_data": self.protocol.data,

@@ -28,7 +28,7 @@ before. Accuracy is top-1 on the task that a heading names, at its own resolutio
 
 Tables of accuracy rank the methods of one protocol. Those that Welch's test does not tell apart from the first of a place, over
 seeds and at 5%, share it (=): with one seed each all do. *vs floor* are points above what needs no look at what the task is about,
-n.s. where the interval reaches down to it. A method of which a seed failed has no mean.
+n.s. where seeds and the choice of test images explain them. A method of which a seed failed has no mean.
 """
 FRONT = "◆ Pareto front: no other method of this table is as fast and as accurate, and better in one, by the middle values.\n"
 # heading, metric, column, unit, text, best
@@ -131,7 +131,15 @@ def ranking(rows: Iterable[Row], baseline: str) -> list[str]:
         named = {"#": _place(row, records), "method": code(row["label"]), "kernel": _extent(row)}
         timed = {"latency, ms": cells.pop("latency, ms"), versus: _ratio(row, reference, notes)}
         lines.append(named | timed | cells)
+    if all(missing(row["latency_status"]) for row in records):
+        lines = without_empty(lines)
     return [text_table(lines), *([FRONT] if any(row["pareto"] == 1 for row in records) else []), *notes.below()]
+
+
+def without_empty(lines: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The lines without the columns that none of them fills."""
+    kept = [name for name in lines[0] if any(line[name] for line in lines)]
+    return [{name: line[name] for name in kept} for line in lines]
 
 
 def _place(row: Row, records: Sequence[Row]) -> str:

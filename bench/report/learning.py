@@ -50,7 +50,7 @@ def _line(records: Sequence[Record], place: str, notes: Footnotes) -> dict[str, 
         "method": code(learned.label(records[0].job.cell)),
         "accuracy, %": points(got["accuracy"], got["accuracy_lo"], got["accuracy_hi"]),
         "seeds": str(len(records)),
-        "vs floor": "" if floor is None else _above(got["accuracy"], got["accuracy_lo"], floor),
+        "vs floor": "" if floor is None else _above(got["accuracy"], got["accuracy_lo"], floor, got.get("accuracy_images")),
         "validation, %": "" if validation is None else f"{validation:.1f}",
         "learning rate": _rates(records, notes),
         "network params": whole(got.get("accuracy_params")),
@@ -58,9 +58,9 @@ def _line(records: Sequence[Record], place: str, notes: Footnotes) -> dict[str, 
     }
 
 
-def _above(mid: float, lo: float, floor: float) -> str:
-    """Points above the floor, and a word where the interval does not clear it."""
-    return f"{mid - floor:+.1f}" + (" n.s." if lo <= floor else "")
+def _above(mid: float, lo: float, floor: float, images: float | None) -> str:
+    """Points above the floor, and a word where they are not told from 0."""
+    return f"{mid - floor:+.1f}" + ("" if learned.clears(mid, lo, floor, images) else " n.s.")
 
 
 def _rates(records: Sequence[Record], notes: Footnotes) -> str:

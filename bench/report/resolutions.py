@@ -10,7 +10,7 @@ from bench.report import protocol
 from bench.report.text import Footnotes, code, escape, points, table
 from bench.spec import Cell, Record
 
-Found = dict[str, dict[int, list[float | str]]]  # way -> resolution -> percent or the reason for none, one a seed
+Found = dict[str, dict[int, list[float | str]]]  # way -> resolution -> percent or "status: detail" for none, one a seed
 READING = """\
 Accuracy in percent on the same test images at other resolutions, without training there; in brackets the change against the
 resolution of the training, in points. *Way*: how operators that belong to one map size met another.
@@ -60,10 +60,11 @@ def collected(records: Sequence[Record]) -> Found:
 
 
 def _changed(there: Sequence[float | str], own: Sequence[float], notes: Footnotes) -> str:
-    """Mean and half interval with the change, or a note with the reason for none."""
+    """Mean and half interval with the change, or the status and a note with the reason for none."""
     reason = next((one for one in there if isinstance(one, str)), None)
     if reason is not None:
-        return "none" + notes.mark(reason)
+        status, _, detail = reason.partition(": ")
+        return notes.failure(status, detail)
     values = [float(one) for one in there]
     if not values:
         return ""

@@ -6,9 +6,10 @@ last saved step as if nothing had happened.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +31,7 @@ CHECK_STEPS = 20  # losses are read from the device so many at a time
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a finite number; the text names the step."""
+    """The loss or the logits of an evaluation are no longer finite numbers; the text names the step."""
 
 
 class Epoch(NamedTuple):
@@ -118,7 +119,7 @@ class Trainer:
             begun = time.perf_counter()
         self._check()
         self.seconds += time.perf_counter() - begun
-        validation = top1(self.result, self.splits.validation, self.device, self.cast)
+        validation = yield from top1(self.result, self.splits.validation, self.device, self.cast)
         lr = max(group["lr"] for group in self.optimizer.param_groups)
         self.curve.append(Epoch(self.loss / self.steps, self.penalty / self.steps, validation, lr, self.seconds))
         self.loss = self.penalty = self.seconds = 0.0
@@ -163,22 +164,39 @@ class Trainer:
         state = self.checkpoint.training(self.lr, self.epochs)
         if state is None:
             return
+        begun = copy.deepcopy({name: part.state_dict() for name, part in self._parts().items()})
+        try:
+            curve = [Epoch(*epoch) for epoch in state["curve"]]
+            step, *sums = (state[name] for name in ("step", "loss", "penalty", "seconds"))
+            self._load(state)
+        except (RuntimeError, KeyError, ValueError, TypeError):  # of another network or optimizer: counts as none
+            self._load(begun)
+        else:
+            self.curve, self.step, (self.loss, self.penalty, self.seconds) = curve, step, sums
+
+    def _load(self, states: dict[str, Any]) -> None:
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.step, self.loss, self.penalty, self.seconds = (state[name] for name in ("step", "loss", "penalty", "seconds"))
-        self.curve = [Epoch(*epoch) for epoch in state["curve"]]
+            part.load_state_dict(states[name])
 
     def _parts(self) -> dict[str, Any]:
         average = {} if self.average is None else {"average": self.average}
         return {"network": self.network, "optimizer": self.optimizer, **average}
 
 
-@torch.inference_mode()
-def top1(network: nn.Module, part: Images, device: torch.device | str = "cpu", cast: Cast = nullcontext) -> float:
-    """Percent of images whose largest logit is at their label, in evaluation mode."""
+def top1(
+    network: nn.Module, part: Images, device: torch.device | str = "cpu", cast: Cast = nullcontext
+) -> Generator[None, None, float]:
+    """Percent of images whose largest logit is at their label, in evaluation mode, with a pause now and then. Raises `Diverged`."""
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    counts, paused = torch.zeros(2, dtype=torch.int64, device=device), time.perf_counter()  # correct, not finite
     for images, labels in evaluation_batches(part):
-        with cast():
-            correct += (network(images.to(device)).argmax(1) == labels.to(device)).sum()
-    return 100 * int(ranks.total(correct)) / length(part)
+        with torch.inference_mode(), cast():
+            logits = network(images.to(device))
+            counts += torch.stack(((logits.argmax(1) == labels.to(device)).sum(), (~logits.isfinite()).sum()))
+        if not ranks.together() and time.perf_counter() - paused > PAUSE_SECONDS:
+            yield
+            paused = time.perf_counter()
+    correct, broken = ranks.total(counts).tolist()
+    if broken:
+        raise Diverged("evaluation: logits are not finite")
+    return 100 * correct / length(part)

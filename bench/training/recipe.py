@@ -93,9 +93,12 @@ def criterion(protocol: Training) -> Criterion:
 
 
 def average(protocol: Training, network: nn.Module) -> Any:
-    """timm's exponential moving average of the weights, to be evaluated in place of the network, or None."""
+    """timm's exponential moving average of the weights, to be evaluated in place of the network, or None.
+
+    Its decay grows to the protocol's over the first steps, or a short training would be averaged with its beginning.
+    """
     if not protocol.ema:
         return None
     from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 
-    return ModelEmaV3(network, decay=protocol.ema)
+    return ModelEmaV3(network, decay=protocol.ema, use_warmup=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from typing import NamedTuple
@@ -39,12 +40,20 @@ def tries(make: Make, protocol: Training, checkpoint: Checkpoint) -> Generator[N
     return found
 
 
-def best(found: list[Try]) -> float:
-    """The learning rate of the highest accuracy, of several with the lowest loss; raises `Diverged` where all have diverged."""
-    fit = [(one.validation, -one.loss, one.lr) for one in found if one.validation is not None and one.loss is not None]
+def best(found: list[Try], images: int) -> float:
+    """The highest learning rate among those that are not told apart from the best; raises `Diverged` where all have diverged.
+
+    Accuracies on `images` images are told apart from two standard errors of their difference on: a choice by less would be a toss.
+    """
+    fit = {one.lr: one.validation for one in found if one.validation is not None}
     if not fit:
         raise Diverged("; ".join(f"learning rate {one.lr:g}: {one.reason}" for one in found))
-    return max(fit)[2]
+    top = max(fit.values())
+
+    def noise(mean: float) -> float:
+        return 2 * math.sqrt(2 * mean * (100 - mean) / images)
+
+    return max(lr for lr, validation in fit.items() if top - validation <= noise((top + validation) / 2))
 
 
 def affordable(make: Make, lr: float, budget: float, checkpoint: Checkpoint) -> Generator[None, None, int]:
@@ -52,12 +61,21 @@ def affordable(make: Make, lr: float, budget: float, checkpoint: Checkpoint) -> 
     if "epochs" not in checkpoint.choices:
         trainer = make(lr, 1)
         step = yield from _step_seconds(trainer, min(PROBE_SECONDS, budget / 4))
-        begin = time.perf_counter()
-        top1(trainer.result, trainer.splits.validation, trainer.device, trainer.cast)
-        epoch = step * trainer.steps + time.perf_counter() - begin
+        validation = yield from _seconds(top1(trainer.result, trainer.splits.validation, trainer.device, trainer.cast))
+        epoch = step * trainer.steps + validation
         checkpoint.choose(epochs=int(ranks.of_first(max(1, budget // epoch), trainer.device)))
     epochs: int = checkpoint.choices["epochs"]
     return epochs
+
+
+def _seconds(work: Generator[None, None, float]) -> Generator[None, None, float]:
+    """The time that work takes, without its pauses."""
+    seconds, begin = 0.0, time.perf_counter()
+    for _ in work:
+        seconds += time.perf_counter() - begin
+        yield
+        begin = time.perf_counter()
+    return seconds + time.perf_counter() - begin
 
 
 def _step_seconds(trainer: Trainer, enough: float) -> Generator[None, None, float]:

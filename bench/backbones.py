@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench import labels, nets
+from bench.plan import IMAGE_CHANNELS
+from bench.spec import ORIGINAL, Cell
 from methods import Entry, Unsupported
 
 if TYPE_CHECKING:
     from bench.nets.swap import Swapped
 
 
-def check(networks: Iterable[str], methods: Collection[str]) -> None:
-    """Raises ValueError or ConnectionError for a network that cannot be had, and for one of ours that lacks a method."""
-    for network in networks:
-        if nets.is_open(network):
-            from bench.nets import library  # imports torch, and the libraries
+def check(networks: Sequence[str], methods: Collection[str], res: nets.Size) -> None:
+    """Build each network once, without weights; ours for images of `res`. Costs torch, and for others the libraries.
 
-            library.check(network)
-        elif nets.is_host(network) and not methods:
-            raise ValueError(f"network '{network}' needs --methods")
-
-
-def compared_with(asked: str, networks: Sequence[str], methods: Sequence[str], known: Collection[str]) -> str:
-    """The label of the networks' baseline: the first one as published or, where it needs a method, with `asked` or the first.
-
-    What `asked` names may be a label itself, such as "resnet18 + niff"; raises ValueError where no such network is measured.
+    Raises ValueError or ConnectionError for a network that cannot be had, and ValueError where methods are missing or unused.
     """
-    if asked == "none":
-        return asked
-    if asked not in known:
-        if asked.partition(" + ")[0] not in networks:
-            raise ValueError(f"--baseline takes a label such as '{networks[0]}' for networks, or none, not '{asked}'")
-        return asked
-    first = networks[0]
-    return f"{first} + {asked if asked in methods else methods[0]}" if nets.is_host(first) else first
+    needy = [network for network in networks if nets.is_host(network)]
+    if needy and not methods:
+        raise ValueError(f"network '{needy[0]}' needs --methods")
+    if methods and not needy and not any(map(nets.is_open, networks)):
+        raise ValueError(f"network '{networks[0]}' is made of its own operators and takes no method: leave out --methods")
+    for network in networks:
+        try:
+            _build(network, res)
+        except Unsupported:
+            continue  # at this resolution: the row will say so
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # whatever a constructor makes of a wrong value
+            raise ValueError(f"network '{network}' cannot be built: {type(error).__name__}: {error}") from error
+
+
+def _build(network: str, res: nets.Size) -> None:
+    import torch
+
+    if nets.is_open(network):
+        from bench.nets import library
+
+        library.check(network)
+        return
+    with torch.device("meta"):
+        nets.build(network, (lambda *_: torch.nn.Identity()) if nets.is_host(network) else None, 1, IMAGE_CHANNELS, res)
+
+
+def compared_with(asked: str | None, usual: str, planned: Sequence[Cell], known: Mapping[str, Entry]) -> str:
+    """The label of the baseline among the planned cells of networks, or none.
+
+    By default the first network as published or, where it needs a method, with the `usual` one or else the first. `asked` is a
+    label such as "resnet18 + niff", whose options may stand in any order, or a method, which is meant in the first network. Raises
+    ValueError where no such cell is planned.
+    """
+    first = planned[0].network
+    inside: dict[str, str] = {}
+    for cell in planned:
+        if cell.network == first:
+            inside.setdefault(cell.method, cell.label)
+    if asked is None:
+        return next(inside[method] for method in (ORIGINAL, usual, planned[0].method) if method in inside)
+    if asked == "none" or asked in inside:
+        return inside.get(asked, asked)
+    text = f"{first} + {asked}" if asked.partition("[")[0].strip() in known else asked
+    label = labels.cell_of(text, known, height=0, width=0, level="model").label
+    measured = dict.fromkeys(cell.label for cell in planned)
+    if label not in measured:
+        raise ValueError(f"--baseline '{asked}' is not measured here; it may be none or one of: {', '.join(measured)}")
+    return label
 
 
 def describe(network: str, method: str, known: Iterable[Entry], res: tuple[int, int]) -> str:
@@ -45,7 +78,7 @@ def describe(network: str, method: str, known: Iterable[Entry], res: tuple[int, 
 
     if not nets.is_open(network):
         raise ValueError(f"'{network}' is a network of ours: only in those of timm and torchvision are convolutions exchanged")
-    check([network], ())
+    check([network], (), res)
     entries = {entry.name: entry for entry in known}
     axes = {"height": res[0], "width": res[1], "channels": 3, "mode": "train", "level": "model"}
     cell = labels.cell_of(f"{network} + {method}", entries, **axes)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import methods
-from bench import backbones, data, launch, options, recipes, store
+from bench import backbones, data, labels, launch, options, recipes, store
 from bench.executors.workers import Died
-from bench.plan import Axes
+from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.progress import progress
 from bench.spec import Job, Limits, Training
 from bench.sweep import Request, Sweep, load_plugins, write_reports
@@ -68,32 +69,30 @@ def run_sweep(sweep: Sweep, writer: store.Writer) -> None:
 def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Request:
     load_plugins(given["plugins"])
     known = {entry.name: entry for entry in methods.catalogue()}
-    baseline = () if given["baseline"] == "none" else (given["baseline"],)
-    networks = given["backbone"] or ("mixer",)
     model = given["level"] == "model"
-    if model:
-        baseline = ()
-        if not given["backbone"]:
-            raise ValueError("--level model needs --backbone: a network of ours, of timm or of torchvision")
-    elif not words:
-        raise ValueError("give --methods: names, globs such as 'niff*', or all")
+    check_level(words, given)
+    baseline = () if model or given["baseline"] == "none" else (given["baseline"],)
     names = options.select((*words, *baseline), known, bool(given["kernel"]))
     if baseline and given["baseline"] not in known:
         raise ValueError(f"--baseline takes one method's name, or none, not '{given['baseline']}'")
-    backbones.check(networks, names)
-    compared = backbones.compared_with(given["baseline"], networks, names, known) if model else given["baseline"]
     check_threads(max(given["threads"]))
+    protocol = training(given)
+    if given["backbone"]:
+        backbones.check(given["backbone"], names, given["res"][0] if model else (protocol.res, protocol.res))
     if "accuracy" in given["metrics"]:
-        check_data(given["data"], given["download"])
+        check_data(given["data"], given["download"], protocol.res)
     axes = Axes(
         methods=names,
         settings=options.settings(given["overrides"], {name: known[name] for name in names}),
         **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
         timer=given["timer"],
         timing={name: given[name] for name in ("rounds", "max_rounds", "target") if given[name] is not None},
-        level=given["level"], networks=networks, data=given["data"], training=training(given),
+        level=given["level"], networks=given["backbone"] or ("mixer",), data=given["data"], training=protocol,
         seeds=tuple(range(given["seeds"] or 0)),
     )  # fmt: skip
+    compared = given["baseline"]
+    if model:
+        compared = backbones.compared_with(compared if typed("baseline") else None, compared, list(cells(axes, known)), known)
     executor = "torchrun" if launch.launched() else given["executor"]
     memory = None if given["mem_limit"] is None else int(given["mem_limit"])
     scratch = str(given["out"].resolve() / "checkpoints")
@@ -105,23 +104,57 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
     )  # fmt: skip
 
 
+def check_level(words: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Raises ValueError for an option that the level needs, and for one that was given in vain."""
+    if given["level"] == "model":
+        if not given["backbone"]:
+            raise ValueError("--level model needs --backbone: a network of ours, of timm or of torchvision")
+        if typed("channels"):
+            raise ValueError("--channels is for operators: networks of --level model take images")
+        return
+    if not words:
+        raise ValueError("give --methods: names, globs such as 'niff*', or all")
+    if given["backbone"] and "accuracy" not in given["metrics"]:
+        raise ValueError("--backbone is for --level model, and for the metric accuracy")
+
+
+def typed(option: str) -> bool:
+    """Whether an option was given, and does not just have its default."""
+    return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
+
+
 def training(given: dict[str, Any]) -> Training:
     """The protocol of accuracy: a recipe and what was changed in it; raises ValueError."""
     protocol = recipes.changed(given["recipe"], given["train"])
     if given["budget"]:
         protocol = replace(protocol, **recipes.length(given["budget"]))
     protocol = replace(protocol, res=given["train_res"] or protocol.res, eval_res=given["eval_res"] or protocol.eval_res)
+    if any(text.startswith("optimizer=") for text in given["train"]):
+        check_optimizer(protocol.optimizer)
     return recipes.checked(protocol)
 
 
-def check_data(texts: Iterable[str], download: bool) -> None:
-    """Fetch what is missing if asked to; raises ValueError for an unknown set or one that is not here, OSError where none comes."""
+def check_optimizer(name: str) -> None:
+    """Raises ValueError for a name that timm does not know; costs torch and timm."""
+    import timm.optim
+
+    known: list[str] = timm.optim.list_optimizers()  # type: ignore[attr-defined,assignment]
+    if name.lower().removeprefix("lookahead_") not in known:
+        raise ValueError(f"--train optimizer={name}: timm has no such optimizer{options.nearest(name, known)}")
+
+
+def check_data(texts: Iterable[str], download: bool, res: int) -> None:
+    """Fetch what is missing if asked to; raises ValueError for a set that is unknown, not here or not for `res` pixels.
+
+    Raises OSError where none comes.
+    """
     for text in texts:
         if download:
             data.fetch(text)
         lost = data.missing(text)
         if lost:
             raise ValueError(lost)
+        data.check(text, res)
 
 
 def check_threads(threads: int) -> None:
@@ -133,7 +166,7 @@ def _print_plan(estimates: dict[Job, float]) -> None:
     """Every open job with its estimate, or with the reason why its method declines it."""
     for job, seconds in estimates.items():
         cell = job.cell
-        setting = f"{cell.res:>9} C{cell.channels:<5} B{cell.batch:<3} {cell.dtype} {cell.device} {cell.mode:5}"
+        setting = f"{cell.res:>9} {labels.channels(cell):6} B{cell.batch:<3} {cell.dtype} {cell.device} {cell.mode:5}"
         click.echo(f"{cell.label:24} {setting} {job.metric:8} {_declined(job) or f'~{seconds:.1f} s'}")
 
 
@@ -142,7 +175,7 @@ def _declined(job: Job) -> str:
     from bench.subject import Subject
 
     try:
-        Subject(job.cell).build("meta")
+        Subject(replace(job.cell, channels=job.cell.channels or IMAGE_CHANNELS)).build("meta")
     except methods.Unsupported as reason:
         return f"skip: {reason}"
     except Exception as error:  # the sweep would make a row of it

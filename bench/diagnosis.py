@@ -22,10 +22,12 @@ def diagnose(error: Exception) -> tuple[str, str]:
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)):
         return "oom", text or type(error).__name__
-    return "error", f"{type(error).__name__}: {text}{_place(error)}"
+    return "error", f"{type(error).__name__}{f': {text}' if text else ''}{_place(error)}"
 
 
 def _place(error: Exception) -> str:
-    """Where an exception comes from: the deepest line that is not of torch or of Python."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    """Where an exception comes from: the deepest line that is not of a library, or not of torch where it has no text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    libraries = "site-packages/" if str(error) else "site-packages/torch/"
+    own = [frame for frame in frames if libraries not in frame.filename]
     return f" ({own[-1].filename.rsplit('/', 1)[-1]}:{own[-1].lineno})" if own else ""

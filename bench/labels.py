@@ -64,6 +64,11 @@ def _kernel(entry: Entry, word: str | None) -> int | None:
     return int(word)
 
 
+def channels(cell: Cell) -> str:
+    """ "C64" for 64 channels; empty where the data say how many there are."""
+    return f"C{cell.channels}" if cell.channels else ""
+
+
 def setting(cell: Cell) -> str:
     """Everything of a cell but its method, in words."""
     threads = f", {cell.threads} thread{'s' if cell.threads > 1 else ''}" if cell.device == "cpu" else ""

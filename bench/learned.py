@@ -81,12 +81,12 @@ def contests(records: Iterable[Record]) -> list[dict[Cell, list[Record]]]:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean of percentages and its 95% t-interval, cut to 0 and 100; ends NaN with one value."""
+    """Mean of percentages and its 95% t-interval, which may reach below 0 and above 100; ends NaN with one value."""
     mid = statistics.fmean(values)
     if len(values) < 2:
         return Interval(mid, float("nan"), float("nan"))
     half = t95(len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return Interval(mid, max(mid - half, 0.0), min(mid + half, 100.0))
+    return Interval(mid, mid - half, mid + half)
 
 
 def clears(mid: float, lo: float, floor: float, images: float | None) -> bool:
@@ -96,6 +96,15 @@ def clears(mid: float, lo: float, floor: float, images: float | None) -> bool:
     """
     choice = 1.96 * math.sqrt(floor * (100 - floor) / images) if images else 0.0
     return mid - math.hypot(mid - lo, choice) > floor
+
+
+def above_floor(values: Values) -> bool:
+    """Whether the accuracy of a method clears its floor; of an older version, which kept no floor, it is taken to."""
+    floor, images = values.get("accuracy_floor"), values.get("accuracy_images")
+    if floor is None or math.isnan(floor):
+        return True
+    known = None if images is None or math.isnan(images) else images
+    return clears(values["accuracy"], values["accuracy_lo"], floor, known)
 
 
 def evaluations(record: Record) -> Iterator[tuple[int, str, float | str]]:
@@ -137,8 +146,9 @@ def summary(records: Sequence[Record]) -> Values:
     return {
         **_typical(records),
         "accuracy": mid,
-        "accuracy_lo": lo,
-        "accuracy_hi": hi,
+        "accuracy_lo": max(lo, 0.0),
+        "accuracy_hi": min(hi, 100.0),
+        "accuracy_half": (hi - lo) / 2,
         "accuracy_seeds": len(records),
         "accuracy_protocol": protocol_of(records[0]),
         "accuracy_status": "ok",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from bench.labels import channels
 from bench.spec import Job, Record
 
 HEADLINE = {
@@ -22,7 +23,8 @@ HEADLINE = {
 def line(record: Record) -> str:
     """One job in one line."""
     cell = record.job.cell
-    where = f"{cell.label} {cell.res}px C{cell.channels} B{cell.batch} {cell.dtype} {cell.device} {cell.mode}"
+    parts = (cell.label, f"{cell.res}px", channels(cell), f"B{cell.batch}", cell.dtype, cell.device, cell.mode)
+    where = " ".join(filter(None, parts))
     if record.status != "ok":
         return f"{where} {record.job.metric}: {record.status} ({record.detail})"
     name, text = HEADLINE.get(record.job.metric, ("", ""))

@@ -68,9 +68,9 @@ class Subject:
         operator = None if self.cell.method == ORIGINAL else self.operator
         return nets.build(self.cell.network, operator, classes, in_channels, resolution)
 
-    def operator(self, channels: int, resolution: tuple[int, int]) -> nn.Module:
-        """The cell's method at any size, as the host network asks for it."""
-        return self.method.build(channels, resolution, self.cell.kernel, **dict(self.cell.params))
+    def operator(self, channels: int, resolution: tuple[int, int], **options: Any) -> nn.Module:
+        """The cell's method at any size, as the host network asks for it, with options of the host's besides the cell's."""
+        return self.method.build(channels, resolution, self.cell.kernel, **dict(self.cell.params) | options)
 
     @cached_property
     def module(self) -> Any:

@@ -128,10 +128,16 @@ def compare(setting: list[Row], baseline: str) -> None:
 
 
 def mark_front(setting: list[Row]) -> None:
-    """Say of the rows of a setting, where several have an accuracy, which of them none beats in latency and accuracy together."""
+    """Say of the rows of a setting, where several have an accuracy, which of them none beats in latency and accuracy together.
+
+    A method at chance is never among them.
+    """
     learnt = [row for row in setting if row.get("accuracy_status") == "ok"]
     if len(learnt) < 2:
         return
+    for row in learnt:
+        row["pareto"] = 0
+    learnt = list(filter(learned.above_floor, learnt))
     for row, unbeaten in zip(learnt, comparison.front([(row["latency_ms"], row["accuracy"]) for row in learnt])):
         row["pareto"] = int(unbeaten)
 

@@ -43,14 +43,17 @@ def odd_sizes(kernel_size: int | str, resolution: Resolution) -> tuple[int, int]
 @register("conv7", kernel_size=7, paper=RESNET)
 @register("conv3", kernel_size=3, paper=RESNET)
 class Conv(nn.Module):
-    """Standard dense convolution, zero padding, bias: y[o] = sum_i w[o, i] * x[i] + b[o]."""
+    """Standard dense convolution, zero padding, bias: y[o] = sum_i w[o, i] * x[i] + b[o].
+
+    `out_channels` is `channels` by default.
+    """
 
     mixes_channels = True
 
-    def __init__(self, channels: int, resolution: Resolution, kernel_size: int):
+    def __init__(self, channels: int, resolution: Resolution, kernel_size: int, out_channels: int | None = None):
         super().__init__()
         height, width = odd_sizes(kernel_size, resolution)
-        self.conv = nn.Conv2d(channels, channels, (height, width), padding=(height // 2, width // 2))
+        self.conv = nn.Conv2d(channels, out_channels or channels, (height, width), padding=(height // 2, width // 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)

@@ -79,7 +79,7 @@ def test_every_method_trains(name, few):
 
 def test_values_are_those_of_the_dictionary(few):
     values, rounds, _, evals = outcome("conv3", few, seed=5, network="mixer[depth=1]")
-    over_seeds = {"accuracy_lo", "accuracy_hi", "accuracy_seeds"}
+    over_seeds = {"accuracy_lo", "accuracy_hi", "accuracy_half", "accuracy_seeds"}
     assert set(values) - {"accuracy_seed"} == {name for name in columns.of("accuracy") if name not in over_seeds}
     known = {"accuracy_data": "digits", "accuracy_res": 8, "accuracy_epochs": 1, "accuracy_seed": 5, "accuracy_lr": 2e-2}
     known |= {"accuracy_network": "mixer[depth=1]", "accuracy_processes": 1, "accuracy_floor_of": "largest class"}
@@ -115,7 +115,7 @@ def test_the_test_part_is_looked_at_once_after_all_choices(few, monkeypatch):
     monkeypatch.setattr(Counted, "reads", 0)
     choosing = replace(few, lr=(0.01, 0.02), seconds=0.01, eval_res=(8,))
     found = outcome("conv3", choosing)
-    assert Counted.reads - 2 == 2, "images and labels of one batch, besides the two of making it"
+    assert Counted.reads == 2, "images and labels of one batch"
     assert found.evals == {"8": found.values["accuracy"]}
 
 

@@ -29,6 +29,7 @@ COMMAND_LINE = {
 }
 TORCH_FREE = (
     "bench/recipes.py",
+    "bench/nets/published.py",
     "bench/launch.py",
     "bench/cli.py",
     "bench/store.py",

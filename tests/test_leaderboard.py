@@ -123,7 +123,7 @@ def test_seeds_have_sections_of_their_own(tmp_path):
 
 def test_networks_say_what_their_channels_are(tmp_path):
     text = page(tmp_path, latency("niff", 1.0, level="model", network="resnet18", channels=3))
-    assert "batch 1, networks, 3 image channels" in text
+    assert "batch 1, networks of 1000 classes, 3 image channels" in text
     assert rows(text)[-1][1] == "`resnet18 + niff`"
 
 

@@ -48,9 +48,13 @@ def test_mean_and_interval_over_seeds():
 
 
 def test_an_interval_stays_between_nothing_and_everything():
-    assert learned.interval([100.0, 100.0, 97.0])[2] == 100.0
-    assert learned.interval([0.0, 1.0])[1] == 0.0
-    assert math.isnan(learned.interval([50.0]).lo)
+    """Its half is told as it was: 12.706 / 2 between 0 and 1."""
+    assert learned.summary(seeds("a", 100.0, 100.0, 97.0))["accuracy_hi"] == 100.0
+    low = learned.summary(seeds("a", 0.0, 1.0))
+    assert (low["accuracy_lo"], low["accuracy_half"]) == (0.0, pytest.approx(6.353, abs=1e-3))
+    assert learned.interval([0.0, 1.0]).lo < 0
+    alone = learned.summary(seeds("a", 50.0))
+    assert all(math.isnan(alone[f"accuracy_{end}"]) for end in ("lo", "hi", "half"))
 
 
 def test_a_failed_seed_leaves_no_mean():

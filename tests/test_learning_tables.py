@@ -5,10 +5,14 @@ from dataclasses import fields, replace
 import pytest
 
 from bench import store
+from bench.metrics import params
+from bench.nets.published import SPECTRUM
 from bench.plan import accuracy_cell
-from bench.report import protocol
+from bench.report import protocol, reach
 from bench.report.leaderboard import sections
-from bench.spec import ORIGINAL, Cell, Job, Record, Timing, Training
+from bench.report.text import escape, points
+from bench.spec import ORIGINAL, Cell, Job, Protocol, Record, Timing, Training
+from bench.subject import Subject
 from bench.table import tidy
 from tests.test_leaderboard import ENV, rows
 
@@ -216,3 +220,106 @@ def test_published_networks_share_a_table(tmp_path):
     )
     assert text.count("### accuracy on farpair[distance=6] at 32 px, cpu, 1 thread") == 1
     assert [line[1] for line in below(text, "accuracy on")] == ["`resnet18 + niff`", "`flexnet3`", "`flexnet7`"]
+
+
+def finished(measurement):
+    """What a metric returns in the end."""
+    while True:
+        try:
+            next(measurement)
+        except StopIteration as end:
+            return end.value
+
+
+def network_row(method=ORIGINAL, network="dfformer_s18", metric="params", **values):
+    res = 32 if network.startswith("shared_resnet32") else 224
+    cell = Cell(method, res, res, channels=3, level="model", network=network)
+    return Record(Job(cell, metric, Protocol(), "c"), "ok", "", values, env="e1")
+
+
+def test_published_figures_stand_beside_ours_with_the_reason_for_a_difference(tmp_path):
+    text = page(
+        tmp_path,
+        network_row(params_count=30_324_372),
+        network_row(metric="flops", gmacs=3.878, flops=7.9e9),
+        network_row(network="resnet50", metric="flops", gmacs=4.1, flops=8.2e9),
+        network_row(network="shared_resnet32", params_count=261_608),
+        network_row("niff", "resnet50", params_count=1),
+    )
+    (head, *lines), small = rows(text.split("#### 224 px")[1]), rows(text.split("#### 32 px")[1].split("####")[0])
+    assert head == ["method", "params", "published params", "GFLOP", "GMAC", "published GMAC"]
+    assert lines == [
+        ["`dfformer_s18`", "30,324,372", "30,324,372", "7.90", "3.88", "3.800<sup>1</sup>"],
+        ["`resnet50`", "", "25,557,032", "8.20", "4.10", "4.11"],
+        ["`resnet50 + niff`", "1", "", "", "", ""],
+    ]
+    assert f"<sup>1</sup> {escape(SPECTRUM)}" in text
+    assert small[1][-1] == "0.080" and small[1][2] == "0.197 M<sup>1</sup>"
+    assert "<sup>1</sup> for 10 classes" in text
+
+
+def test_without_published_figures_there_are_no_such_columns(tmp_path):
+    assert "published params" not in page(tmp_path, network_row("niff", "resnet50", params_count=1)).split("## run", 1)[1]
+
+
+def test_what_was_exchanged_is_told(tmp_path):
+    swapped = {"convs_exchanged": 13.0, "convs_kept": 7.0, "convs_kept_why": "3 1x1, 3 strided, 1 stem"}
+    text = page(tmp_path, network_row("niff", "resnet18", params_count=1, **swapped), network_row(network="vgg16", params_count=2))
+    assert "`resnet18 + niff`<sup>1</sup>" in text
+    assert "<sup>1</sup> 13 of 20 convolutions exchanged; kept: 3 1x1, 3 strided, 1 stem" in text
+    assert text.count("exchanged") == 1
+
+
+def test_what_was_exchanged_is_counted():
+    """ResNet-18 has a stem, three strided 3x3 and three 1x1 convolutions at its shortcuts, and 13 others."""
+    cell = Cell("dwconv7", 64, 64, channels=3, level="model", network="resnet18")
+    values = finished(params.measure(Subject(cell), Protocol())).values
+    assert (values["convs_exchanged"], values["convs_kept"]) == (13, 7)
+    assert sorted(values["convs_kept_why"].split(", ")) == ["1 stem", "3 1x1", "3 strided"]
+    plain = finished(params.measure(Subject(replace(cell, method=ORIGINAL)), Protocol())).values
+    assert plain["convs_exchanged"] is plain["convs_kept_why"] is None
+
+
+def test_an_accuracy_of_another_protocol_is_pointed_to(tmp_path):
+    """The networks' contest stands beside their other metrics; that of a host's is another."""
+    text = page(
+        tmp_path,
+        trained(ORIGINAL, 90.0, network="resnet50"),
+        network_row(network="resnet50", params_count=2),
+        network_row("niff", "mixer", params_count=1),
+        network_row("niff", "mixer[depth=3]", params_count=3),
+        trained("niff", 90.0, network="mixer"),
+    )
+    accuracies = {line[0]: line[-1] for line in rows(text.split("#### 224 px")[1].split("###")[0])[1:]}
+    assert accuracies == {
+        "`resnet50`": "90.0",
+        "`mixer + niff`": "<sup>1</sup>",
+        "`mixer[depth=3] + niff`": "",
+    }
+    assert "<sup>1</sup> under another protocol, below" in text
+
+
+def test_chance_is_neither_bold_nor_on_the_front(tmp_path):
+    """The fastest method is at chance, by less than seeds explain; the others are above it."""
+    text = page(
+        tmp_path,
+        *(timed(method, ms) for method, ms in (("a", 1.0), ("b", 2.0), ("c", 3.0))),
+        *seeds("a", 49.0, 52.0), *seeds("b", 49.5, 51.0), *seeds("c", 50.0, 50.4),
+    )  # fmt: skip
+    column = [line[-1] for line in below(text, "cpu, 1 thread")]
+    assert column == ["50.5 ±19.1", "50.2 ±9.5", "50.2 ±2.5"]
+    table = tidy(store.read(tmp_path / "run" / store.NAME))
+    assert list(table["pareto"]) == [0, 0, 0]
+
+
+def test_tables_of_farpair_say_what_is_in_reach_without_seeing_both(tmp_path):
+    assert page(tmp_path, *seeds("a", 99.0, 98.0)).count(reach.ONE_AT_A_TIME) == 1
+    assert reach.ONE_AT_A_TIME not in page(tmp_path / "other", *seeds("a", 99.0, task=replace(TASK, data="digits")))
+
+
+@pytest.mark.parametrize(
+    ("mid", "lo", "hi", "shown"),
+    [(99.0, 96.5, 101.5, "99.0 ±2.5"), (38.5, -200.0, 277.0, "38.5 ±>50"), (1.0, float("nan"), float("nan"), "1.0")],
+)
+def test_half_of_an_interval_is_told_uncut(mid, lo, hi, shown):
+    assert points(mid, lo, hi) == shown

@@ -13,9 +13,11 @@ import methods
 from bench import backbones, labels, nets, store
 from bench.cli import main
 from bench.cost_guard import predict
+from bench.diagnosis import diagnose
 from bench.metrics import flops, params
 from bench.metrics.flops import steady
 from bench.nets import library
+from bench.plan import Axes, cells
 from bench.spec import ORIGINAL, Cell, Protocol
 from bench.subject import Subject
 from bench.table import tidy
@@ -205,7 +207,7 @@ def test_operators_inside_a_network_are_frozen_for_inference():
     assert 0 < found["kernel_share"] < 1
     frozen, training = (subject_of("test_resnet", "niff", mode=mode).build("cpu") for mode in ("infer", "train"))
     parts = [part for part in frozen.modules() if hasattr(part, "kept")]
-    assert len(parts) == 6 and all(part._frozen for part in parts) and not frozen.training
+    assert len(parts) == 4 and all(part._frozen for part in parts) and not frozen.training
     assert training.training and not any(part._frozen for part in training.modules() if hasattr(part, "kept"))
 
 
@@ -229,16 +231,27 @@ def test_labels_are_read_as_they_are_written():
 
 
 def test_what_networks_are_compared_with():
-    def compared(asked, *networks, chosen=("niff",)):
-        return backbones.compared_with(asked, networks, chosen, KNOWN)
+    def compared(asked, *networks, chosen=("niff",), **axes):
+        planned = cells(Axes(chosen, ((32, 32),), level="model", networks=networks, **axes), KNOWN)
+        return backbones.compared_with(asked, "dwconv7", list(planned), KNOWN)
 
-    assert compared("dwconv7", "resnet18", "mixer") == "resnet18"
+    assert compared(None, "resnet18", "mixer") == "resnet18"
     assert compared("none", "resnet18") == "none"
     assert compared("resnet18 + niff", "resnet18") == "resnet18 + niff"
-    assert compared("dwconv7", "mixer") == "mixer + niff"
-    assert compared("dwconv7", "mixer", chosen=("niff", "dwconv7")) == "mixer + dwconv7"
-    with pytest.raises(ValueError, match="--baseline takes a label such as 'resnet18' for networks"):
-        compared("resnet50", "resnet18")
+    assert compared("niff", "resnet18", "resnet50") == "resnet18 + niff"
+    assert compared(None, "mixer") == "mixer + niff"
+    assert compared(None, "mixer", chosen=("niff", "dwconv7")) == "mixer + dwconv7"
+    assert compared("dwconv", "mixer", chosen=("niff", "dwconv"), kernel=(5, 9)) == "mixer + dwconv[kernel=5]"
+    assert compared("dwconv[kernel=9]", "mixer", chosen=("niff", "dwconv"), kernel=(5, 9)) == "mixer + dwconv[kernel=9]"
+    sorted_ = "resnet50[min_kernel=5,where=dense]"
+    assert compared("resnet50[where=dense,min_kernel=5] + niff", "resnet18", sorted_) == f"{sorted_} + niff"
+
+
+@pytest.mark.parametrize("asked", ["resnet50", "resnet18 + dwconv7", "dwconv7", "resnet18 + nif", "nif"])
+def test_a_baseline_that_is_not_measured_is_refused(asked):
+    planned = list(cells(Axes(("niff",), ((32, 32),), level="model", networks=("resnet18",)), KNOWN))
+    with pytest.raises(ValueError, match=r"unknown method 'nif'|may be none or one of: resnet18, resnet18 \+ niff"):
+        backbones.compared_with(asked, "dwconv7", planned, KNOWN)
 
 
 # --- commands ---
@@ -272,7 +285,7 @@ def test_a_sweep_of_networks(tmp_path):
     assert (table[["params_count", "mem_peak_bytes", "latency_ms"]] > 0).all(axis=None)
     board = (out.parent / "LEADERBOARD.md").read_text().replace("\\_", "_")
     assert "vs test_resnet" in board
-    assert "networks, 3 image channels" in board
+    assert "3 image channels" in board
 
 
 def test_a_training_step_of_networks(tmp_path):
@@ -315,6 +328,12 @@ def test_an_unknown_network_ends_the_command_before_any_job(tmp_path):
     for words, reason in (
         (["--backbone", "resnet18[where=here]"], "where must be one of"),
         (["--backbone", "mixer"], "network 'mixer' needs --methods"),
+        (["--backbone", "mixer[width=a]", "--methods", "niff"], "network 'mixer[width=a]' cannot be built: TypeError"),
+        (["--backbone", "dfformer_s18[depht=3]"], "network 'dfformer_s18': got an unexpected keyword argument 'depht'"),
+        (["--backbone", "flexnet3[foo=3]"], "has no option foo"),
+        (["--backbone", "niff_resnet18", "--methods", "niff"], "takes no method"),
+        (["--backbone", "resnet18", "--channels", "64"], "--channels is for operators"),
+        (["--backbone", "resnet18", "--methods", "niff", "--baseline", "resnet18 + nif"], "unknown method 'nif'"),
         ([], "--level model needs --backbone"),
     ):
         result = bench("run", "--level", "model", *words, "--res", 32, "-o", tmp_path / "a" / "b")
@@ -330,6 +349,60 @@ def test_a_dry_run_shows_the_networks_and_adds_no_baseline_method(tmp_path):
         *("test_convnext", "test_convnext + niff", "test_convnext + afno"),
     ]
     assert not any("error" in line or "skip" in line for line in lines)
+
+
+def test_a_network_where_no_accuracy_is_measured_is_refused(tmp_path):
+    result = bench("run", "--methods", "niff", "--res", 8, "--backbone", "mixer", "--metrics", "flops", "-o", tmp_path / "a" / "b")
+    assert result.exit_code == 2
+    assert "--backbone is for --level model, and for the metric accuracy" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--train", "optimizer=adamv"], "timm has no such optimizer; did you mean 'adam'?"),
+        (["--data", "farpair[distance=600]", "--train-res", 32], "farpair at 32 px: distance 600"),
+        (["--data", "farpair[train=0]"], "are not whole numbers above 0"),
+    ],
+)
+def test_a_training_that_cannot_begin_ends_the_command(tmp_path, words, reason):
+    asked = ["run", "--methods", "niff", "--res", 32, "--train-res", 32, "--metrics", "accuracy", "--executor", "inline"]
+    result = bench(*asked, *words, "-o", tmp_path / "a" / "b")
+    assert result.exit_code == 2
+    assert reason in result.output
+
+
+def test_a_dry_run_of_accuracy_finds_no_false_errors(tmp_path):
+    result = bench(
+        *SWEEP,
+        "--methods",
+        "niff",
+        "--res",
+        32,
+        "--train-res",
+        32,
+        "--metrics",
+        "accuracy",
+        "--dry-run",
+        "-o",
+        tmp_path / "a" / "b",
+    )
+    lines = [line for line in result.output.splitlines() if " accuracy " in line]
+    assert len(lines) == 4
+    assert not any("error" in line or "skip" in line or " C0" in line for line in lines)
+
+
+def test_a_network_that_scales_its_images_takes_any_size():
+    with torch.device("meta"):
+        assert build("crossvit_9_240", size=(224, 224)).eval()(torch.empty(1, 3, 224, 224)).shape == (1, 7)
+
+
+def test_an_exception_without_text_names_its_place():
+    with torch.device("meta"), pytest.raises(AssertionError) as raised:
+        build("halonet26t", size=(200, 200))(torch.empty(1, 3, 200, 200))
+    status, detail = diagnose(raised.value)
+    assert status == "error"
+    assert detail.startswith("AssertionError (halo_attn.py:")
 
 
 def test_info_shows_what_is_exchanged():

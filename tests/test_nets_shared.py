@@ -9,6 +9,7 @@ from torch import nn
 from bench import nets
 from bench.contract import distance
 from bench.metrics.flops import count
+from bench.nets.published import NETWORKS, matches
 from bench.nets.shared_blocks import Residual, SharedConv
 from bench.subject import prepare
 from bench.training.objective import penalties
@@ -17,23 +18,7 @@ from methods.registry import Unsupported
 from methods.shared_basis import SharedBasis, SharedBasisConv, orthogonality
 from tests import test_shared_basis_official as official
 
-TABLE = [  # name, classes, resolution, millions of parameters, billions of operations
-    ("shared_resnet32[rank=8]", 10, 32, "0.151", "0.048"),
-    ("shared_resnet32[rank=16]", 10, 32, "0.197", "0.080"),
-    ("shared_resnet32[rank=16,variant=double]", 10, 32, "0.246", "0.080"),
-    ("shared_resnet56[rank=8]", 10, 32, "0.202", "0.085"),
-    ("shared_resnet56[rank=16]", 10, 32, "0.271", "0.148"),
-    ("shared_resnet56[rank=16,variant=double]", 10, 32, "0.319", "0.148"),
-    ("shared_resnet34[rank=8,stem=cifar]", 100, 32, "5.865", "0.397"),
-    ("shared_resnet34[rank=16,stem=cifar]", 100, 32, "6.486", "0.523"),
-    ("shared_resnet34[rank=32,stem=cifar]", 100, 32, "7.727", "0.775"),
-    ("shared_resnet34[rank=32,variant=double]", 1000, 224, "9.763", "2.488"),
-    ("shared_resnet34[rank=48,variant=double]", 1000, 224, "11.787", "3.260"),
-    ("shared_resnet34[rank=48]", 1000, 224, "9.437", "3.260"),
-    ("shared_resnet50", 1000, 224, "20.51", "4.11"),
-    ("shared_resnet50[variant=double]", 1000, 224, "18.26", "4.11"),
-    ("shared_resnet101", 1000, 224, "29.47", "7.83"),
-]
+PUBLISHED = {name: entry for name, entry in NETWORKS.items() if name.startswith("shared_")}
 SMALL = "shared_resnet32[rank=4]"
 
 
@@ -70,20 +55,17 @@ def shared_of(network):
     return [[m for m in group.modules() if isinstance(m, SharedBasisConv | SharedConv)] for group in network.groups]
 
 
-@pytest.mark.parametrize(("text", "classes", "size", "parameters", "operations"), TABLE)
-def test_published_parameters_and_operations(text, classes, size, parameters, operations):
+@pytest.mark.parametrize("text", PUBLISHED)
+def test_published_parameters_and_operations(text):
     """The published operations are multiply-adds and, for each number that a batch norm gives, two more."""
-    network, normed = on_meta(text, classes, size).eval(), []
+    entry, normed = PUBLISHED[text], []
+    network = on_meta(text, entry.classes, entry.res).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.register_forward_hook(lambda module, inputs, output: normed.append(output.numel()))
-    assert rounded(sum(p.numel() for p in network.parameters()) / 1e6, parameters) == parameters
-    products = count(lambda: network(torch.empty(1, 3, size, size, device="meta"))).macs
-    assert rounded((products + 2 * sum(normed)) / 1e9, operations) == operations
-
-
-def rounded(value, like):
-    return f"{value:.{len(like.partition('.')[2])}f}"
+    assert matches(entry.params, sum(p.numel() for p in network.parameters()))
+    products = count(lambda: network(torch.empty(1, 3, entry.res, entry.res, device="meta"))).macs
+    assert matches(entry.gmacs, (products + 2 * sum(normed)) / 1e9)
 
 
 @pytest.mark.parametrize(("rank", "folded"), [(8, False), (16, True)])

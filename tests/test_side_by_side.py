@@ -65,14 +65,21 @@ def test_what_is_open_is_dropped_where_the_caller_stops():
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_files_do_not_add_up():
-    """Each worker has five files open here; those of a training that has ended are closed while the others run."""
-    names = ["raises", "exits", "nan", "shape", "segfault", "declines", "pairs", "curses"]
-    count = []
-    for _ in Pool((FAULTS,)).execute(trainings(*names), Limits(timeout=60, at_once=2)):
-        gc.collect()
-        count.append(len(os.listdir("/proc/self/fd")))
-    assert len(count) == len(names)
-    assert max(count[2:]) - count[0] <= 10, count
+    """When the last of six trainings ends, though not yet the sweep, the files of all their workers are closed."""
+    names = ["raises", "exits", "nan", "segfault", "declines", "curses"]
+    pool = Pool((FAULTS,))
+    pool.collect_env()  # the server that forks workers has its own files
+    count = [files()]
+    for _ in pool.execute(trainings(*names), Limits(timeout=60, at_once=2)):
+        count.append(files())  # while the others run
+    assert len(count) == 1 + len(names)
+    assert count[-1] <= count[0] + 2, count
+
+
+def files():
+    """How many files this process has open."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
 
 
 class Slow:

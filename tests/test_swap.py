@@ -11,7 +11,7 @@ from torch import nn
 
 import methods
 from bench import contract
-from bench.nets.swap import look, swap
+from bench.nets.swap import look, stem_of, swap
 from methods import Unsupported
 
 
@@ -29,8 +29,9 @@ FAMILIES = {
     "densenet121": (58, "dense", {"stem": 1, "1x1": 61}),
     "efficientnet_b0": (12, "depthwise", {"stem": 1, "strided": 4, "1x1": 64}),
     "mobilenetv3_small_100": (7, "depthwise", {"stem": 1, "strided": 4, "1x1": 41}),
-    "mambaout_tiny": (18, "depthwise", {"stem": 1, "strided": 4}),
+    "mambaout_tiny": (18, "depthwise", {"stem": 2, "strided": 3}),
     "tf_efficientnet_b0": (12, "depthwise", {"stem": 1, "Conv2dSame": 4, "1x1": 64}),
+    "resnet18d": (13, "dense", {"stem": 3, "strided": 3, "1x1": 3}),
     "inception_next_tiny": (18, "depthwise", {"stem": 1, "strided": 3, "1x1": 36, "not square": 36}),
 }
 
@@ -50,6 +51,34 @@ def test_what_is_exchanged_in_each_family(name):
     assert report.params_after == sum(p.numel() for p in network.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "stem", "size"),
+    [
+        ("resnet18d", ["conv1.0", "conv1.3", "conv1.6"], 224),
+        ("coatnet_0_rw_224", ["stem.conv1", "stem.conv2"], 224),
+        ("hgnet_tiny", [f"stem.stem.{i}.conv" for i in range(3)], 224),
+        ("vgg11", ["features.0"], 224),  # whose first convolutions have no module of their own
+    ],
+)
+def test_all_convolutions_of_a_deep_stem_stay(name, stem, size):
+    layers = look(on_meta(name), "all", 3, (size, size), 3)
+    assert [layer.name for layer in layers if layer.kept == "stem"] == stem
+    assert not any(layer.name.startswith(("stem.", "conv1.")) for layer in layers if not layer.kept)
+
+
+@pytest.mark.parametrize(
+    ("order", "stem"),
+    [
+        (["stem.0.0", "stem.1.0", "blocks.0"], "stem"),
+        (["body.conv1.conv", "body.layer1.0.conv1"], "body.conv1"),
+        (["conv10.a", "conv1.b"], "conv10.a"),
+        ([], ""),
+    ],
+)
+def test_where_a_stem_ends(order, stem):
+    assert stem_of(order) == stem
+
+
 PUBLISHED_NIFF = {  # parameters of NIFF's own networks, from its repository
     ("resnet18", "niff"): 3_331_904,
     ("resnet50", "niff"): 18_280_128,
@@ -58,6 +87,9 @@ PUBLISHED_NIFF = {  # parameters of NIFF's own networks, from its repository
     ("mobilenetv2_100", "niff"): 3_512_560,
     ("resnet18", "niff_full"): 21_127_320,
     ("resnet50", "niff_full"): 33_778_328,
+    ("densenet121", "niff_full"): 10_119_752,
+    ("densenet121", "niff_split"): 6_159_512,
+    ("densenet121", "conv3"): 7_978_856 + 58 * 32,  # the network as published, and the biases of the convolutions exchanged
 }
 
 
@@ -138,10 +170,18 @@ def test_a_dense_convolution_becomes_the_operator_and_a_1x1():
     assert (network.dense3.mix.bias is None, network.wider5.mix.bias is None) == (False, True)
 
 
-def test_an_operator_that_mixes_needs_its_1x1_only_where_channels_are_made():
+@pytest.mark.parametrize("method", ["conv3", "niff_split", "niff_full", "flexconv", "flexconv_dw"])
+def test_an_operator_that_mixes_and_makes_channels_needs_no_1x1(method):
     network = Zoo()
-    swap(network, "conv3", where="dense", resolution=12)
-    assert type(network.dense3) is methods.get("conv3").cls
+    swap(network, method, where="dense", resolution=12)
+    assert type(network.dense3) is type(network.wider5) is methods.get(method).cls
+    assert network(torch.randn(2, 3, 12, 12)).shape == (2, 8)
+
+
+def test_one_that_cannot_make_channels_needs_its_1x1_only_where_they_are_made():
+    network = Zoo()
+    swap(network, lambda channels, size: methods.get("afno").build(channels, size, blocks=2), where="dense", resolution=12)
+    assert type(network.dense3) is methods.get("afno").cls
     assert network.wider5.mix.weight.shape == (8, 4, 1, 1)
 
 

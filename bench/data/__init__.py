@@ -88,6 +88,12 @@ def missing(text: str) -> str | None:
     return f"{what}; give --download to fetch it, or put it there" if _has(text, "fetch") else what
 
 
+def check(text: str, res: int) -> None:
+    """Raises ValueError where a set says that it cannot be had in images of res x res pixels with its options."""
+    if _has(text, "check"):
+        _ask("check", text, res)
+
+
 def fetch(text: str) -> None:
     """Download what is missing of a data set; raises OSError where that cannot be. Does nothing for one that has no source."""
     if missing(text) is None or not _has(text, "fetch"):

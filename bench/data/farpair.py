@@ -40,15 +40,20 @@ def load(wish: Wish, distance: int = 18, train: int = 4000, validation: int = 10
     """Images (1, res, res), standardised by the training part. Raises ValueError where the blobs do not fit or overlap."""
     if wish.augment != "none" or wish.erase:
         raise ValueError("farpair is not augmented")
-    largest = wish.res - BLOB - SPREAD
-    if not isinstance(distance, int) or not BLOB <= distance <= largest:
-        raise ValueError(f"farpair at {wish.res} px: distance {distance} is not a whole number from {BLOB} to {largest}")
     sizes = (train, validation, test)
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise ValueError(f"farpair: sizes {sizes} are not whole numbers above 0")
+    check(wish.res, distance, *sizes)
     parts = [generate(size, wish.res, distance, np.random.default_rng([SEED, part])) for part, size in enumerate(sizes)]
     learnt, chosen, tested = standardised(parts)
     return Splits(learnt, chosen, tested, classes=2, channels=1, floor=100 * ((test + 1) // 2) / test, floor_of="chance")
+
+
+def check(res: int, distance: int = 18, train: int = 1, validation: int = 1, test: int = 1) -> None:
+    """Raises ValueError where the blobs do not fit or overlap, or a part is empty."""
+    largest, sizes = res - BLOB - SPREAD, (train, validation, test)
+    if not isinstance(distance, int) or not BLOB <= distance <= largest:
+        raise ValueError(f"farpair at {res} px: distance {distance} is not a whole number from {BLOB} to {largest}")
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ValueError(f"farpair: sizes {sizes} are not whole numbers above 0")
 
 
 def generate(count: int, res: int, distance: int, draw: np.random.Generator) -> Part:

@@ -5,7 +5,9 @@ A frozen kernel is not counted: it is a copy. An extent says over how many pixel
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
+from typing import Any
 
 from bench.spec import Protocol
 from bench.subject import Outcome, Subject
@@ -23,6 +25,20 @@ def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outco
             "kernel_width": extent[1],
             "params_count": sum(p.numel() for p in module.parameters() if p.requires_grad),
             "params_bytes": sum(t.numel() * t.element_size() for t in held),
+            **swapped(module),
         },
         {},
     )
+
+
+def swapped(network: Any) -> dict[str, float | str | None]:
+    """What was exchanged in a network and why the rest was not, the commonest reason first; nulls where nothing was."""
+    report = getattr(network, "swapped", None)
+    if report is None:
+        return dict.fromkeys(("convs_exchanged", "convs_kept", "convs_kept_why"))
+    reasons = Counter(layer.kept for layer in report.left).most_common()
+    return {
+        "convs_exchanged": len(report.exchanged),
+        "convs_kept": len(report.left),
+        "convs_kept_why": ", ".join(f"{count} {reason}" for reason, count in reasons),
+    }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Size = tuple[int, int]
-Build = Callable[[int, Size], "nn.Module"]  # channels, resolution -> operator
+Build = Callable[..., "nn.Module"]  # channels, resolution -> operator; out_channels= for one whose class takes it
 
 FAMILIES: dict[str, tuple[str, ...]] = {  # module -> names
     "mixer": ("mixer",),

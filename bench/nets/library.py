@@ -25,6 +25,7 @@ ONE_OUTPUT = {  # networks that give more than logits in training unless told ot
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
+OWN_SIZE = ("crossvit",)  # networks that scale images of any size to their own, which is not to be changed
 ANSWER_SECONDS = 1.0  # in which the server of weights must answer
 
 
@@ -105,7 +106,7 @@ def _from_timm(
     import timm
 
     config = timm.get_pretrained_cfg(name)
-    if config is not None and config.fixed_input_size:
+    if config is not None and config.fixed_input_size and not name.startswith(OWN_SIZE):
         options = {"img_size": resolution, **options}
     if pretrained and torch.get_default_device().type != "meta":  # where shapes are all that is asked for
         options = {"pretrained": True, "pretrained_cfg_overlay": weights(name), **options}

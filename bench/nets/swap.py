@@ -1,10 +1,11 @@
 """Networks of other people with their spatial convolutions exchanged for an operator.
 
 Only convolutions that keep the size of their map are exchanged: stride 1, "same" padding, no dilation, a square kernel of at least
-`min_kernel`. The first convolution (the stem), strided and 1x1 ones stay, and so do grouped ones that are not depthwise and
-classes of their own such as timm's Conv2dSame. A depthwise convolution becomes the operator alone; a dense one the operator on its
-input channels and then a 1x1 convolution from these to its output channels, as NIFF does in ResNet and DenseNet
-(https://arxiv.org/abs/2307.10001). An operator whose class says `mixes_channels` does without the 1x1 where both are as many.
+`min_kernel`. The stem (see `stem_of`), strided and 1x1 ones stay, and so do grouped ones that are not depthwise and classes of
+their own such as timm's Conv2dSame. A depthwise convolution becomes the operator alone; a dense one the operator on its input
+channels and then a 1x1 convolution from these to its output channels, as NIFF does in ResNet and DenseNet
+(https://arxiv.org/abs/2307.10001). An operator that says `mixes_channels` does without the 1x1 where both are as many, or where it
+takes `out_channels`.
 
 The network's norms stay as they are, and so does the operator's scale at initialisation. Where its variance is far below the
 epsilon of the norm behind it (`dynamic_filter` in ResNet-18: 1e-8 or less against 1e-5), the network begins almost deaf to images.
@@ -12,6 +13,8 @@ epsilon of the norm behind it (`dynamic_filter` in ResNet-18: 1e-8 or less again
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from methods import Unsupported
 from methods.spectral import pair
 
 WHERE = ("all", "depthwise", "dense")
+STEMS = re.compile(r"stem.*|conv1|patch_embed")  # what networks call the module of their first convolutions
 Calls = list[tuple[Size, Size]]  # of one convolution: the map that goes in and the map that comes out
 
 
@@ -94,11 +98,12 @@ def look(model: nn.Module, where: str, min_kernel: int, resolution: Size, in_cha
     modules = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
     calls = _maps(model, modules, resolution, in_channels)
     order = [*calls, *(name for name in modules if name not in calls)]
+    stem = stem_of(order)
     found = []
-    for position, name in enumerate(order):
+    for name in order:
         conv, maps = modules[name], calls.get(name, [])
         kind = _kind(conv)
-        kept = _kept(conv, kind, maps, position == 0, where, min_kernel)
+        kept = _kept(conv, kind, maps, f"{name}.".startswith(f"{stem}."), where, min_kernel)
         size = maps[0][0] if maps else None
         found.append(Layer(name, kind, conv.in_channels, conv.out_channels, pair(conv.kernel_size), size, kept))
     return found
@@ -135,11 +140,22 @@ def _kind(conv: nn.Conv2d) -> str:
     return "depthwise" if conv.groups == conv.in_channels == conv.out_channels else "grouped"
 
 
-def _kept(conv: nn.Conv2d, kind: str, maps: Calls, first: bool, where: str, min_kernel: int) -> str:
+def stem_of(order: list[str]) -> str:
+    """The stem of a network whose convolutions are given in the order of execution: the module that holds all of it.
+
+    It is the outermost module that holds the first convolution and is named as a stem: stem..., conv1 or patch_embed, such as
+    `conv1` of resnet18d for `conv1.0`, `conv1.3` and `conv1.6`. Where none is, it is the first convolution alone.
+    """
+    parts = order[0].split(".") if order else [""]
+    end = next((end for end, part in enumerate(parts, 1) if STEMS.fullmatch(part)), len(parts))
+    return ".".join(parts[:end])
+
+
+def _kept(conv: nn.Conv2d, kind: str, maps: Calls, in_stem: bool, where: str, min_kernel: int) -> str:
     """The first reason to keep a convolution; empty where there is none."""
     reasons = {
         "not used": not maps,
-        "stem": first,
+        "stem": in_stem,
         "1x1": conv.kernel_size == (1, 1),
         type(conv).__name__: type(conv) is not nn.Conv2d,
         "strided": conv.stride != (1, 1),
@@ -157,20 +173,29 @@ def _kept(conv: nn.Conv2d, kind: str, maps: Calls, first: bool, where: str, min_
 def _exchange(model: nn.Module, layer: Layer, build: Build) -> nn.Module:
     """Put an operator into a convolution's place, on its device; the operator. Raises `Unsupported` with the layer's name."""
     conv: Any = model.get_submodule(layer.name)
-    assert layer.size is not None
     with conv.weight.device:
         try:
-            operator = build(layer.in_channels, layer.size)
+            operator, outputs = _built(layer, build)
         except Unsupported as reason:
+            assert layer.size is not None
             place = f"{layer.name}, {layer.in_channels} channels at {layer.size[0]}x{layer.size[1]}"
             raise Unsupported(f"{place}: {reason}") from reason
-        unmixed = layer.in_channels != layer.out_channels or not getattr(operator, "mixes_channels", False)
         new = operator
-        if layer.kind == "dense" and unmixed:
+        if layer.kind == "dense" and outputs != layer.out_channels:
             mix = nn.Conv2d(layer.in_channels, layer.out_channels, 1, bias=conv.bias is not None)
             new = nn.Sequential(OrderedDict(operator=operator, mix=mix))
     model.set_submodule(layer.name, new, strict=True)
     return operator
+
+
+def _built(layer: Layer, build: Build) -> tuple[nn.Module, int]:
+    """The operator for a convolution, and the channels that it makes of all of its input; 0 where it does not mix them."""
+    operator = build(layer.in_channels, layer.size)
+    if not getattr(operator, "mixes_channels", False):
+        return operator, 0
+    if layer.in_channels == layer.out_channels or "out_channels" not in inspect.signature(type(operator)).parameters:
+        return operator, layer.in_channels
+    return build(layer.in_channels, layer.size, out_channels=layer.out_channels), layer.out_channels
 
 
 def _carry(model: Any, report: Swapped, operators: Iterable[nn.Module]) -> None:

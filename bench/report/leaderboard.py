@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import pandas as pd
 
+from bench import learned
 from bench.columns import ACCURACIES, COLUMNS, METRICS, Column
-from bench.report import learning
+from bench.nets.published import IMAGENET
+from bench.report import learning, networks
 from bench.report.text import Footnotes, code, escape, missing, plus_minus, points, short, whole
 from bench.report.text import table as text_table
 from bench.store import Journal
@@ -23,7 +25,8 @@ the methods that ran. *vs* a baseline is its latency over the method's, above 1 
 that both ran side by side, in this run on this machine. ± is half of the 95% interval over rounds. *Kernel* is the spatial
 extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is
 the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held
-before. Accuracy is top-1 on the task that a heading names, at its own resolution, ± half of the 95% interval over seeds in points.
+before. Accuracy is top-1 on the task that a heading names, at its own resolution, ± half of the 95% interval over seeds in points;
+only one that is told from its floor may be bold or on the Pareto front. *Published* figures are those of the methods' own code.
 [What every column means](README.md).
 
 Tables of accuracy rank the methods of one protocol. Those that Welch's test does not tell apart from the first of a place, over
@@ -65,11 +68,12 @@ def sections(journal: Journal, table: pd.DataFrame) -> Iterator[str]:
     """One run: where and how it was measured, then its settings."""
     yield f"## {journal.name}\n"
     yield from provenance(journal)
+    trainings = set(map(networks.trained, learned.trained(journal)))
     for setting in grouped(filter(measured, records_of(table)), *SETTING).values():
         yield heading(setting)
         for (height, width), rows in sorted(grouped(setting, "height", "width").items()):
             yield f"#### {height if height == width else f'{height} x {width}'} px\n"
-            yield from ranking(rows, journal.baseline_of(setting[0]["level"]))
+            yield from ranking(rows, journal.baseline_of(setting[0]["level"]), trainings)
     yield from learning.sections(journal)
 
 
@@ -113,22 +117,31 @@ def heading(rows: Sequence[Row]) -> str:
     seed = f", seed {key['seed']}" if key["seed"] else ""
     mode = {"infer": "inference", "train": "training step"}[key["mode"]]
     tasks = [task for task in grouped(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
-    learned = "".join(f"; accuracy on {escape(data)} at {res:.0f} px" for data, res in tasks)
-    width = f"networks, {key['channels']} image channels" if key["level"] == "model" else f"{key['channels']} channels"
-    return f"### {key['device']}{threads}{timer}, {key['dtype']}, {mode}, batch {key['batch']}, {width}{seed}{learned}\n"
+    taught = "".join(f"; accuracy on {escape(data)} at {res:.0f} px" for data, res in tasks)
+    networked = f"networks of {IMAGENET} classes, {key['channels']} image channels"
+    width = networked if key["level"] == "model" else f"{key['channels']} channels"
+    return f"### {key['device']}{threads}{timer}, {key['dtype']}, {mode}, batch {key['batch']}, {width}{seed}{taught}\n"
 
 
-def ranking(rows: Iterable[Row], baseline: str) -> list[str]:
-    """The table of one setting at one resolution, and its footnotes."""
+def ranking(rows: Iterable[Row], baseline: str, trainings: Collection[networks.Trained] = ()) -> list[str]:
+    """The table of one setting at one resolution, and its footnotes; `trainings` are all of the journal."""
     records = sorted(rows, key=lambda row: math.inf if missing(row["latency_ms"]) else row["latency_ms"])
     reference = next((row for row in records if row["verdict"] == "baseline"), None)
     versus = f"vs {escape(baseline)}"
     best = {column: _best(records, column, choose) for _, _, column, _, _, choose in SHOWN}
+    told = any(map(networks.entry, records))
     notes = Footnotes()
     lines = []
     for row in records:
-        cells = {name: _cell(row, spec, best[spec[2]], notes) for spec in SHOWN for name in [spec[0]]}
-        named = {"#": _place(row, records), "method": code(row["label"]), "kernel": _extent(row)}
+        changed = networks.exchanged(row)
+        name = code(row["label"]) + (notes.mark(changed) if changed else "")
+        named = {"#": _place(row, records), "method": name, "kernel": _extent(row)}
+        cells: dict[str, str] = {}
+        for spec in SHOWN:
+            cells |= {spec[0]: _cell(row, spec, best[spec[2]], notes)}
+            cells |= networks.beside(row, spec[0], notes) if told else {}
+        if not cells["accuracy, %"] and (where := networks.elsewhere(row, trainings)):
+            cells["accuracy, %"] = notes.mark(where)
         timed = {"latency, ms": cells.pop("latency, ms"), versus: _ratio(row, reference, notes)}
         lines.append(named | timed | cells)
     if all(missing(row["latency_status"]) for row in records):
@@ -152,8 +165,13 @@ def _place(row: Row, records: Sequence[Row]) -> str:
 
 def _best(records: Sequence[Row], column: str, choose: Callable[[Iterable[float]], float] | None) -> float:
     """The best value among the methods that ran; NaN where it would say nothing: fewer than two different values."""
-    ran = [row[column] for row in records if row["latency_status"] == "ok" and not missing(row[column])]
+    ran = [row[column] for row in records if row["latency_status"] == "ok" and not missing(row[column]) and _counts(row, column)]
     return choose(ran) if choose and len(set(ran)) > 1 else math.nan
+
+
+def _counts(row: Row, column: str) -> bool:
+    """Whether a value may be the best of its column: an accuracy only above its floor."""
+    return column != "accuracy" or learned.above_floor(row)
 
 
 def _cell(row: Row, spec: COLUMN, best: float, notes: Footnotes) -> str:
@@ -166,8 +184,9 @@ def _cell(row: Row, spec: COLUMN, best: float, notes: Footnotes) -> str:
         return notes.failure(status, row[f"{metric}_detail"] or "no reason given")
     shown = text(row[column] / unit) + (_spread(row, notes) if metric == "latency" else "")
     if metric == "accuracy":
-        shown = points(row["accuracy"], row["accuracy_lo"], row["accuracy_hi"])
-    bold = f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" else shown
+        half = row["accuracy_half"]
+        shown = points(row["accuracy"], row["accuracy"] - half, row["accuracy"] + half)
+    bold = f"**{shown}**" if row[column] == best and row["latency_status"] == "ok" and _counts(row, column) else shown
     return f"{bold} ◆" if metric == "accuracy" and row["pareto"] == 1 else bold
 
 

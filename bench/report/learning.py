@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from statistics import fmean
 
-from bench import learned
+from bench import learned, words
+from bench.reach import TASK
 from bench.report import protocol, reach, resolutions
 from bench.report.text import Footnotes, code, points, short, table, whole
 from bench.spec import Cell, Record
@@ -29,7 +30,8 @@ def accuracy(group: Group, journal: Journal) -> Iterator[str]:
     records = list(chain(*group.values()))
     where = f", environment `{records[0].env}`" if len(journal.envs) > 1 else ""
     yield f"### accuracy on {protocol.title(records[0], learned.training(records[0]).data)}{where}\n"
-    yield protocol.line(records) + "\n"
+    known = [reach.ONE_AT_A_TIME] if words.parse(learned.training(records[0]).data).name == TASK else []
+    yield " ".join([protocol.line(records), *known]) + "\n"
     ran = [seeds for seeds in group.values() if learned.failure(seeds) is None]
     ran.sort(key=lambda records: -fmean(learned.accuracies(records)))
     places = learned.places(ran)
@@ -48,7 +50,7 @@ def _line(records: Sequence[Record], place: str, notes: Footnotes) -> dict[str, 
     return {
         "#": place,
         "method": code(learned.label(records[0].job.cell)),
-        "accuracy, %": points(got["accuracy"], got["accuracy_lo"], got["accuracy_hi"]),
+        "accuracy, %": points(*learned.interval(learned.accuracies(records))),
         "seeds": str(len(records)),
         "vs floor": "" if floor is None else _above(got["accuracy"], got["accuracy_lo"], floor, got.get("accuracy_images")),
         "validation, %": "" if validation is None else f"{validation:.1f}",

@@ -11,11 +11,11 @@ from bench.report import protocol
 from bench.report.text import Footnotes, code, points, table
 from bench.spec import Cell, Record
 
+ONE_AT_A_TIME = f"A network that never sees both blobs at once may be right on {APART:g}%, three of the four pairs of signs."
 READING = f"""\
 Accuracy in percent by distance in pixels, under protocols that differ in nothing else. *Usable reach*: the largest tested distance
-up to which every mean is at least {LEARNED:g}%, half way from {APART:g}% to 100%. A network that never sees both blobs at once
-may be right on {APART:g}%, three of the four pairs of signs. *Provable limit*: the side of the receptive field, beyond which
-nothing can be learned, where the name of a method tells it.
+up to which every mean is at least {LEARNED:g}%, half way from {APART:g}% to 100%. {ONE_AT_A_TIME}
+*Provable limit*: the side of the receptive field, beyond which nothing can be learned, where the name of a method tells it.
 """
 
 

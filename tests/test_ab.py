@@ -81,8 +81,8 @@ def test_one_number_is_one_layer():
 
 def test_a_setting_in_words():
     assert setting(Cell("x", 8, 9)) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
-    cell = Cell("x", 8, 8, level="model", device="cuda:0", mode="train", seed=3, threads=2)
-    assert setting(cell) == "cuda:0, fp32, training step, model, batch 1, 64 channels, 8 px, seed 3"
+    cell = Cell("x", 8, 8, channels=3, level="model", device="cuda:0", mode="train", seed=3, threads=2)
+    assert setting(cell) == "cuda:0, fp32, training step, batch 1, networks, 3 image channels, 8 px, seed 3"
 
 
 class Fake:

@@ -23,6 +23,7 @@ from bench.training.batches import batch_of, evaluation_batches, training_batche
 from bench.training.objective import Objective
 from methods.registry import get, load_file
 
+pytestmark = pytest.mark.timeout(400)  # processes that import torch, on two busy cores
 ROOT = Path(__file__).parent.parent
 PLUGIN = """
 import torch.distributed as dist

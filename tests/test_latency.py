@@ -124,7 +124,7 @@ def test_an_operator_is_measured_in_rounds(mode, dtype):
         try:
             next(measuring)
         except StopIteration as end:
-            values, figures, samples = end.value
+            values, figures, samples, _ = end.value
             break
         rounds += 1
     assert rounds == TIMING.rounds == len(samples["rounds"]) == len(figures["clean"])

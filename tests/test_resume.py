@@ -27,6 +27,7 @@ from bench.training import batches, loop, search
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Trainer
 
+pytestmark = pytest.mark.timeout(400)  # processes that import torch, on two busy cores
 ROOT = Path(__file__).parent.parent
 TINY = Training(res=8, batch=8, epochs=3, ema=0.9, mixup=0.3)
 

@@ -16,6 +16,7 @@ READING = f"""\
 Accuracy in percent by distance in pixels, under protocols that differ in nothing else. *Usable reach*: the largest tested distance
 up to which every mean is at least {LEARNED:g}%, half way from {APART:g}% to 100%. {ONE_AT_A_TIME}
 *Provable limit*: the side of the receptive field, beyond which nothing can be learned, where the name of a method tells it.
+Filters that wrap around (NIFF, global and dynamic filters, AFNO) meet what is more than half of the image away across its border.
 """
 
 

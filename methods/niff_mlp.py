@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,8 @@ class FrequencyMLP(nn.Module):
 
         Its first layer then measures |f|, by pairs of opposite directions; the later layers stay as they are.
         """
-        first, second = cast("list[nn.Linear]", list(self.layers)[:2])
+        layers: list[Any] = list(self.layers)
+        first, second = layers[:2]
         pairs = first.out_features // 2
         angles = torch.arange(pairs) * (math.pi / pairs)
         directions = torch.stack((angles.cos(), angles.sin()), 1).to(first.weight)

@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from bench import words
 from bench.data._cache import root
@@ -24,7 +24,7 @@ from bench.data._cache import root
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    Images = Dataset[Any]  # of pairs of tensors
+    Images: TypeAlias = "Dataset[Any]"  # of pairs of tensors
 
 PATIENCE = 5.0  # seconds that a server may be silent
 SEED = 0  # of every split and every generated set: never the seed of a training

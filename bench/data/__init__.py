@@ -14,7 +14,6 @@ import inspect
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -52,9 +51,6 @@ class Splits(NamedTuple):
     channels: int
     floor: float
     floor_of: str = "largest class"
-
-
-Load = Callable[..., Splits]
 
 
 def names() -> list[str]:

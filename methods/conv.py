@@ -69,6 +69,8 @@ class Conv(nn.Module):
         self.conv.load_state_dict(state)
 
 
+@register("dwconv_fft", backend="fft", paper=REPLKNET)
+@register("dwconv_direct", backend="direct", paper=REPLKNET)
 @register("dwconv", paper=REPLKNET)
 @register("dwconv_full", kernel_size="full", paper=REPLKNET)
 @register("dwconv51", kernel_size=51, paper="https://arxiv.org/abs/2207.03620")

@@ -14,6 +14,7 @@ import click
 
 import methods
 from bench import options
+from bench.cli_analyze import analyze
 from bench.cli_compare import VERBS
 from bench.columns import ACCURACIES, COLUMNS, METRICS, USUAL, of
 from bench.decorators import clear_errors, malloc_option, plugin_option, repeated, timer_option, training_options
@@ -202,5 +203,5 @@ def columns() -> None:
             click.echo(f"  {column.name:18} {column.unit:5} {column.meaning}")
 
 
-for verb in VERBS:
+for verb in (*VERBS, analyze):
     main.add_command(verb)

@@ -96,7 +96,10 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
     executor = "torchrun" if launch.launched() else given["executor"]
     memory = None if given["mem_limit"] is None else int(given["mem_limit"])
     scratch = str(given["out"].resolve() / "checkpoints")
-    limits = Limits(given["timeout"], given["max_cell_time"], memory, scratch, given["save_every"], given["at_once"])
+    keep = given["keep_weights"]
+    weights = str(given["out"].resolve() / "weights") if keep else ""
+    often = given["save_every"], given["at_once"]
+    limits = Limits(given["timeout"], given["max_cell_time"], memory, scratch, *often, weights, keep == "epochs")
     return Request(
         axes, given["metrics"], given["out"].resolve(), given["plugins"], executor, given["start"], given["malloc"],
         limits,

@@ -65,6 +65,11 @@ def training_options(command: Any) -> Any:
             click.option("--budget", metavar="60s|epochs=20", help="Length of a training."),
             click.option("--train-res", type=click.IntRange(1), help="Resolution of the training images."),
             repeated("--eval-res", kind=options.POSITIVE, help="Evaluate there too, without training there: 16,24,32."),
+            click.option(
+                "--keep-weights",
+                type=click.Choice(["last", "epochs"]),
+                help="For analyze: the last, or each epoch's.",
+            ),
             click.option("--save-every", type=options.SECONDS, default="60", show_default=True, help="Of a training's state."),
             click.option(
                 "--at-once", type=click.IntRange(1), default=1, show_default=True, help="Trainings side by side, on a CPU."

@@ -142,6 +142,8 @@ class Limits:
     scratch: str = ""  # folder where a training keeps its state, to go on from if it is killed; empty: nowhere
     save_every: float = 60.0  # seconds between two states of a training
     at_once: int = 1  # trainings on a CPU that run side by side
+    weights: str = ""  # folder where the weights of finished trainings stay; empty: they are dropped
+    each_epoch: bool = False  # also those before the first and after every epoch
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class Subject:
     cell: Cell
     checkpoint: Path | None = None  # where a training may keep its state
     save_every: float = 60.0  # seconds between two such states
+    weights: Path | None = None  # folder where the weights of a training stay
+    each_epoch: bool = False  # those of every epoch
 
     @property
     def method(self) -> methods.Method:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench import guard, metrics
 from bench.diagnosis import diagnose
@@ -47,7 +48,7 @@ def run(job: Job, limits: Limits) -> Story:
 def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
     """The metric's rounds, each begun in a settled process and looked at when it ends."""
     settle(job.cell)
-    subject = Subject(job.cell, Path(limits.scratch) / f"{job.key()}.pt" if limits.scratch else None, limits.save_every)
+    subject = Subject(job.cell, **kept(job, limits))
     guard.admit(subject, job, limits)
     measuring = metrics.get(job.metric)(subject, job.protocol)
     enough: bool | None = None
@@ -60,6 +61,13 @@ def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
             return end.value
         unchanged(job.cell)
         enough = yield precise
+
+
+def kept(job: Job, limits: Limits) -> dict[str, Any]:
+    """What of a training is kept, where and how often."""
+    state = Path(limits.scratch) / f"{job.key()}.pt" if limits.scratch else None
+    weights = Path(limits.weights) if limits.weights else None
+    return {"checkpoint": state, "save_every": limits.save_every, "weights": weights, "each_epoch": limits.each_epoch}
 
 
 def _ok(job: Job, outcome: Outcome, started: float, seconds: float) -> Record:

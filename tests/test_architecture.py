@@ -17,6 +17,7 @@ LIGHT = ("bench/spec.py", "bench/columns.py", "bench/stats.py")  # the vocabular
 COMMAND_LINE = {
     "bench",
     "bench.cli",
+    "bench.cli_analyze",
     "bench.cli_compare",
     "bench.decorators",
     "bench.options",

@@ -25,6 +25,7 @@ from bench.torch_state import seed
 from bench.training import ranks, search
 from bench.training.batches import length
 from bench.training.checkpoint import Checkpoint
+from bench.training.kept import Keeper
 from bench.training.loop import Diverged, Trainer, top1
 from methods import Unsupported
 
@@ -69,12 +70,20 @@ class Task:
         if self.protocol.seconds is not None:
             epochs = yield from search.affordable(self.trainer, lr, self.protocol.seconds, self.checkpoint)
         trainer = self.trainer(lr, epochs)
-        yield from trainer.run()
+        yield from self.kept(trainer)
         yield
         accuracy = yield from self.top1(trainer.result, self.splits.test)
         yield
         evals = yield from self.elsewhere(trainer.result, accuracy)
         return Outcome(self.values(trainer, accuracy), rounds=curves(trainer, found), evals=evals)
+
+    def kept(self, trainer: Trainer) -> Generator[None, None, None]:
+        """Train, and keep the weights that were asked for."""
+        keeper = Keeper(self.subject, self.protocol, self.splits)
+        keeper.look(trainer)
+        for _ in trainer.run():
+            keeper.look(trainer)
+            yield
 
     @cached_property
     def splits(self) -> Splits:

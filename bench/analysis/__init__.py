@@ -1,0 +1,1 @@
+"""What the kernels of a network look like and learned. Each analysis gives tidy tables, pictures and a page of findings."""

@@ -1,0 +1,110 @@
+"""What an analysis looks at: a network as it begins, or with the weights of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bench.plan import IMAGE_CHANNELS, Axes, cells
+from bench.spec import Cell, Training
+from bench.subject import CLASSES, Subject
+from bench.torch_state import seed
+from bench.training import kept
+from methods import Entry
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A network: its method and name in `cell`, the size of its images, and the file of its weights where it was trained."""
+
+    cell: Cell  # of level "model"
+    size: Size  # (H, W) of its images
+    classes: int = CLASSES
+    channels: int = IMAGE_CHANNELS  # of an image
+    data: str = ""  # what it was trained on
+    weights: Path | None = None  # kept by a training, or a plain state dict
+    epoch: int | None = None  # of how many were trained; None where it was not by us
+
+    @property
+    def label(self) -> str:
+        """Network and method, and what it was trained on."""
+        return self.cell.label + (f", {self.data}" if self.data else "")
+
+    @property
+    def trained(self) -> bool:
+        return self.weights is not None and self.epoch != 0
+
+    @cached_property
+    def device(self) -> str:
+        return self.cell.device
+
+    def fresh(self, begin: int = 0) -> nn.Module:
+        """The network before training, drawn from seed `begin`, in evaluation mode."""
+        cell = replace(self.cell, seed=begin)
+        seed(cell)
+        return Subject(cell).network(self.classes, self.channels, self.size).to(self.device).eval()
+
+    def network(self) -> nn.Module:
+        """The network with its weights, in evaluation mode; fresh from the cell's seed where it has none.
+
+        Raises ValueError where the weights are of another network.
+        """
+        network = self.fresh(self.cell.seed)
+        if self.weights is not None:
+            try:
+                network.load_state_dict(_state(self.weights))
+            except RuntimeError as error:
+                raise ValueError(f"{self.weights} does not fit {self.cell.label}: {error}") from error
+        return network
+
+
+def kept_in(paths: Iterable[Path]) -> list[Specimen]:
+    """The networks of files that `run --keep-weights` wrote, or of folders of them; raises ValueError for none."""
+    files = [file for path in paths for file in (sorted(path.rglob(f"*{kept.SUFFIX}")) if path.is_dir() else [path])]
+    if not files:
+        raise ValueError("no kept weights there: `run --metrics accuracy --keep-weights last` writes them")
+    return [_of_file(file) for file in files]
+
+
+def _of_file(file: Path) -> Specimen:
+    found = kept.read(file)
+    protocol, cell = found["job"].protocol, found["job"].cell
+    assert isinstance(protocol, Training)
+    size = (protocol.res, protocol.res)
+    cell = replace(cell, level="model", device="cpu")
+    return Specimen(cell, size, found["classes"], found["channels"], protocol.data, file, found["epoch"])
+
+
+def named(
+    networks: Sequence[str],
+    methods: Sequence[str],
+    sizes: Sequence[Size],
+    known: dict[str, Entry],
+    load: Path | None = None,
+    classes: int = CLASSES,
+) -> list[Specimen]:
+    """Networks by name, hosts with each method inside and those of the libraries as published too; raises ValueError.
+
+    `load` is a file with the state dict of the only one.
+    """
+    axes = Axes(tuple(methods), tuple(sizes), level="model", networks=tuple(networks))
+    found = [Specimen(cell, (cell.height, cell.width), classes, weights=load) for cell in cells(axes, known)]
+    if not found:
+        raise ValueError("nothing to analyse: give kept weights, or --backbone with --methods where the network is a host")
+    if load is not None and len(found) > 1:
+        raise ValueError(f"--load is of one network, not of {len(found)}: {', '.join(one.label for one in found)}")
+    return found
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    """The weights in a file: kept by a training, or a state dict as such, under `state_dict` or `model` as publishers do."""
+    found = torch.load(path, map_location="cpu", weights_only=True)
+    inside = next((found[name] for name in ("weights", "state_dict", "model") if isinstance(found.get(name), dict)), found)
+    return dict(inside)

@@ -16,6 +16,7 @@ import methods
 from bench import options
 from bench.cli_analyze import analyze
 from bench.cli_compare import VERBS
+from bench.cli_report import VERBS as READING
 from bench.columns import ACCURACIES, COLUMNS, METRICS, USUAL, of
 from bench.decorators import clear_errors, malloc_option, plugin_option, repeated, timer_option, training_options
 
@@ -41,7 +42,7 @@ def main() -> None:
 @repeated("--device", kind=options.DEVICE, default=["auto"], show_default=True, help="auto, cpu, cuda or cuda:i.")
 @repeated("--threads", kind=options.POSITIVE, default=["1"], show_default=True, help="CPU threads.")
 @repeated("--seed", kind=options.NATURAL, default=["0"], show_default=True)
-@repeated("--metrics", kind=options.METRIC, default=[",".join(USUAL)], show_default=True, help="Also energy: ten seconds a cell.")
+@repeated("--metrics", kind=options.METRIC, default=[",".join(USUAL)], show_default=True, help="Also energy (10 s a cell), properties.")
 @timer_option
 @click.option("--rounds", type=click.IntRange(2), help="Of a latency at least; default 10.")
 @click.option("--max-rounds", type=click.IntRange(2), help="At most; default 25.")
@@ -65,6 +66,7 @@ def main() -> None:
 @click.option("--mem-limit", type=options.BYTES, help="Of a job, such as 4GB; default: what is free.")
 @click.option("--force", is_flag=True, help="Measure again what is done.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Measure again what failed.")
+@click.option("--figures", is_flag=True, help="Draw them too; else only where the run has some.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and measure nothing.")
 def run(words: tuple[str, ...], **given: Any) -> None:
     """Measure a sweep and write its tables and the leaderboard. A second run of the same command resumes."""
@@ -81,7 +83,7 @@ def run(words: tuple[str, ...], **given: Any) -> None:
         if given["dry_run"]:
             return
         writer = sweep.open()
-    run_sweep(sweep, writer)  # from here on an error is the program's own
+    run_sweep(sweep, writer, given["figures"])  # from here on an error is the program's own
 
 
 @main.command(name="list")
@@ -149,20 +151,6 @@ def check(target: str, plugins: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="results")
-@click.option(
-    "--page", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Fill the tables marked in this page too."
-)
-def report(folder: Path, page: Path | None) -> None:
-    """Write the tables and LEADERBOARD.md of every run in FOLDER again, from the journals alone."""
-    from bench.commands import rebuild
-
-    with clear_errors():
-        for path in rebuild(folder, page):
-            click.echo(path)
-
-
-@main.command()
 @click.option("--measure", is_flag=True, help="Measure its ceilings and keep them for later runs: about 15 s.")
 @repeated("--device", kind=options.DEVICE, default=["auto"], show_default=True, help="To measure.")
 @repeated("--threads", kind=options.POSITIVE, default=["1"], show_default=True, help="To measure with.")
@@ -203,5 +191,5 @@ def columns() -> None:
             click.echo(f"  {column.name:18} {column.unit:5} {column.meaning}")
 
 
-for verb in (*VERBS, analyze):
+for verb in (*READING, *VERBS, analyze):
     main.add_command(verb)

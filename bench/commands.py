@@ -17,8 +17,9 @@ from bench import backbones, data, labels, launch, options, recipes, store
 from bench.executors.workers import Died
 from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.progress import progress
+from bench.reports import write_reports
 from bench.spec import Job, Limits, Training
-from bench.sweep import Request, Sweep, load_plugins, write_reports
+from bench.sweep import Request, Sweep, load_plugins
 
 FAILED_JOBS = 3  # exit status, also where the disk took no more
 
@@ -46,13 +47,16 @@ def follow(given: dict[str, Any]) -> None:
         torchrun.follow()
 
 
-def run_sweep(sweep: Sweep, writer: store.Writer) -> None:
-    """Run, report; raises SystemExit where the sweep is interrupted, a job failed or the disk takes no more."""
+def run_sweep(sweep: Sweep, writer: store.Writer, figures: bool) -> None:
+    """Run, report, with figures where asked for or where the run has some.
+
+    Raises SystemExit where the sweep is interrupted, a job failed or the disk takes no more.
+    """
     resume = f"every finished job is kept. Resume with: {sweep.request.command}"
     try:
         with progress(sweep.estimates()) as seen:
             failed = sweep.run(writer, seen)
-        paths = write_reports([sweep.request.out])
+        paths = write_reports([sweep.request.out], figures=figures or None)
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; {resume}", err=True)
         raise SystemExit(130) from None
@@ -229,18 +233,3 @@ def check_contract(target: str, plugins: Iterable[str]) -> int:
             failures += bool(reason)
             click.echo(f"{name}: {what}: {f'FAILED: {reason}' if reason else 'ok'}")
     return failures
-
-
-def rebuild(folder: Path, page: Path | None) -> list[Path]:
-    """Reports of every run in a folder (or of the run that the folder is), and a page's marked tables; ValueError without a run."""
-    from bench.report.extract import fill
-
-    folder = folder.resolve()
-    runs = [folder] if (folder / store.NAME).exists() else [path.parent for path in sorted(folder.glob(f"*/{store.NAME}"))]
-    if not runs:
-        raise ValueError(f"no {store.NAME} in {folder} or in a folder of it")
-    written = write_reports(runs)
-    if page is not None:
-        page.write_text(fill(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
-        written.append(page)
-    return list(dict.fromkeys(written))

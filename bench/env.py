@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import resource
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from bench.machine import hardware
 from bench.spec import digest
 from bench.torch_state import fix_precision
 
@@ -24,9 +24,7 @@ def collect() -> dict[str, Any]:
     """The environment as a JSON-able dict; `id` is a digest of the rest but the commit, so equal environments share it."""
     fix_precision()
     facts = {
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "memory_gb": _memory_gb(),
+        **hardware(),
         "os": f"{platform.system()} {platform.release()}",
         "libc": " ".join(platform.libc_ver()),
         "python": platform.python_version(),
@@ -65,19 +63,6 @@ def _gpus() -> dict[str, Any]:
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0],
     }
-
-
-def _cpu_model() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _memory_gb() -> float | None:
-    if "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
 
 
 def _version(package: str) -> str | None:

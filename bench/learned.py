@@ -145,6 +145,7 @@ def summary(records: Sequence[Record]) -> Values:
     mid, lo, hi = interval(accuracies(records))
     return {
         **_typical(records),
+        "accuracies": accuracies(records),
         "accuracy": mid,
         "accuracy_lo": max(lo, 0.0),
         "accuracy_hi": min(hi, 100.0),

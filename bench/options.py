@@ -122,6 +122,10 @@ DEVICE = Comma("devices", _device, lambda: ("auto", "cpu", "cuda"))
 DTYPE = _choice("dtypes", "fp32", "bf16")
 MODE = _choice("modes", "infer", "train")
 METRIC = _choice("metrics", *METRICS)
+AXES = ("res", "channels", "batch", "kernel", "threads", "dtype", "mode")  # that may split the tables of a report
+AXIS = _choice("axes", *AXES)
+FORMATS = ("markdown", "html", "csv", "json", "parquet", "latex")  # of reports
+FORMAT = _choice("formats", *FORMATS)
 WORDS = Comma("names", lambda text: str(parse(text)))  # NAME[option=value,...]
 METHODS = Comma("methods", str, lambda: ["all", *methods.names()])
 

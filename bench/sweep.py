@@ -1,4 +1,4 @@
-"""A sweep from its options to its journal, tables and leaderboard. No torch here: workers have it."""
+"""A sweep from its options to its journal. No torch here: workers have it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ import methods
 from bench import nets, roofline, store
 from bench.plan import Axes, plan
 from bench.report.text import replaceable
+from bench.reports import PAGES
 from bench.spec import HARMLESS, ORIGINAL, Job, Limits, Record, Training, digest, protocol_name
 from methods import Entry
 
 # Seconds a job takes on a small CPU, before there are records to go by.
-TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "energy": 14.0, "accuracy": 12.0}
+TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "energy": 14.0, "properties": 2.0, "accuracy": 12.0}
 
 
 # What a figure depends on, besides the operators.
@@ -190,26 +191,3 @@ def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
             raise ValueError(f"device {device} is not there: {gpus} CUDA device{'s' if gpus != 1 else ''} found")
         found.append(name)
     return tuple(dict.fromkeys(found))
-
-
-PAGES = ("README.md", "LEADERBOARD.md")  # beside a run's folder, for all runs there
-
-
-def write_reports(runs: Sequence[Path]) -> list[Path]:
-    """Tables of runs in one folder; beside them LEADERBOARD.md of all and README.md on the columns; raises `CannotWrite`."""
-    from bench.report.leaderboard import dictionary, leaderboard
-    from bench.report.text import write_generated
-    from bench.table import tidy, write_tables
-
-    folder = runs[0].parent
-    journals = [store.read(path) for path in sorted(folder.glob(f"*/{store.NAME}"))]
-    tables = [tidy(journal) for journal in journals]
-    paths: list[Path] = []
-    try:
-        for journal, table in zip(journals, tables):
-            paths += write_tables(journal, table) if journal.path.parent in runs else []
-        for name, text in zip(PAGES, (dictionary(), leaderboard(journals, tables))):
-            paths.append(write_generated(folder / name, text))
-    except OSError as error:
-        raise store.CannotWrite(f"cannot write {error.filename or folder}: {error.strerror}") from error
-    return paths

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import comparison, learned, roofline, trainings
+from bench import comparison, crossover, learned, roofline, trainings
 from bench.columns import COLUMNS, METRICS, of
 from bench.spec import Record
 from bench.store import Journal, no_collections
@@ -37,17 +37,27 @@ Row = dict[str, Any]
 
 def tidy(journal: Journal) -> pd.DataFrame:
     """One row a cell: its axes, every metric's columns, each metric's status, and how its latency compares in its setting."""
+    return framed(complete(journal))
+
+
+def framed(found: Sequence[Row]) -> pd.DataFrame:
+    """The columns of `columns.py` of such rows as a table."""
     import pandas as pd
 
-    with no_collections():
-        found = list(rows(journal))
     return pd.DataFrame(found, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
 
 
-def rows(journal: Journal) -> Iterable[Row]:
+def complete(journal: Journal, baseline: str | None = None) -> list[Row]:
+    """Every row with every column, None where it has no value; beside them the figures of its rounds and of its seeds."""
+    with no_collections():
+        return [dict.fromkeys(NAMES) | row for row in rows(journal, baseline)]
+
+
+def rows(journal: Journal, baseline: str | None = None) -> Iterable[Row]:
     """The rows as dictionaries: one a cell, environment and timer, so that no row joins figures of two machines or two clocks.
 
     What no timer reads stands in every row of its cell; accuracy, from a setting of its own, beside every cell of its method.
+    They are compared with `baseline`, a method or the label of a network, in place of what the journal's last run named.
     """
     timed, counted, trained = split(journal.current())
     found: dict[Any, Row] = {}
@@ -74,7 +84,7 @@ def rows(journal: Journal) -> Iterable[Row]:
         for row in same or [row_of(records[0], None)]:
             row.update(learned.summary(records))
     for setting in settings(found.values()):
-        compare(setting, journal.baseline_of(setting[0]["level"]))
+        compare(setting, baseline or journal.baseline_of(setting[0]["level"]))
         mark_front(setting)
     for row in found.values():
         row.update(roofline.columns(row, journal.envs.get(row["env"], {}).get("ceilings", {})))
@@ -102,22 +112,30 @@ def settings(found: Iterable[Row]) -> Iterator[list[Row]]:
     groups: dict[Any, list[Row]] = {}
     for row in found:
         if row.get("latency_status") == "ok":
-            groups.setdefault(tuple(row[name] for name in (*SETTING, "height", "width")), []).append(row)
+            groups.setdefault(setting_of(row), []).append(row)
     return (sorted(group, key=lambda row: row["latency_ms"]) for group in groups.values())
 
 
-def compare(setting: list[Row], baseline: str) -> None:
-    """Give the rows of a setting their place, and their speed relative to the baseline's where it is among them.
+def setting_of(row: Row) -> tuple[Any, ...]:
+    """What a row shares with those whose rounds may be interleaved with its own."""
+    return tuple(row[name] for name in (*SETTING, "height", "width"))
 
-    The baseline is a method; of networks it is a label, as a rule that of the first network as published.
-    """
-    named = "label" if setting[0]["level"] == "model" else "method"
-    facts = [
-        {name: row[name] for name in ("contended", "threads", "device")}
-        | {"session": row["latency_session"], "rounds": row["rounds_ms"]}
-        for row in setting
-    ]
-    reference = next((fact for row, fact in zip(setting, facts) if row[named] == baseline), None)
+
+def timing(row: Row) -> dict[str, Any]:
+    """What `comparison.ratio` asks of a row: paired are rounds of one session and one setting."""
+    session = (row["latency_session"], setting_of(row))
+    return {name: row[name] for name in ("contended", "threads", "device")} | {"session": session, "rounds": row["rounds_ms"]}
+
+
+def is_baseline(row: Row, baseline: str) -> bool:
+    """Whether a row is of the baseline: a method; of networks a label, as a rule that of the first network as published."""
+    return bool(row["label" if row["level"] == "model" else "method"] == baseline)
+
+
+def compare(setting: list[Row], baseline: str) -> None:
+    """Give the rows of a setting their place, and their speed relative to the baseline's where it is among them."""
+    facts = list(map(timing, setting))
+    reference = next((fact for row, fact in zip(setting, facts) if is_baseline(row, baseline)), None)
     places = comparison.ranks(facts, lambda one, other: comparison.told_apart(one, other) == "slower")
     for row, fact, place in zip(setting, facts, places):
         row["place"] = place
@@ -125,6 +143,7 @@ def compare(setting: list[Row], baseline: str) -> None:
             speed = comparison.ratio(reference, fact)
             row["speedup"], row["speedup_lo"], row["speedup_hi"] = speed
             row["verdict"] = "baseline" if fact is reference else comparison.told_apart(fact, reference)
+            row["beside_baseline"] = fact["session"] == reference["session"]
 
 
 def mark_front(setting: list[Row]) -> None:
@@ -163,7 +182,7 @@ def write_tables(journal: Journal, table: pd.DataFrame | None = None) -> list[Pa
     The paths; `table` is the journal's tidy table.
     """
     table = tidy(journal) if table is None else table
-    paths = [journal.path.with_name("table.csv"), *trainings.write(journal)]
+    paths = [journal.path.with_name("table.csv"), *trainings.write(journal), *crossover.write(journal)]
     table.to_csv(paths[0], index=False)
     try:
         import pyarrow  # noqa: F401  # the extra `parquet`

@@ -19,6 +19,7 @@ COMMAND_LINE = {
     "bench.cli",
     "bench.cli_analyze",
     "bench.cli_compare",
+    "bench.cli_report",
     "bench.decorators",
     "bench.options",
     "bench.words",
@@ -39,6 +40,10 @@ TORCH_FREE = (
     "bench/comparable.py",
     "bench/comparison.py",
     "bench/roofline.py",
+    "bench/commands_report.py",
+    "bench/machine.py",
+    "bench/recommend.py",
+    "bench/reports.py",
     "bench/report/",
     "bench/executors/__init__.py",
     "bench/executors/process.py",
@@ -59,6 +64,7 @@ ABOVE = {
     "bench/executors/": ("cli", "report", "store"),
     "bench/store.py": ("executors", "cli", "report", "worker", "metrics"),
     "bench/report/": ("executors", "cli", "worker", "metrics"),
+    "bench/recommend.py": ("executors", "cli", "worker", "metrics"),
 }
 
 

@@ -13,7 +13,7 @@ from bench.report.leaderboard import sections
 from bench.report.text import escape, points
 from bench.spec import ORIGINAL, Cell, Job, Protocol, Record, Timing, Training
 from bench.subject import Subject
-from bench.table import tidy
+from bench.table import complete, tidy
 from tests.test_leaderboard import ENV, rows
 
 TASK = Training(data="farpair[distance=6]", res=32)
@@ -47,7 +47,7 @@ def page(tmp_path, *records):
         for record in records:
             writer.record(record)
     journal = store.read(path)
-    return "\n".join(sections(journal, tidy(journal)))
+    return "\n".join(sections(journal, complete(journal)))
 
 
 def below(text, heading):

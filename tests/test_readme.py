@@ -12,6 +12,7 @@ from bench.cli import main
 from bench.columns import USUAL
 from bench.report.extract import MARKED, fill
 from bench.report.leaderboard import leaderboard
+from bench.reports import drawn
 from bench.store import NAME, read
 from methods.registry import shipped
 
@@ -31,7 +32,8 @@ def test_the_leaderboard_is_generated_from_the_committed_runs():
     committed = [read(path) for path in sorted(RESULTS.glob(f"*/{NAME}")) if path.parent.name != "local"]
     assert committed
     for journal in committed:
-        assert leaderboard([journal]).split("## ", 1)[1].strip() in (RESULTS / "LEADERBOARD.md").read_text(encoding="utf-8")
+        page = leaderboard([journal], figures=drawn(RESULTS, [journal]))
+        assert page.split("\n## ", 1)[1].strip() in (RESULTS / "LEADERBOARD.md").read_text(encoding="utf-8")
 
 
 def test_the_committed_run_measured_every_method():
@@ -83,5 +85,6 @@ def test_every_method_is_named():
 
 
 def test_verbs_are_what_the_readme_says():
-    assert set(main.commands) == {"run", "list", "info", "report", "check", "compare", "ab", "audit", "env", "columns"}
+    reading, comparing = {"report", "recommend", "analyze"}, {"compare", "ab", "audit"}
+    assert set(main.commands) == {"run", "list", "info", "check", "env", "columns", *reading, *comparing}
     assert isinstance(main, click.Group)

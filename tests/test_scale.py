@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from bench import env, store, sweep
+from bench import env, reports, store, sweep
 from bench.plan import Axes
 from bench.report.leaderboard import leaderboard
 from bench.sweep import Request
@@ -91,7 +91,7 @@ def test_a_journal_is_read_once_to_plan_and_once_to_report(request_over, monkeyp
     monkeypatch.setattr(store, "read", lambda path: reads.update([path]) or read(path))
     scale.resumed(request)
     assert reads == {request.out / store.NAME: 1}
-    sweep.write_reports([request.out])
+    reports.write_reports([request.out])
     assert reads == {request.out / store.NAME: 2}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.leaderboard import grouped, heading, measured, ranking, records_of
+from bench.report.leaderboard import grouped, heading, measured
+from bench.report.ranking import ranking
 from bench.store import NAME, read
-from bench.table import SETTING, tidy
+from bench.table import SETTING, complete
 
 MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 
@@ -15,7 +16,7 @@ MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+) -->\n).*?(<!-- /leaderboard 
 def extract(run: Path, height: int) -> str:
     """The first setting of a run at one resolution: heading and table; raises ValueError where the run has none such."""
     journal = read(run / NAME)
-    rows = [row for row in filter(measured, records_of(tidy(journal))) if row["height"] == row["width"] == height]
+    rows = [row for row in filter(measured, complete(journal)) if row["height"] == row["width"] == height]
     if not rows:
         raise ValueError(f"{run} has no cell at {height} px")
     setting = next(iter(grouped(rows, *SETTING).values()))

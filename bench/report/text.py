@@ -28,6 +28,14 @@ def short(value: Any) -> str:
     return f"{number:.{max(2 - math.floor(math.log10(abs(number))), 0)}f}"
 
 
+def scientific(value: Any) -> str:
+    """Two significant digits and a power of ten, without leading zeros; nothing for a missing value."""
+    if missing(value):
+        return ""
+    digits, _, power = f"{float(value):.1e}".partition("e")
+    return f"{digits}e{int(power)}" if value else "0"
+
+
 def plus_minus(mid: Any, lo: Any, hi: Any) -> str:
     """Half of an interval's width in percent of its middle; nothing where there is no interval."""
     if missing(lo) or missing(hi):

@@ -89,6 +89,7 @@ def fitting(**given: Any) -> None:
     from bench.analysis import fitting
 
     with clear_errors():
+        _writable(given["out"])
         _keep(fitting.analyse(given["nets"], given["targets"], given["steps"], given["seeds"]), given["out"])
 
 
@@ -97,6 +98,7 @@ def _look(kind: str, given: dict[str, Any], **settings: Any) -> None:
     import importlib
 
     with clear_errors():
+        _writable(given["out"])
         module: Any = importlib.import_module(f"bench.analysis.{kind}")
         _keep(module.analyse(_specimens(given), **settings), given["out"])
 
@@ -118,6 +120,14 @@ def _specimens(given: dict[str, Any]) -> Any:
     names = options.select(given["words"], known, kernel=False)
     check(given["backbone"], names, given["res"][0])
     return specimen.named(given["backbone"], names, given["res"], known, given["load"], given["classes"])
+
+
+def _writable(out: Path) -> None:
+    """Raises ValueError before minutes of work, not after, where somebody wrote the page by hand."""
+    from bench.analysis.output import PAGE
+    from bench.report.text import replaceable
+
+    replaceable(out / PAGE)
 
 
 def _keep(found: Any, out: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.report.text import replaceable, write_generated
+from bench.report.text import write_generated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,6 @@ def write(found: Findings, out: Path, command: str, env: Mapping[str, Any]) -> l
     """ANALYSIS.md, analysis.json, a CSV a table and figures/NAME.svg and .png in `out`; the paths. Raises OSError."""
     from bench.report.figures.canvas import save
 
-    replaceable(out / PAGE)
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, table in found.tables.items():

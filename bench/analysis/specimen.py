@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from bench import words
 from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.spec import Cell, Training
 from bench.subject import CLASSES, Subject
@@ -18,6 +20,7 @@ from bench.training import kept
 from methods import Entry
 
 Size = tuple[int, int]
+PRETRAINED = "pretrained"  # the option of a library's network
 
 
 @dataclass(frozen=True)
@@ -39,37 +42,46 @@ class Specimen:
 
     @property
     def trained(self) -> bool:
-        return self.weights is not None and self.epoch != 0
+        """Here, elsewhere, or by those who published it."""
+        return self.epoch != 0 if self.weights is not None else dict(words.parse(self.cell.network).options).get(PRETRAINED, False)
 
     @cached_property
     def device(self) -> str:
         return self.cell.device
 
     def fresh(self, begin: int = 0) -> nn.Module:
-        """The network before training, drawn from seed `begin`, in evaluation mode."""
-        cell = replace(self.cell, seed=begin)
-        seed(cell)
-        return Subject(cell).network(self.classes, self.channels, self.size).to(self.device).eval()
+        """The network before any training, drawn from seed `begin`, in evaluation mode."""
+        word = words.parse(self.cell.network)
+        plain = word._replace(options=tuple(option for option in word.options if option[0] != PRETRAINED))
+        return self._built(replace(self.cell, seed=begin, network=str(plain)))
 
     def network(self) -> nn.Module:
-        """The network with its weights, in evaluation mode; fresh from the cell's seed where it has none.
+        """The network with its weights, in evaluation mode; as its name says, from the cell's seed, where it has no file of them.
 
         Raises ValueError where the weights are of another network.
         """
-        network = self.fresh(self.cell.seed)
+        network = self._built(self.cell)
         if self.weights is not None:
-            try:
-                network.load_state_dict(_state(self.weights))
-            except RuntimeError as error:
-                raise ValueError(f"{self.weights} does not fit {self.cell.label}: {error}") from error
+            state = _state(self.weights)
+            own = network.state_dict()
+            if wrong := _misfits(own, state):
+                amount = f"{len(wrong)} names or shapes differ from its {len(own)} weights"
+                raise ValueError(f"{self.weights} does not fit {self.cell.label}: {amount}, first '{wrong[0]}'")
+            network.load_state_dict(state)
         return network
+
+    def _built(self, cell: Cell) -> nn.Module:
+        seed(cell)
+        return Subject(cell).network(self.classes, self.channels, self.size).to(self.device).eval()
 
 
 def kept_in(paths: Iterable[Path]) -> list[Specimen]:
     """The networks of files that `run --keep-weights` wrote, or of folders of them; raises ValueError for none."""
     files = [file for path in paths for file in (sorted(path.rglob(f"*{kept.SUFFIX}")) if path.is_dir() else [path])]
     if not files:
-        raise ValueError("no kept weights there: `run --metrics accuracy --keep-weights last` writes them")
+        raise ValueError(
+            "no kept weights there: `run --metrics accuracy --keep-weights last` writes them, with --force if it is done"
+        )
     return [_of_file(file) for file in files]
 
 
@@ -103,8 +115,19 @@ def named(
     return found
 
 
+def _misfits(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Names that only one of two state dicts has, or that have another shape there."""
+    both = own.keys() & given.keys()
+    return sorted((own.keys() ^ given.keys()) | {name for name in both if own[name].shape != getattr(given[name], "shape", None)})
+
+
 def _state(path: Path) -> dict[str, torch.Tensor]:
-    """The weights in a file: kept by a training, or a state dict as such, under `state_dict` or `model` as publishers do."""
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    inside = next((found[name] for name in ("weights", "state_dict", "model") if isinstance(found.get(name), dict)), found)
-    return dict(inside)
+    """The weights in a file: kept by a training, or a state dict as such, under `state_dict` or `model` as publishers do.
+
+    Raises ValueError for another file.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(next((found[name] for name in ("weights", "state_dict", "model") if isinstance(found.get(name), dict)), found))
+    except Exception as error:  # whatever a foreign file makes the reader raise, in many lines
+        raise ValueError(f"{path} holds no state dict of weights") from error

@@ -56,5 +56,5 @@ def read(path: Path) -> dict[str, Any]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
         return {**found, "job": Job.from_json(found["job"])}
-    except Exception as error:  # whatever a foreign file makes the reader raise
-        raise ValueError(f"{path} holds no kept weights: {error}") from error
+    except Exception as error:  # whatever a foreign file makes the reader raise, in many lines
+        raise ValueError(f"{path} holds no kept weights: `run --keep-weights` did not write it") from error

@@ -1,0 +1,33 @@
+"""Which of the networks that an analysis looks at are of one training, in the order of their epochs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from bench.analysis.specimen import Specimen
+
+
+def histories(specimens: Iterable[Specimen]) -> list[list[Specimen]]:
+    """The kept epochs of each training, first to last; a network by name stands alone."""
+    found: dict[tuple[Specimen, Path | None], list[Specimen]] = {}
+    for one in specimens:
+        found.setdefault((untold(one), training(one)), []).append(one)
+    return [sorted(epochs, key=lambda one: one.epoch or 0) for epochs in found.values()]
+
+
+def untold(one: Specimen) -> Specimen:
+    """The network without its weights: equal for all epochs of a training."""
+    return replace(one, weights=None, epoch=None)
+
+
+def training(one: Specimen) -> Path | None:
+    """The file of its weights without the epoch in its name."""
+    return one.weights and one.weights.with_name(one.weights.name.rpartition("-epoch")[0] or one.weights.name)
+
+
+def file_name(title: str) -> str:
+    """A part of a figure's name that stands for a network."""
+    return "-" + re.sub(r"[^A-Za-z0-9.=]+", "-", title).strip("-")

@@ -33,6 +33,8 @@ def plan_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> S
     estimates = sweep.estimates()
     done = len(sweep.jobs) - len(sweep.todo)
     click.echo(f"{len(sweep.jobs)} jobs, {done} done before, about {_duration(sum(estimates.values()))} to go", err=True)
+    if done and given["keep_weights"]:
+        click.echo("--keep-weights keeps none of a training that is done: train again with --force", err=True)
     if given["dry_run"]:
         _print_plan(estimates)
     return sweep

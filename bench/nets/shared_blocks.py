@@ -24,6 +24,9 @@ class SharedConv(nn.Module):
         """It has no filters of its own: (0, C, K, K)."""
         return self.basis.weight[:0]
 
+    def kernel(self) -> Tensor:
+        return self.basis.weight
+
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.basis.weight, padding=self.basis.weight.shape[-1] // 2)
 

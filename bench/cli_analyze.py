@@ -52,7 +52,7 @@ def specimen_options(command: Any) -> Any:
 def localisation(**given: Any) -> None:
     """How large the kernels are: mass against window size, per layer, beside untrained kernels and uniform mass.
 
-    WEIGHTS are files that `run --keep-weights` wrote, or folders of them.
+    WEIGHTS are files that `run --keep-weights` wrote, or folders of them; of each training the last kept epoch is looked at.
     """
     _look("localisation", given, seeds=given["seeds"], notebook=given["notebook"])
 

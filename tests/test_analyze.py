@@ -1,6 +1,7 @@
 """The verb `analyze` as such: what it takes, and what every analysis leaves behind."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,8 +10,10 @@ from matplotlib.figure import Figure
 
 import methods
 from bench.analysis import output, specimen
+from bench.analysis.history import last
 from bench.cli import main
 from bench.report.text import GENERATED
+from bench.spec import Cell
 
 ENV = {
     "id": "e0", "cpu": "Test CPU", "cores": 2, "memory_gb": 4.0, "cpu_capability": "AVX2", "torch": "2.15.0", "python": "3.11",
@@ -53,6 +56,16 @@ def test_a_network_as_it_begins_depends_on_its_seed_alone():
     assert all((first[name] == again[name]).all() for name in first)
     assert any((first[name] != other[name]).any() for name in first)
     assert not one.trained
+
+
+def test_of_each_training_the_last_kept_epoch_is_looked_at():
+    cell = Cell("niff", 16, 16, level="model", network="mixer")
+    kept = [
+        specimen.Specimen(cell, (16, 16), weights=Path(f"{stem}-epoch{epoch:03d}.weights.pt"), epoch=epoch)
+        for stem, epoch in (("a", 2), ("a", 10), ("a", 0), ("b", 0))
+    ]
+    named = specimen.Specimen(cell, (16, 16))
+    assert last([*kept, named]) == [kept[1], kept[3], named]
 
 
 def findings():

@@ -18,6 +18,11 @@ def histories(specimens: Iterable[Specimen]) -> list[list[Specimen]]:
     return [sorted(epochs, key=lambda one: one.epoch or 0) for epochs in found.values()]
 
 
+def last(specimens: Iterable[Specimen]) -> list[Specimen]:
+    """The last kept epoch of each training, and each network by name."""
+    return [epochs[-1] for epochs in histories(specimens)]
+
+
 def untold(one: Specimen) -> Specimen:
     """The network without its weights: equal for all epochs of a training."""
     return replace(one, weights=None, epoch=None)

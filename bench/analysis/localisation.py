@@ -15,6 +15,7 @@ from bench.analysis import localisation_figures as figures
 from bench.analysis import localisation_notebook as recipe
 from bench.analysis import localisation_tables as tables
 from bench.analysis import localisation_text as text
+from bench.analysis.history import last
 from bench.analysis.localisation_layers import begun, layers
 from bench.analysis.output import Findings
 from bench.analysis.specimen import Specimen
@@ -24,7 +25,11 @@ Stages = Mapping[Specimen, tuple[list[recipe.Stage], list[list[recipe.Stage]]]]
 
 
 def analyse(specimens: Sequence[Specimen], seeds: int, notebook: bool) -> Findings:
-    """Tables `layers`, `measures`, `mass`, `pca` and with `notebook` the published recipe; raises ValueError for bad weights."""
+    """Tables `layers`, `measures`, `mass`, `pca` and with `notebook` the published recipe; raises ValueError for bad weights.
+
+    Of each training the last kept epoch is looked at.
+    """
+    specimens = last(specimens)
     found = layers(specimens, seeds)
     stages = published(specimens, seeds) if notebook else {}
     made = {

@@ -93,6 +93,20 @@ def fitting(**given: Any) -> None:
         _keep(fitting.analyse(given["nets"], given["targets"], given["steps"], given["seeds"]), given["out"])
 
 
+@analyze.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def crossover(run: Path) -> None:
+    """From which kernel size on the Fourier form is faster: of a RUN of dwconv_direct and dwconv_fft, as crossover.csv holds it."""
+    from bench import store
+    from bench.report.crossover import sections
+
+    with clear_errors():
+        lines = list(sections(store.read(run / store.NAME)))
+        if not lines:
+            raise ValueError(f"{run} did not measure both forms over kernel sizes: run dwconv_direct,dwconv_fft with --kernel")
+    click.echo("\n".join(lines).rstrip())
+
+
 def _look(kind: str, given: dict[str, Any], **settings: Any) -> None:
     """Run one analysis of networks: `bench.analysis.KIND.analyse(specimens, **settings)`."""
     import importlib

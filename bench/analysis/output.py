@@ -30,16 +30,15 @@ class Findings:
 
 def write(found: Findings, out: Path, command: str, env: Mapping[str, Any]) -> list[Path]:
     """ANALYSIS.md, analysis.json, a CSV a table and figures/NAME.svg and .png in `out`; the paths. Raises OSError."""
-    from bench.report.figures.canvas import save, theme
+    from bench.report.figures.canvas import save
 
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, table in found.tables.items():
         paths.append(out / f"{name}.csv")
         table.to_csv(paths[-1], index=False)
-    with theme():
-        for name, figure in found.figures.items():
-            paths += save(figure, out / "figures", name)
+    for name, figure in found.figures.items():
+        paths += save(figure, out / "figures", name)
     facts = {"command": command, "env": env, "columns": found.columns}
     paths.append(out / "analysis.json")
     paths[-1].write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -42,7 +42,7 @@ def main() -> None:
 @repeated("--device", kind=options.DEVICE, default=["auto"], show_default=True, help="auto, cpu, cuda or cuda:i.")
 @repeated("--threads", kind=options.POSITIVE, default=["1"], show_default=True, help="CPU threads.")
 @repeated("--seed", kind=options.NATURAL, default=["0"], show_default=True)
-@repeated("--metrics", kind=options.METRIC, default=[",".join(USUAL)], show_default=True, help="Also energy (10 s a cell), properties.")
+@repeated("--metrics", kind=options.METRIC, default=[",".join(USUAL)], show_default=True, help="Also energy, properties.")
 @timer_option
 @click.option("--rounds", type=click.IntRange(2), help="Of a latency at least; default 10.")
 @click.option("--max-rounds", type=click.IntRange(2), help="At most; default 25.")

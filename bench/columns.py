@@ -70,7 +70,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("sm_clock_mhz", "latency", "MHz", "", "clock of the GPU's multiprocessors: median over rounds"),
     Column("gpu_temperature_c", "latency", "degC", "", "highest temperature of the GPU around a round"),
     Column("foreign_processes", "latency", "", "lower", "other processes that compute on the GPU, at most in any round"),
-    Column("place", "", "", "lower", "rank by latency in its setting; methods that are not told apart share it"),
+    Column("place", "", "", "lower", "rank by latency in its setting, shared with what is not told apart from the first of it"),
     Column("speedup", "", "", "higher", "times faster than the baseline: typical ratio over rounds (Hodges-Lehmann)"),
     Column("speedup_lo", "", "", "higher", "lower end of its 95% interval: paired by round where both are of one session"),
     Column("speedup_hi", "", "", "higher", "upper end of that interval"),
@@ -92,6 +92,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("energy_windows", "energy", "", "", "windows measured"),
     Column("energy_window_s", "energy", "s", "", "length of a window: median"),
     Column("energy_source", "energy", "name", "", "nvml: the counter of the whole GPU; rapl: those of the CPU packages, all cores"),
+    Column("shift_error_circular", "properties", "", "lower", "r(S x) - S r(x) over r(x): S a circular shift, r the response"),
+    Column("shift_error_zero", "properties", "", "lower", "the same: S loses what crosses a border and lets zeros in"),
+    Column("error_fp64", "properties", "", "lower", "largest difference to float64 on the CPU, over the largest value"),
+    Column("error_fp64_rms", "properties", "", "lower", "root mean square of that difference, over that of the value"),
+    Column("resolution_error", "properties", "", "lower", "response to one image at twice the resolution against that at this one"),
+    Column("resolution_way", "properties", "name", "", "how it met twice the size: of its ways the one of that error"),
+    Column("properties_why", "properties", "name", "", "why some of these columns are empty"),
     Column("accuracy", "accuracy", "%", "higher", "top-1 on held-out images of the task: mean over seeds"),
     Column("accuracy_lo", "accuracy", "%", "", "lower end of its 95% interval (t, over seeds); empty with one seed"),
     Column("accuracy_hi", "accuracy", "%", "", "upper end of that interval"),
@@ -144,7 +151,7 @@ ACCURACIES: tuple[Column, ...] = (
 )  # fmt: skip
 
 METRICS: tuple[str, ...] = tuple(dict.fromkeys(column.metric for column in COLUMNS if column.metric))
-USUAL = tuple(metric for metric in METRICS if metric != "energy")  # energy takes ten seconds a cell
+USUAL = tuple(metric for metric in METRICS if metric not in ("energy", "properties"))  # ten seconds a cell; nothing a ranking needs
 
 
 def of(metric: str) -> list[str]:

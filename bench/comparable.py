@@ -1,8 +1,8 @@
 """Whether two records of one cell can be compared: what besides the sources must be the same for the difference to be theirs.
 
 Parameters depend on no machine. FLOPs depend on torch, which takes a call apart into operations. Memory and accuracy depend on what
-decides which kernels run. Latency and energy depend on how fast these run as well. The versions of Python, of the operating system
-and of the other packages are not compared, nor are settings of a protocol that only make a figure more precise.
+decides which kernels run, and so do properties. Latency and energy depend on how fast these run as well. The versions of Python, of
+the operating system and of the other packages are not compared, nor are settings of a protocol that only make a figure more exact.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def needed(metric: str, device: str) -> tuple[str, ...]:
         "params": (),
         "flops": ("torch",),
         "memory": KERNELS[place],
+        "properties": KERNELS[place],
         "accuracy": (*KERNELS[place], "timm"),  # its optimiser and schedule
     }
     return of_metric.get(metric, SPEED[place])

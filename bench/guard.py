@@ -8,6 +8,7 @@ whole job follows from it. What slips through is ended by the address-space limi
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from bench.subject import Subject
 FASTEST = {"cpu": 1e13, "cuda": 1e16}  # FLOP/s that no core (matrix units included) and no GPU of today exceeds
 CALLS_A_ROUND = 3  # besides the timed ones: the two whose output is looked at, and a warm-up
 MEMORY_CALLS = 9  # of a memory job: looked at, profiled, what autograd saves, and six for the process
+PROPERTY_CALLS = 50  # of a properties job: shifts, float64, and twice the resolution in up to three ways
 GIB = 2**30
 
 
@@ -32,9 +34,9 @@ class Skipped(Exception):
 
 def admit(subject: Subject, job: Job, limits: Limits) -> None:
     """Raises `Skipped` where a job that runs the operator would exceed the limits; may run it once."""
-    if job.metric not in ("latency", "memory", "energy"):
+    if job.metric not in ("latency", "memory", "energy", "properties"):
         return
-    prediction = predict(subject)
+    prediction = predict(doubled(subject) if job.metric == "properties" else subject)
     allowed = limits.memory or free_bytes(subject.cell.device)
     if allowed is not None and prediction.bytes > allowed:
         limit = f"--mem-limit {allowed / GIB:.2g} GiB" if limits.memory else f"the {allowed / GIB:.2g} GiB that are free"
@@ -46,6 +48,12 @@ def admit(subject: Subject, job: Job, limits: Limits) -> None:
         if job_seconds(seconds, job) > limits.cell_seconds:  # a first call may compile, tune or plan
             seconds = one_call(subject)
         _within(seconds, job, limits, f"one call took {seconds:.3g} s")
+
+
+def doubled(subject: Subject) -> Subject:
+    """The cell of the largest call of a properties job: one image of twice the resolution."""
+    cell = subject.cell
+    return replace(subject, cell=replace(cell, batch=1, height=2 * cell.height, width=2 * cell.width))
 
 
 def free_bytes(device: str) -> int | None:
@@ -71,6 +79,8 @@ def job_seconds(call: float, job: Job) -> float:
         return call * protocol.rounds * (CALLS_A_ROUND + protocol.min_calls)
     if job.metric == "memory":
         return call * MEMORY_CALLS
+    if job.metric == "properties":
+        return call * PROPERTY_CALLS
     if isinstance(protocol, Energy):
         return (max(call, protocol.window_seconds) + protocol.idle_seconds) * protocol.windows
     return call

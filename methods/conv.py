@@ -45,6 +45,10 @@ def odd_sizes(kernel_size: int | str, resolution: Resolution) -> tuple[int, int]
 class Conv(nn.Module):
     """Standard dense convolution, zero padding, bias: y[o] = sum_i w[o, i] * x[i] + b[o].
 
+    With * torch's cross-correlation, at a pixel p and with x = 0 outside the map:
+
+        y[o, p] = sum_i sum_d w[o, i, d] x[i, p + d] + b[o],    d from -(K-1)/2 to (K-1)/2 along either axis
+
     `out_channels` is `channels` by default.
     """
 
@@ -81,6 +85,10 @@ class Conv(nn.Module):
 @register("dwconv3", kernel_size=3, paper="https://arxiv.org/abs/1704.04861")
 class DepthwiseConv(Freezable):
     """Plain depthwise large kernel, zero padding, bias: y[c] = w[c] * x[c] + b[c].
+
+    With * torch's cross-correlation, at a pixel p and with x = 0 outside the map:
+
+        y[c, p] = sum_d w[c, d] x[c, p + d] + b[c],    d from -(K-1)/2 to (K-1)/2 along either axis
 
     `backend` is "direct" (torch's convolution), "fft" (the same sum through a zero-padded transform, equal to rounding) or "auto",
     which takes the faster of the two for the device, the kernel size and the mode.

@@ -6,6 +6,10 @@ in N-D" (CCNN), https://arxiv.org/abs/2206.03398. With positions p on the centra
 
     k[o, i](p) = s * mask(p) * (A h(p) + c)[o, i],      y[o] = sum_i k[o, i] * x[i] + b[o]      (zero padding, stride 1)
 
+The depthwise layer has one kernel a channel, made alike, and a 1x1 convolution W, v after it:
+
+    y[o] = sum_i W[o, i] (k[i] * x[i] + b[i]) + v[o]
+
 h is the last hidden layer of the kernel net (`kernel_nets`); mask and crop are those of `gaussian_mask`; s is 1 at the resolution
 built for. N, the horizon, is the largest kernel size; the weights do not depend on it.
 

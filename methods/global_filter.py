@@ -1,7 +1,10 @@
 """Global filter of GFNet: one learned circular filter of the map's size for each channel.
 
 Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021, https://arxiv.org/abs/2107.00645:
-y = irfft2(K * rfft2(x)), K a learned half spectrum (C, H, W//2+1). No pointwise convolution, no bias, no residual inside.
+
+    y[c] = irfft2(K[c] * rfft2(x[c]))
+
+K (C, H, W//2+1) is a learned half spectrum. No pointwise convolution, no bias, no residual inside.
 
 How ours differs from the published code, equal to rounding on a map of the filters' own size:
 - maps (B, C, H, W) instead of tokens (B, H * W, C);

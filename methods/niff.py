@@ -53,18 +53,23 @@ def filter_dense(x: Tensor, spectrum: Tensor, size: Size) -> Tensor:
 class Niff(Freezable):
     """Neural implicit frequency filter: two small MLPs of the frequency give each channel's spectrum.
 
-    The real spatial filter of the complex spectrum W = Re MLP + i Im MLP is the inverse transform of its Hermitian part
-    K(f) = (W(f) + conj W(-f)) / 2, that is the even part of the first MLP and the odd part of the second: y = irfft2(K * rfft2 x).
+    The real spatial filter of the complex spectrum V is the inverse transform of its Hermitian part K, that is of the even part of
+    the first MLP and the odd part of the second:
 
-    hidden: units of each hidden layer of the MLPs; a number is one layer.
-    mode: "depthwise"; "split" = depthwise, then a bias-free 1x1 convolution; "full" = one spectrum for each pair of channels.
-    boundary: "circular" as published, or "zero": the filter as it is on this map, its taps at the offsets -floor(H/2)..ceil(H/2)-1
-    (and the same for W), with zeros outside the map instead of the wrap-around.
-    coords: "index" as published, where the MLPs see cycles a map, so another map size changes the filter and extrapolates; or
-    "normalized", where index / size * (size built for) keeps the filter's extent in pixels. Both agree at the size built for.
-    init: "default" as published (torch's), where a kernel sums to almost nothing a few pixels from its centre; or "broad", ours:
-    bumps from a few pixels to the whole map wide, for a task that no narrow kernel solves.
-    out_channels: "split" and "full" only; default: channels. Raises `Unsupported` for any other value of an option.
+        V(f) = MLP_re(f) + i MLP_im(f),    K(f) = (V(f) + conj V(-f)) / 2,    y[c] = irfft2(K[c] * rfft2(x[c]))
+
+    - `hidden`: units of each hidden layer of the MLPs; a number is one layer.
+    - `mode`: "depthwise"; "split" = depthwise, then a bias-free 1x1 convolution; "full" = one spectrum for each pair of channels,
+      y[o] = irfft2(sum_i K[i, o] * rfft2(x[i])).
+    - `boundary`: "circular" as published, or "zero": the filter as it is on this map, its taps at the offsets
+      -floor(H/2)..ceil(H/2)-1 (and the same for W), with zeros outside the map instead of the wrap-around.
+    - `coords`: "index" as published, where the MLPs see cycles a map, so another map size changes the filter and extrapolates; or
+      "normalized", where index / size * (size built for) keeps the filter's extent in pixels. Both agree at the size built for.
+    - `init`: "default" as published (torch's), where a kernel sums to almost nothing a few pixels from its centre; or "broad",
+      ours: bumps from a few pixels to the whole map wide, for a task that no narrow kernel solves.
+    - `out_channels`: "split" and "full" only; default: channels.
+
+    Raises `Unsupported` for any other value of an option.
 
     Differences from the published code (github.com/GeJulia/NIFF): the closed form above on the half spectrum instead of two full
     complex transforms with shifts; any H x W, odd and non-square (official: square); no roll of the channels, which only renames

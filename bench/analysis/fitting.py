@@ -97,7 +97,7 @@ def optimise(modules: Sequence[nn.Module], targets: Tensor, lr: float, steps: in
     """
     stacked, _ = stack_module_state(list(modules))
     kernels = vmap(lambda state: functional_call(modules[0], state, ()))
-    optimiser = torch.optim.Adam(stacked.values(), lr=lr)
+    optimiser = torch.optim.Adam(stacked.values(), lr=lr, fused=True)
     losses = torch.empty(steps + 1, len(modules))
     for step in range(steps):
         loss = (kernels(stacked) - targets).square().mean((-2, -1))

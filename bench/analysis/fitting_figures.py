@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.analysis.fitting_targets import BOUND, TARGETS
-from bench.report.figures.canvas import canvas, theme
+from bench.report.figures.canvas import canvas, logarithmic, theme
 from bench.report.style import FAMILIES, OTHERS
 
 COLOURS = {  # by the first word of a network's name
@@ -23,6 +23,7 @@ COLOURS = {  # by the first word of a network's name
     "niff": FAMILIES["niff"],
     "weights": FAMILIES["dwconv"],
 }
+ERRORS = (1e-12, 1e-9, 1e-6, 1e-3, 1)  # that axes name
 LOWEST = 1e-12  # errors below are drawn there: they are rounding
 Dash = Literal["-", "--", ":", "-."]
 Kernels = Mapping[tuple[str, float, str], np.ndarray]  # (net, learning rate, target): (33, 33)
@@ -47,9 +48,8 @@ def errors(table: pd.DataFrame) -> Figure:
                 axes.text(LOWEST * 2, place, "error", fontsize=8, va="center")
             axes.plot(ours["published_mse"].iloc[:1], [place], "D", color="black", fillstyle="none", markersize=6)
         axes.axvline(rows["target_variance"].iloc[0], color="#808080", linestyle="--", linewidth=1)
-        axes.set(title=target, xscale="log", xlim=(LOWEST / 4, 3), yticks=range(len(names)), yticklabels=names)
-        axes.set_xticks([1e-12, 1e-9, 1e-6, 1e-3, 1])
-        axes.set_xlabel("mean squared error")
+        logarithmic(axes.xaxis, ERRORS)
+        axes.set(title=target, xlim=(LOWEST / 4, 3), yticks=range(len(names)), yticklabels=names, xlabel="mean squared error")
         axes.label_outer()
     panels[0].invert_yaxis()
     _legend(figure, [
@@ -88,7 +88,9 @@ def losses(table: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         for name in names:
             line = labelled[(labelled["target"] == target) & (labelled["label"] == name)]
             axes.plot(line["step"] + 1, line["mse"].clip(lower=LOWEST), color=_colour(name), linestyle=_dash(name), linewidth=1.1)
-        axes.set(title=target, xscale="log", yscale="log", ylim=(LOWEST / 2, 10), xlabel="steps + 1", ylabel="mean squared error")
+        logarithmic(axes.xaxis)
+        logarithmic(axes.yaxis, ERRORS)
+        axes.set(title=target, ylim=(LOWEST / 2, 10), xlabel="steps + 1", ylabel="mean squared error")
         axes.label_outer()
     _legend(figure, [Line2D([], [], color=_colour(name), linestyle=_dash(name), label=name) for name in names])
     return figure

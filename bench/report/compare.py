@@ -22,6 +22,7 @@ from bench.store import Journal
 COMPARED = ("slower", "worse", "faster", "better", "unclear", "same")
 VERDICTS = (*COMPARED, "not comparable", "failed", "only in A", "only in B", "not measured")
 REGRESSED, FAILED, NOTHING = 1, 3, 2  # exit statuses
+ROUNDING = 1e-5  # below it relative errors differ by the order of a sum, in float32
 OTHER_WORDS = {"faster": "better", "slower": "worse"}  # of what is no time
 
 
@@ -107,6 +108,8 @@ def _judged(a: Record, b: Record, old: float, new: float, threshold: float) -> t
         points = new - old
         word = "same" if abs(points) <= 100 * threshold else "better" if points > 0 else "worse"
         return Interval(points, points, points), word
+    if a.job.metric == "properties":
+        old, new = max(old, ROUNDING), max(new, ROUNDING)
     ratio = _energies(b, a) if a.job.metric == "energy" else comparison.exact(new, old)
     word = comparison.verdict(ratio, threshold, same=1.0)
     return ratio, OTHER_WORDS.get(word, word)

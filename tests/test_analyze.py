@@ -37,6 +37,15 @@ def test_what_it_is_asked_to_look_at_must_be_there(tmp_path):
     assert "unknown method 'nif'" in refused("localisation", "--backbone", "mixer", "--methods", "nif", "--res", 16)
 
 
+def test_a_crossover_is_of_a_run_of_both_forms(tmp_path):
+    assert "did not measure both forms" in refused("crossover", tmp_path)
+    run = Path(__file__).parent.parent / "results" / "crossover-cpu"
+    shown = CliRunner().invoke(main, ["analyze", "crossover", str(run)])
+    assert shown.exit_code == 0
+    table = pd.read_csv(run / "crossover.csv")
+    assert len([line for line in shown.output.splitlines() if line.startswith("| cpu")]) == len(table) > 10
+
+
 def test_a_network_by_name_is_looked_at_with_each_method_and_as_published():
     known = {entry.name: entry for entry in methods.catalogue()}
     asked = (("test_resnet", "mixer", "flexnet3"), ("niff", "dwconv7"), [(32, 32)], known)

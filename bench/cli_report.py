@@ -38,7 +38,8 @@ PAGE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def report(folder: Path, page: Path | None, **given: Any) -> None:
     """Write the tables, figures and LEADERBOARD.md of every run in FOLDER again, from the journals alone.
 
-    LEADERBOARD.md ranks by latency. With other options it says so, until the next report or run writes the usual one.
+    --sort, --group and --baseline act on LEADERBOARD.md and table.tex; the other tables, the page and the figures stay as they are.
+    With them LEADERBOARD.md says that it is not the usual one, until the next report or run writes that, ranked by latency.
     """
     from bench.commands_report import rebuild
 

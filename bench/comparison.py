@@ -131,8 +131,18 @@ def _interval(mean: float, error: float, freedom: int) -> Interval:
 
 
 def shared_clock(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """The clock by which two records are compared: that of the more disturbed of the two."""
+    """The clock by which two records of as many threads are compared: that of the more disturbed of the two."""
     return clock_of(bool(one["contended"] or other["contended"]), int(one["threads"]))
+
+
+def clocks(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
+    """The clock of each of two records: the shared one, but with different numbers of threads that of its own headline.
+
+    Processor time adds up over threads, so that no clock but the wall's says the same of both.
+    """
+    if one["threads"] == other["threads"]:
+        return (shared_clock(one, other),) * 2
+    return shared_clock(one, one), shared_clock(other, other)
 
 
 def verdict(ratio: Interval, region: float, same: float = 1.5) -> str:
@@ -185,9 +195,9 @@ def told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 def ratio(one: Mapping[str, Any], other: Mapping[str, Any]) -> Interval:
     """Latency of one over that of the other: paired where both were measured in one session."""
-    clock = shared_clock(one, other)
+    first, second = clocks(one, other)
     compare = paired if one["session"] == other["session"] else of_sessions
-    return compare(one["rounds"].get(clock, ()), other["rounds"].get(clock, ()))
+    return compare(one["rounds"].get(first, ()), other["rounds"].get(second, ()))
 
 
 def facts(record: Record) -> dict[str, Any]:

@@ -54,9 +54,10 @@ def write(journal: Journal) -> list[Path]:
     import pandas as pd
 
     found = rows(journal)
-    if not found:
-        return []
     path = journal.path.with_name("crossover.csv")
+    if not found:
+        path.unlink(missing_ok=True)  # of what is history now
+        return []
     pd.DataFrame(found, columns=[one.name for one in COLUMNS]).to_csv(path, index=False)
     return [path]
 

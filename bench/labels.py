@@ -69,9 +69,17 @@ def channels(cell: Cell) -> str:
     return f"C{cell.channels}" if cell.channels else ""
 
 
+def threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def place(device: str, count: int) -> str:
+    """A device, a CPU with its number of threads."""
+    return f"{device}, {threads(count)}" if device == "cpu" else device
+
+
 def setting(cell: Cell) -> str:
     """Everything of a cell but its method, in words."""
-    threads = f", {cell.threads} thread{'s' if cell.threads > 1 else ''}" if cell.device == "cpu" else ""
     seed = f", seed {cell.seed}" if cell.seed else ""
     width = f"networks, {cell.channels} image channels" if cell.level == "model" else f"{cell.channels} channels"
-    return f"{cell.device}{threads}, {cell.dtype}, {MODES[cell.mode]}, batch {cell.batch}, {width}, {cell.res} px{seed}"
+    return f"{place(cell.device, cell.threads)}, {cell.dtype}, {MODES[cell.mode]}, batch {cell.batch}, {width}, {cell.res} px{seed}"

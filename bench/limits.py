@@ -44,14 +44,12 @@ def accuracy(found: Interval | None, seeds: Sequence[Record], limit: float) -> C
         failed = learned.failure(seeds)
         return Check("accuracy", "unknown", f"{failed.status}: {learned.reason(failed, seeds)}" if failed else "not measured")
     mirrored = Interval(-found.mid, -found.hi, -found.lo)  # at least: the same question with the signs changed
-    check = _within("accuracy", mirrored, -limit, "%")
     ends = f" [{found.lo:.1f}, {min(found.hi, 100):.1f}]" if found.lo == found.lo else " with one seed"
-    return Check("accuracy", check.state, f"{found.mid:.1f}%{ends}, at least {limit:g}%")
+    return Check("accuracy", state(mirrored, -limit), f"{found.mid:.1f}%{ends}, at least {limit:g}%")
 
 
 def _within(what: str, found: Interval, limit: float, unit: str) -> Check:
-    """How an interval stands to the most that is allowed; one of unknown ends is unclear wherever there is a limit."""
-    kept, broken = found.hi <= limit or math.isinf(limit), found.lo > limit
+    """The check of a figure against the most that is allowed, infinite for no limit."""
     ends = (
         ""
         if found.lo == found.hi
@@ -60,5 +58,11 @@ def _within(what: str, found: Interval, limit: float, unit: str) -> Check:
         else f" [{short(found.lo)}, {short(found.hi)}]"
     )
     allowed = "" if math.isinf(limit) else f", at most {short(limit)} {unit}"
-    state = "kept" if kept else "broken" if broken else "unclear"
-    return Check(what, state, f"{short(found.mid)} {unit}{ends if what != 'accuracy' else ''}{allowed}")
+    return Check(what, state(found, limit), f"{short(found.mid)} {unit}{ends}{allowed}")
+
+
+def state(found: Interval, limit: float) -> str:
+    """How an interval stands to the most that is allowed; one of unknown ends is unclear wherever there is a limit."""
+    if found.hi <= limit or math.isinf(limit):
+        return "kept"
+    return "broken" if found.lo > limit else "unclear"

@@ -78,9 +78,13 @@ class Place:
     device: str
     timer: str | None
     candidates: tuple[Candidate, ...]
-    contest: str = ""  # under which the accuracies were trained
-    trained_on: str = ""  # in which environment
+    trained: Record | None = None  # one of the trainings that the accuracies are of: they differ in method and seed
     here: bool = False  # on a machine like this one
+
+    @property
+    def contest(self) -> str:
+        """Under which the accuracies were trained; empty where none are compared."""
+        return learned.contest(self.trained) if self.trained else ""
 
     def standing(self, state: str) -> list[Candidate]:
         return [candidate for candidate in self.candidates if candidate.state == state]
@@ -109,14 +113,14 @@ class Answer:
 
 def recommend(journals: Sequence[Journal], wish: Wish) -> Answer:
     """The answer of what journals hold."""
-    envs = {name: env for journal in journals for name, env in journal.envs.items()}
+    envs = {(journal.name, name): env for journal in journals for name, env in journal.envs.items()}
     rows = [row | {"run": journal.name, "baseline": journal.baseline} for journal in journals for row in _operators(journal)]
     trained = [record for journal in journals for record in learned.trained(journal) if learned.host(record.job.cell) is not None]
     shown = {learned.contest(record) for journal in journals for record in headline(learned.trained(journal), journal)}
     groups: dict[Any, list[Row]] = {}
     for row in newest(filter(wish.matches, rows)):
         groups.setdefault((row["env"], row["device"], row["timer"]), []).append(row)
-    places = [_place(envs.get(env, {"id": env}), same, trained, shown, wish) for (env, _, _), same in groups.items()]
+    places = [_place(_environment(same, envs), same, trained, shown, wish) for same in groups.values()]
     places.sort(key=lambda place: (not place.here, -max(_session(one.row) for one in place.candidates)))
     tasks = tuple(dict.fromkeys(learned.training(record).data for record in trained))
     return Answer(wish, tuple(places), () if places else nearest(rows, wish), tasks)
@@ -125,6 +129,12 @@ def recommend(journals: Sequence[Journal], wish: Wish) -> Answer:
 def _operators(journal: Journal) -> Iterable[Row]:
     """The rows of operators whose latency was asked for."""
     return (row for row in complete(journal) if row["level"] == "op" and not missing(row["latency_status"]))
+
+
+def _environment(rows: Sequence[Row], envs: Mapping[tuple[str, str], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The environment as the run that measured the newest row describes it: other runs had another commit, and maybe ceilings."""
+    last = max(rows, key=_session)
+    return envs.get((last["run"], last["env"]), {"id": last["env"]})
 
 
 def _session(row: Row) -> float:
@@ -150,8 +160,7 @@ def _place(env: Mapping[str, Any], rows: Sequence[Row], trained: Sequence[Record
     found = [_candidate(row, seeds.get(row["label"], []), wish) for row in rows]
     found.sort(key=lambda one: math.inf if missing(one.row["latency_ms"]) else one.row["latency_ms"])
     first = next((records[0] for records in seeds.values()), None)
-    named = {"contest": learned.contest(first), "trained_on": first.env} if first else {}
-    return Place(env, rows[0]["device"], rows[0]["timer"], tuple(found), here=machine.is_this(env), **named)
+    return Place(env, rows[0]["device"], rows[0]["timer"], tuple(found), first, machine.is_this(env))
 
 
 def contest(
@@ -205,8 +214,8 @@ def nearest(rows: Iterable[Row], wish: Wish) -> tuple[Row, ...]:
 
 def command(wish: Wish, out: str, methods: Sequence[str] = ("all",), closer: bool = False) -> str:
     """What measures these methods at the setting, as far as the limits ask; `closer`: with narrower intervals."""
-    res = f"{wish.height}" if wish.height == wish.width else f"{wish.height}x{wish.width}"
-    words = ["--methods", ",".join(methods), "--res", res, "--channels", f"{wish.channels}"]
+    size = dict.fromkeys((wish.height, wish.width))
+    words = ["--methods", ",".join(methods), "--res", "x".join(map(str, size)), "--channels", f"{wish.channels}"]
     for name, usual in USUAL.items():
         words += [f"--{name}", f"{getattr(wish, name)}"] if getattr(wish, name) != usual else []
     learnt = wish.min_accuracy is not None
@@ -218,12 +227,16 @@ def command(wish: Wish, out: str, methods: Sequence[str] = ("all",), closer: boo
 
 
 def missing_run(answer: Answer, out: str) -> str:
-    """The command whose figures could change that nothing is recommended; empty where something is, or where none could."""
-    if answer.recommended:
-        return ""
-    if not answer.places:
+    """The command whose figures could change that nothing is recommended for this machine.
+
+    Empty where something is, or where every method was measured here and is outside a limit.
+    """
+    here = [place for place in answer.places if place.here]
+    if not here:
         return command(answer.wish, out)
-    first = answer.places[0]
+    if any(place.recommended for place in here):
+        return ""
+    first = here[0]
     open_ = first.standing("unclear") or [one for one in first.standing("unknown") if one.row["latency_status"] == "ok"]
     names = list(dict.fromkeys(one.row["method"] for one in open_ if one.row["params"] == "{}" and not one.row["kernel"]))
     return command(answer.wish, out, names, bool(first.standing("unclear"))) if names else ""

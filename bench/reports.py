@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,10 +50,7 @@ def write_reports(
                 paths += draw(journal, table, figures)
         page = leaderboard(journals, viewed, view, drawn(folder, journals), analyses(folder))
         paths += [write_generated(folder / name, text) for name, text in zip(PAGES, (dictionary(), page))]
-        if "html" in formats:
-            from bench.report.page import write as write_page  # its libraries are an extra
-
-            paths.append(write_page(journals, tables, folder / "index.html"))
+        paths += write_page(journals, tables, folder / "index.html", "html" in formats)
     except OSError as error:
         raise store.CannotWrite(f"cannot write {error.filename or folder}: {error.strerror}") from error
     return paths
@@ -64,6 +62,24 @@ def _check_baseline(baseline: str, found: Sequence[Sequence[Row]]) -> None:
     if not any(is_baseline(row, baseline) for row in rows):
         known = dict.fromkeys(row["label" if row["level"] == "model" else "method"] for row in rows)
         raise ValueError(f"--baseline {baseline}: no run has measured it{nearest(baseline, known)}")
+
+
+def write_page(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path: Path, wanted: bool) -> list[Path]:
+    """Write the page of all runs where it is wanted or where one stands, so that none is older than the tables; its path.
+
+    Raises ValueError where a wanted page cannot be had; an older one stays as it is then, and a line on stderr says so.
+    """
+    if not (wanted or path.exists()):
+        return []
+    from bench.report.page import write  # its libraries are an extra
+
+    try:
+        return [write(journals, tables, path)]
+    except ValueError as error:
+        if wanted:
+            raise
+        print(f"{path} is older than the tables: {error}", file=sys.stderr)
+        return []
 
 
 def draw(journal: Journal, table: pd.DataFrame, wanted: bool | None) -> list[Path]:

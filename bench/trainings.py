@@ -25,9 +25,10 @@ def write(journal: Journal) -> list[Path]:
     import pandas as pd
 
     found = [row for record in learned.trained(journal) for row in rows(record)]
-    if not found:
-        return []
     path = journal.path.with_name("accuracy.csv")
+    if not found:
+        path.unlink(missing_ok=True)  # of what is history now
+        return []
     pd.DataFrame(found, columns=NAMES).to_csv(path, index=False)
     return [path]
 

@@ -13,11 +13,11 @@ from bench.store import Journal
 NOISE = (1.0, 1.001, 0.999, 1.002, 0.998, 1.0, 1.001)  # of a round, the same for both forms
 
 
-def latency(method, kernel, ms, status="ok", **cell):
+def latency(method, kernel, ms, status="ok", env="e1", **cell):
     rounds = {clock: [ms * noise for noise in NOISE] for clock in ("clean", "cpu", "wall")} if status == "ok" else {}
     values = {"latency_ms": ms, "contended": 0} if rounds else {}
     job = Job(Cell(method, 56, 56, kernel=kernel, **cell), "latency", Timing(), "c")
-    return Record(job, status, values=values, rounds=rounds, env="e1", session=1.0)
+    return Record(job, status, values=values, rounds=rounds, env=env, session=1.0)
 
 
 def forms(direct, fourier, **cell):
@@ -113,3 +113,16 @@ def test_the_leaderboard_shows_the_sizes_or_what_they_lie_beyond(tmp_path):
     assert [line["direct until"] for line in shown] == ["3", "5", ""]
     assert [line["Fourier from"] for line in shown] == ["12", "", "3"]
     assert shown[0]["at the largest"] == "4.00x ±0.0%"
+
+
+def test_a_crossing_is_said_to_be_interpolated(tmp_path):
+    text = "".join(sections(journal_of(tmp_path, *forms({3: 0.5, 7: 2.0}, {3: 1.0, 7: 1.0}))))
+    assert "interpolated between the measured sizes around it" in text and "may leave its fast path" in text
+
+
+def test_environments_of_a_run_are_named_where_there_are_several(tmp_path):
+    one, two = (forms({3: 0.5, 7: 2.0}, {3: 1.0, 7: 1.0}, env=env, batch=batch) for env, batch in (("e1", 1), ("e2", 2)))
+    one = list(one)
+    assert "environment" not in "".join(sections(journal_of(tmp_path, *one)))
+    text = "".join(sections(journal_of(tmp_path, *one, *two)))
+    assert "cpu, 1 thread, environment `e1`" in text and "cpu, 1 thread, environment `e2`" in text

@@ -145,9 +145,9 @@ def test_latex_has_booktabs_rules_around_head_and_body(tex):
 
 
 def test_latex_says_what_the_leaderboard_says(tex):
-    assert r"1= & \texttt{fast} &  & \textbf{0.500 $\pm$9.5\%} & 2.00x $\pm$0.0\% & \textbf{7}" in tex
+    assert r"1= & \texttt{fast} & \textbf{0.500 $\pm$9.5\%} & 2.00x $\pm$0.0\% & \textbf{7}" in tex
     assert r"1= & \texttt{tied} &" in tex
-    assert r" & \texttt{big} &  & \textit{oom}\textsuperscript{1} &" in tex
+    assert r" & \texttt{big} & \textit{oom}\textsuperscript{1} &" in tex
     assert r"\textsuperscript{1} oom: asked for 50\% of \{all\} \textbar{} 8 GB" in tex
     assert r"\caption{run\_1. cpu, 1 thread, fp32, inference, batch 1, 64 channels. 56 px}" in tex
 
@@ -229,6 +229,33 @@ def test_the_page_is_written_over_all_runs(results, monkeypatch):
     told = report(results, "--format", "html")
     assert told.output.splitlines()[-1] == str(results / "index.html")
     assert (results / "index.html").read_text() == "run_1: 5"
+
+
+def test_a_page_that_is_there_is_renewed_or_said_to_be_old(results, monkeypatch, capsys):
+    page = results / "index.html"
+    page.write_text("old")
+
+    def write(journals, tables, path):
+        path.write_text("new")
+        return path
+
+    def lacking(journals, tables, path):
+        raise ValueError("needs altair")
+
+    monkeypatch.setitem(sys.modules, "bench.report.page", SimpleNamespace(write=lacking))
+    assert page not in write_reports([results / "run_1"])
+    assert page.read_text() == "old"
+    assert capsys.readouterr().err == f"{page} is older than the tables: needs altair\n"
+    monkeypatch.setitem(sys.modules, "bench.report.page", SimpleNamespace(write=write))
+    assert page in write_reports([results / "run_1"])
+    assert page.read_text() == "new"
+
+
+def test_tables_that_nothing_supports_any_more_are_gone(results):
+    for name in ("accuracy.csv", "crossover.csv"):
+        (results / "run_1" / name).write_text("old")
+    report(results)
+    assert not list(results.glob("run_1/[ac]*.csv"))
 
 
 def test_another_view_leaves_the_tables_as_they_are_and_the_next_report_writes_the_usual_page(results):

@@ -1,15 +1,11 @@
 """An answer comes from cells of the wanted setting alone, machine by machine, or says what must be run."""
 
-import json
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from bench import machine, recommend, store
-from bench.cli import main
+from bench import machine, recommend
 from bench.plan import accuracy_cell
 from bench.recommend import Wish
 from bench.report import recommend_text
@@ -18,6 +14,12 @@ from bench.store import Journal
 from tests.test_leaderboard import ENV, latency
 
 WISH = Wish(56, 56, 64)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """The machine of `ENV`."""
+    monkeypatch.setattr(machine, "hardware", lambda: {"cpu": "Processor", "cores": 2})
 
 
 def steady(method, ms, half=0.01, session=1.0, env="e1", **cell):
@@ -66,7 +68,6 @@ def test_the_fastest_is_recommended_and_the_others_follow():
     found = answer(steady("slow", 4.0), steady("dwconv7", 1.0), steady("fast", 0.5))
     assert labels(found.recommended) == ["fast"]
     assert labels(found.places[0].candidates) == ["fast", "dwconv7", "slow"]
-    assert recommend.missing_run(found, "results/local") == ""
 
 
 def test_those_that_the_rounds_do_not_tell_apart_are_recommended_together():
@@ -141,9 +142,8 @@ def test_several_seeds_of_fewer_methods_say_more_than_one_of_many():
     assert found.places[0].contest.startswith("farpair")
 
 
-def test_machines_are_answered_for_one_by_one(monkeypatch):
+def test_machines_are_answered_for_one_by_one():
     """This machine first, though the other was measured later and is faster."""
-    monkeypatch.setattr(machine, "hardware", lambda: {"cpu": "Processor", "cores": 2})
     there = ENV | {"id": "e2", "cpu": "Another"}
     found = answer(steady("a", 1.0), steady("b", 2.0), steady("b", 0.1, session=9.0, env="e2"), envs=(ENV, there))
     assert [(place.env["id"], place.here, labels(place.recommended)) for place in found.places] == [
@@ -203,29 +203,6 @@ def test_the_nearest_settings_are_a_hint():
     ]
 
 
-COMMANDS = {
-    "plain": ({}, "--methods all --res 56 --channels 64 --metrics params,flops,latency,memory -o results/local"),
-    "axes": (
-        {"width": 64, "mode": "train", "threads": 2, "device": "cuda:0"},
-        "--methods all --res 56x64 --channels 64 --mode train --threads 2 --device cuda:0 --metrics params,flops,latency,memory"
-        " -o results/local",
-    ),
-    "accuracy": (
-        {"min_accuracy": 90, "data": "farpair[distance=6]"},
-        "--methods all --res 56 --channels 64 --metrics params,flops,latency,memory,accuracy --seeds 3 --data 'farpair[distance=6]'"
-        " -o results/local",
-    ),
-}
-
-
-@pytest.mark.parametrize(("wanted", "options"), COMMANDS.values(), ids=COMMANDS)
-def test_what_must_be_run_is_a_command_that_parses(wanted, options):
-    found = recommend.missing_run(recommend.Answer(replace(WISH, **wanted), ()), "results/local")
-    assert found == f"python -m bench run {options}"
-    words = shlex.split(found)[4:]
-    main.commands["run"].make_context("run", words)
-
-
 def test_an_unclear_method_is_to_be_measured_closer():
     found = answer(steady("a", 1.0), steady("b", 9.0), max_latency_ms=1.0)
     todo = recommend.missing_run(found, "results/local")
@@ -237,82 +214,37 @@ def test_where_every_method_is_outside_a_limit_nothing_is_to_be_run():
     assert (found.recommended, recommend.missing_run(found, "results/local")) == ([], "")
 
 
-@pytest.fixture
-def results(tmp_path):
-    folder = tmp_path / "results"
-    with store.Writer(folder / "run" / store.NAME) as writer:
-        writer.env(ENV)
-        writer.run({"command": "x", "started": 1.0, "baseline": "dwconv7"})
-        for record in (
-            *(steady("dwconv7", 1.0), steady("fast", 0.5), steady("near", 0.75), latency("dead", 0, "timeout", "after 300 s")),
-            *(memory("fast", 2e6), memory("dwconv7", 1e6), memory("near", 3e6), *seeded("fast", 99.0, 98.0, 98.5)),
-        ):
-            writer.record(record)
-    return folder
+def test_the_fastest_here_leaves_nothing_to_be_run():
+    assert recommend.missing_run(answer(steady("a", 1.0)), "results/local") == ""
 
 
-def ask(results, *words):
-    return CliRunner().invoke(main, ["recommend", str(results), *words], catch_exceptions=False)
+def test_what_is_recommended_elsewhere_is_still_to_be_measured_here():
+    there = ENV | {"id": "e2", "cpu": "Another"}
+    found = answer(steady("a", 1.0, env="e2"), envs=(there,))
+    assert labels(found.recommended) == ["a"]
+    assert recommend.missing_run(found, "results/local") == recommend.command(WISH, "results/local")
+    told = recommend_text.text(found, Path("results"), 132)
+    assert "Not measured on this machine." in told and "To find out, run:" in told
+    both = answer(steady("a", 1.0, env="e2"), steady("a", 10.0), envs=(ENV, there), max_latency_ms=10.0)
+    assert labels(both.recommended) == ["a"] and not both.places[0].recommended
+    assert "--methods a " in recommend.missing_run(both, "results/local"), "unclear on this machine"
 
 
-def test_the_verb_shows_the_evidence(results):
-    told = ask(results, "--res", "56", "--channels", "64", "--max-latency", "0.8ms", "--max-memory", "2MB")
-    assert told.exit_code == 0, told.output
-    lines = [" ".join(line.split()) for line in told.output.splitlines()]
-    assert lines[0] == "56 px, 64 channels, batch 1, fp32, inference, 1 thread, at most 0.800 ms, at most 2.00 MB"
-    assert "Recommended: fast" in lines
-    assert "fast 0.500 ±1.0% 2.00x ±0.0% 2.00 8 run, 1970-01-01" in lines
-    assert "near: memory 3.00 MB, at most 2.00 MB" in lines
-    assert "dwconv7: latency 1.00 ms [0.990, 1.01], at most 0.800 ms" in lines
-    assert "dead: latency timeout: after 300 s; memory not measured" in lines
+def test_an_environment_is_described_by_the_run_that_measured_there():
+    old = journal(steady("a", 1.0), envs=(ENV | {"commit": "old"},))
+    new = journal(steady("b", 2.0, session=2.0), name="newer", envs=(ENV | {"commit": "new"},))
+    other = journal(name="other", envs=(ENV | {"commit": "none of these"},))
+    (place,) = recommend.recommend([old, new, other], WISH).places
+    assert place.env["commit"] == "new"
 
 
-def test_the_verb_names_the_protocol_of_an_accuracy(results):
-    told = ask(results, "--res", "56", "--channels", "64", "--min-accuracy", "90")
-    assert told.exit_code == 0
-    assert "another network and resolution" in told.output and "digits 16 px" in told.output
-    assert "98.5 ±1.2" in told.output
-
-
-def test_nothing_that_suits_is_exit_1(results):
-    told = ask(results, "--res", "56", "--channels", "64", "--max-latency", "0.1ms")
-    assert told.exit_code == 1
-    assert "Nothing is recommended" in told.output and "To find out" not in told.output
-
-
-def test_nothing_measured_is_exit_1_with_the_command_and_the_nearest(results):
-    told = ask(results, "--res", "512", "--channels", "96", "--max-latency", "5ms")
-    assert told.exit_code == 1
-    assert "Nothing was measured at this setting" in told.output
-    assert "  56 px, 64 channels, batch 1, fp32, inference, cpu, 1 thread (run)" in told.output
-    assert "python -m bench run --methods all --res 512 --channels 96" in told.output
-
-
-def test_an_empty_folder_is_answered_too(tmp_path):
-    told = ask(tmp_path, "--res", "56", "--channels", "64")
-    assert told.exit_code == 1 and "Nearest" not in told.output and "python -m bench run" in told.output
-
-
-def test_the_task_without_an_accuracy_is_refused(results):
-    told = ask(results, "--res", "56", "--channels", "64", "--data", "digits")
-    assert told.exit_code == 2 and "--data names the task of --min-accuracy" in told.output
-
-
-def test_for_programs(results):
-    told = ask(results, "--res", "56", "--channels", "64", "--max-latency", "0.8ms", "--json")
-    found = json.loads(told.output, parse_constant=pytest.fail)
-    assert found["recommended"] == ["fast"] and found["run"] is None
-    (place,) = found["places"]
-    assert [one["label"] for one in place["candidates"]] == ["fast", "near", "dwconv7", "dead"]
-    assert [one["state"] for one in place["candidates"]] == ["kept", "kept", "broken", "unknown"]
-    assert place["candidates"][0]["speedup"] == 2.0 and place["candidates"][-1]["latency_ms"] is None
-    absent = json.loads(ask(results, "--res", "8", "--channels", "64", "--json").output)
-    assert absent["recommended"] == [] and absent["run"].startswith("python -m bench run") and absent["nearest"][0]["height"] == 56
-
-
-def test_runs_with_other_baselines_share_a_table():
-    other = replace(journal(steady("niff", 2.0, session=2.0), name="other"), runs=[{"command": "y", "started": 2.0}])
-    found = recommend.recommend([journal(steady("dwconv7", 1.0), memory("dwconv7", 10**6)), other], WISH)
-    lines = recommend_text.text(found, Path("results"), 132).splitlines()
-    assert [line.split()[0] for line in lines if line.endswith(("run, 1970-01-01", "other, 1970-01-01"))] == ["dwconv7", "niff"]
-    assert any("vs dwconv7" in line for line in lines) and not any("vs none" in line for line in lines)
+def test_of_accuracies_only_what_differs_is_named():
+    """They are of digits at 16 px; asked for is an operator at 56 px, then one at 16 px on the same machine."""
+    found = answer(steady("a", 1.0), *seeded("a", 99.0, 98.0, 98.5), min_accuracy=90)
+    text = recommend_text.text(found, Path("results"), 300)
+    assert text.splitlines()[0].endswith("at least 90% on digits")
+    assert "Accuracies are of a network with the operator inside at 16 px: protocol digits 16 px" in text
+    assert "environment e1." not in text
+    trained = found.places[0].trained
+    assert " at 16 px:" not in recommend_text.foreign(trained, replace(WISH, height=16, width=16), "e1")
+    assert recommend_text.foreign(trained, WISH, "e2").endswith(", environment e1.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from bench import crossover
 from bench.crossover import DIRECT, FOURIER
-from bench.report.text import Footnotes, missing, plus_minus, short, table, whole
+from bench.labels import place
+from bench.report.text import Footnotes, environment, missing, pixels, plus_minus, short, table, whole
 from bench.store import Journal
 
 READING = f"""\
@@ -14,8 +15,10 @@ READING = f"""\
 
 `{DIRECT}` and `{FOURIER}` are one operator in two forms. *Direct until*: the largest kernel size at which the direct form is
 told to be faster. *Fourier from*: the smallest from which on the Fourier form is told to be faster at every measured size.
-*Crossing*: where both take as long, interpolated between measured sizes. *At the largest*: the direct form's latency over the
-Fourier form's there.
+*Crossing*: where both would take as long, interpolated between the measured sizes around it as if the ratio of the two were smooth.
+It need not be: between two sizes a library may leave its fast path, and the ratio jumps (in inference of torch on a CPU, through
+oneDNN, about twentyfold between 13 and 15). Measured are the two columns before. *At the largest*: the direct form's latency over
+the Fourier form's there.
 """
 
 
@@ -26,15 +29,15 @@ def sections(journal: Journal) -> Iterator[str]:
         return
     notes = Footnotes()
     yield READING
-    yield table([_line(row, notes) for row in found], left=("device", "dtype", "mode"))
+    envs = {row["env"] for row in found}
+    yield table([_line(row, envs, notes) for row in found], left=("device", "dtype", "mode"))
     yield from notes.below()
 
 
-def _line(row: crossover.Row, notes: Footnotes) -> dict[str, str]:
-    where = f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" if row["device"] == "cpu" else row["device"]
+def _line(row: crossover.Row, envs: Collection[str], notes: Footnotes) -> dict[str, str]:
+    where = place(row["device"], row["threads"]) + environment(row["env"], envs)
     seed = f", seed {row['seed']}" if row["seed"] else ""
     timer = f", timed {row['timer']}" if row["device"] != "cpu" else ""
-    size = f"{row['height']}" if row["height"] == row["width"] else f"{row['height']} x {row['width']}"
     mark = notes.mark(f"without the kernel sizes {row['failed']}") if row["failed"] else ""
     return {
         "device": f"{where}{timer}{seed}",
@@ -42,7 +45,7 @@ def _line(row: crossover.Row, notes: Footnotes) -> dict[str, str]:
         "mode": row["mode"],
         "batch": f"{row['batch']}",
         "channels": f"{row['channels']}",
-        "map, px": size,
+        "map, px": pixels(row),
         "kernels, px": (_range(row) or "none") + mark,
         "direct until": whole(row.get("direct_until")),
         "Fourier from": whole(row.get("fourier_from")),

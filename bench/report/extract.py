@@ -1,4 +1,4 @@
-"""A table of a committed run inside another page, between `<!-- leaderboard RUN RES -->` and `<!-- /leaderboard -->`."""
+"""A table of a committed run inside another page, between `<!-- leaderboard RUN RES [CHANNELS] -->` and `<!-- /leaderboard -->`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from bench.report.ranking import ranking
 from bench.store import NAME, read
 from bench.table import SETTING, complete
 
-MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+)(?: (\d+))? -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 
 
-def extract(run: Path, height: int) -> str:
-    """The first setting of a run at one resolution: heading and table; raises ValueError where the run has none such."""
+def extract(run: Path, height: int, channels: int | None = None) -> str:
+    """The first setting of a run at one resolution, of so many channels if told: heading and table.
+
+    Raises ValueError where the run has none such.
+    """
     journal = read(run / NAME)
     rows = [row for row in filter(measured, complete(journal)) if row["height"] == row["width"] == height]
+    rows = [row for row in rows if channels in (None, row["channels"])]
     if not rows:
-        raise ValueError(f"{run} has no cell at {height} px")
+        raise ValueError(f"{run} has no cell at {height} px" + (f" and {channels} channels" if channels else ""))
     setting = next(iter(grouped(rows, *SETTING).values()))
     title = heading(setting).strip().replace("### ", f"**{height} px, ") + "**\n"
     return "\n".join([title, *ranking(setting, journal.baseline_of(setting[0]["level"]))]).rstrip() + "\n"
@@ -26,7 +30,9 @@ def extract(run: Path, height: int) -> str:
 
 def fill(page: str, results: Path) -> str:
     """The page with every marked table generated anew from the runs in `results`."""
-    return MARKED.sub(
-        lambda mark: f"{mark[1]}\n{extract(results / mark[2], int(mark[3]))}\n{mark[4]}",
-        page,
-    )
+
+    def made(mark: re.Match[str]) -> str:
+        text = extract(results / mark[2], int(mark[3]), int(mark[4]) if mark[4] else None)
+        return f"{mark[1]}\n{text}\n{mark[5]}"
+
+    return MARKED.sub(made, page)

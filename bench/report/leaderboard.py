@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from bench import learned
-from bench.columns import METRICS
+from bench.columns import METRICS, of
+from bench.labels import threads
 from bench.nets.published import IMAGENET
-from bench.report import crossover, gallery, learning, networks
+from bench.report import crossover, gallery, learning, networks, properties
 from bench.report.ranking import USUAL, ranking
-from bench.report.text import escape, missing
-from bench.report.view import ENDS, SPEED, View, tables, value
+from bench.report.text import environment, escape, missing
+from bench.report.view import ENDS, LIMITED, SPEED, View, tables, value
 from bench.store import Journal
 from bench.table import Row, complete
 
-BY_LATENCY = "Methods are ranked by latency; those that this run does not tell apart share a place (=)."
+BY_LATENCY = "Methods are ranked by latency; those that this run does not tell apart from the first of a place share it (=)."
 READING = f"""\
-{BY_LATENCY} **Bold** is the best of a column among
-the methods that ran. *vs* a baseline is its latency over the method's, above 1 is faster: the middle of the ratios of the rounds
-that both ran side by side, in this run on this machine. ± is half of the 95% interval over rounds. *Kernel* is the spatial
-extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex products as executed; GMAC is
-the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's peak above what was held
-before. Accuracy is top-1 on the task that a heading names, at its own resolution, ± half of the 95% interval over seeds in points;
-only one that is told from its floor may be bold or on the Pareto front. *Published* figures are those of the methods' own code.
+{BY_LATENCY}
+**Bold** is the best of a column among the methods that ran. *vs* a baseline is its latency over the method's, above 1 is faster:
+the middle of the ratios of the rounds that both ran side by side, in this run on this machine. ± is half of the 95% interval over
+rounds. *Kernel* is the spatial extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex
+products as executed; GMAC is the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's
+peak above what was held before. Accuracy is top-1 on the task that a heading names, at its own resolution, ± half of the 95%
+interval over seeds in points; only one that is told from its floor may be bold or on the Pareto front. *Published* figures are
+those of the methods' own code.
 [What every column means](README.md).
 
 Tables of accuracy rank the methods of one protocol. Those that Welch's test does not tell apart from the first of a place, over
 seeds and at 5%, share it (=): with one seed each all do. *vs floor* are points above what needs no look at what the task is about,
 n.s. where seeds and the choice of test images explain them. A method of which a seed failed has no mean.
 """
-TIES = {"accuracy": "those that Welch's test over seeds does not tell apart"} | dict.fromkeys(ENDS, "overlapping 95% intervals")
+TIES = dict.fromkeys(ENDS, "those whose 95% intervals overlap that of the first of a place") | {
+    "accuracy": "those that Welch's test over seeds does not tell apart from the first of a place",
+    LIMITED: "those whose rounds do not tell them apart from the first of a place",
+}
+NOISY = ("speedup_lo", "speedup_hi", "mem_rss_bytes", *of("latency"), *of("energy"), *of("accuracy"))  # most without an interval
 
 
 def leaderboard(
@@ -58,9 +64,11 @@ def reading(view: View) -> str:
     """How to read the tables."""
     if view.sort == SPEED:
         return READING
-    column, ties = view.column, TIES.get(view.sort, "equal values")
+    column = view.column
+    unknown = "no interval of it is known: places are by the figure alone, and equal values"
+    ties = TIES.get(view.sort, unknown if view.sort in NOISY else "equal values")
     ranked = f"Methods are ranked by `{column.name}` ({escape(column.meaning)}), the {column.better} the better"
-    return READING.replace(BY_LATENCY, f"{ranked}; {ties} share a place (=).\n")
+    return READING.replace(BY_LATENCY, f"{ranked}; {ties} share a place (=).")
 
 
 def _notice(view: View) -> list[str]:
@@ -103,17 +111,24 @@ def sections(journal: Journal, rows: Sequence[Row], view: View = USUAL, figures:
     yield from provenance(journal)
     yield from gallery.pictures(figures)
     trainings = set(map(networks.trained, learned.trained(journal)))
+    envs = {row["env"] for row in rows}
     for section in grouped(filter(measured, rows), *view.split).values():
-        yield heading(section)
+        yield heading(section, envs)
         if view.sort != SPEED:
             yield f"Ranked by `{view.sort}`, the {view.column.better} the better.\n"
         baseline = view.baseline or journal.baseline_of(section[0]["level"])
-        for title, group in tables(section, view):
+        for title, group in tables(filter(ranked, section), view):
             if title:
                 yield f"#### {title}\n"
             yield from ranking(group, baseline, trainings, view, view.across(section))
+        yield from properties.table(section)
     yield from crossover.sections(journal)
     yield from learning.sections(journal)
+
+
+def ranked(row: Row) -> bool:
+    """Whether a row holds more than what has tables of its own."""
+    return any(not missing(row[f"{metric}_status"]) for metric in METRICS if metric not in ("accuracy", "properties"))
 
 
 def measured(row: Row) -> bool:
@@ -143,13 +158,13 @@ def machine(env: dict[str, Any]) -> str:
     return f"{processor}, GPU {'; '.join(env['gpus']) or 'none'}, {software}"
 
 
-def heading(rows: Sequence[Row]) -> str:
-    """What the rows of one section have in common."""
+def heading(rows: Sequence[Row], envs: Collection[str] = ()) -> str:
+    """What the rows of one section have in common; of several `envs` in a run also theirs."""
     key = rows[0]
     common = {axis for axis in ("threads", "dtype", "mode", "batch", "channels") if len({row[axis] for row in rows}) == 1}
     networked = f"networks of {IMAGENET} classes, {key['channels']} image channels"
     parts = {
-        "threads": f"{key['threads']} thread{'s' if key['threads'] > 1 else ''}" if key["device"] == "cpu" else "",
+        "threads": threads(key["threads"]) if key["device"] == "cpu" else "",
         "timer": "" if key["device"] == "cpu" or missing(key["timer"]) else f"timed {key['timer']}",
         "dtype": key["dtype"],
         "mode": {"infer": "inference", "train": "training step"}[key["mode"]],
@@ -160,4 +175,4 @@ def heading(rows: Sequence[Row]) -> str:
     seed = [f"seed {key['seed']}"] if key["seed"] else []
     tasks = [task for task in grouped(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
     taught = "".join(f"; accuracy on {escape(data)} at {res:.0f} px" for data, res in tasks)
-    return f"### {', '.join([key['device'], *told, *seed])}{taught}\n"
+    return f"### {', '.join([key['device'], *told, *seed])}{environment(key['env'], envs)}{taught}\n"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from statistics import fmean
 
 from bench import learned, words
 from bench.reach import TASK
 from bench.report import protocol, reach, resolutions
-from bench.report.text import Footnotes, code, points, short, table, whole
+from bench.report.text import Footnotes, code, environment, points, short, table, whole
 from bench.spec import Cell, Record
 from bench.store import Journal
 
@@ -20,15 +20,15 @@ def sections(journal: Journal) -> Iterator[str]:
     """Every table of accuracies of one run; those of different protocols never in one."""
     trained = learned.trained(journal)
     for group in learned.contests(trained):
-        yield from accuracy(group, journal)
+        yield from accuracy(group, {record.env for record in trained})
     yield from reach.sections(trained)
     yield from resolutions.sections(trained)
 
 
-def accuracy(group: Group, journal: Journal) -> Iterator[str]:
-    """Heading, protocol in full and table of one contest."""
+def accuracy(group: Group, envs: Collection[str]) -> Iterator[str]:
+    """Heading, protocol in full and table of one contest; `envs` are those in which something was trained."""
     records = list(chain(*group.values()))
-    where = f", environment `{records[0].env}`" if len(journal.envs) > 1 else ""
+    where = environment(records[0].env, envs)
     yield f"### accuracy on {protocol.title(records[0], learned.training(records[0]).data)}{where}\n"
     known = [reach.ONE_AT_A_TIME] if words.parse(learned.training(records[0]).data).name == TASK else []
     yield " ".join([protocol.line(records), *known]) + "\n"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench import learned
+from bench.labels import place
 from bench.report.text import code, escape
 from bench.spec import Record, Training
 
@@ -17,8 +18,7 @@ def title(record: Record, data: str) -> str:
     """The data, the resolution, the network around the operators and the device."""
     cell = record.job.cell
     host = f" in {network}" if (network := learned.host(cell)) else ""
-    threads = f", {cell.threads} thread{'s' if cell.threads > 1 else ''}" if cell.device == "cpu" else ""
-    return escape(f"{data} at {learned.training(record).res} px{host}, {cell.device}{threads}")
+    return escape(f"{data} at {learned.training(record).res} px{host}, {place(cell.device, cell.threads)}")
 
 
 def line(records: Sequence[Record]) -> str:

@@ -11,7 +11,7 @@ from bench import learned
 from bench.report import networks
 from bench.report.compare_text import SCALES
 from bench.report.text import Footnotes, code, escape, missing, plus_minus, points, short, table, whole
-from bench.report.view import View
+from bench.report.view import ENDS, SPEED, View
 from bench.report.view import shown as setting
 from bench.table import Row
 
@@ -65,9 +65,7 @@ def ranking(
             cells["accuracy, %"] = notes.mark(where)
         timed = {"latency, ms": cells.pop("latency, ms"), f"vs {escape(baseline)}": _ratio(row, notes)}
         lines.append(_named(row, _shared(place, places), across, notes) | timed | cells)
-    if all(missing(row["latency_status"]) for row in records):
-        lines = without_empty(lines)
-    return [table(lines), *([_front(across)] if any(row["pareto"] == 1 for row in records) else []), *notes.below()]
+    return [table(without_empty(lines)), *([_front(across)] if any(row["pareto"] == 1 for row in records) else []), *notes.below()]
 
 
 def shown(view: View) -> tuple[COLUMN, ...]:
@@ -123,7 +121,7 @@ def _cell(row: Row, spec: COLUMN, best: float, notes: Footnotes) -> str:
         return ""
     if status != "ok":
         return notes.failure(status, row[f"{metric}_detail"] or "no reason given")
-    shown = text(row[column] / unit) + (_spread(row, notes) if metric == "latency" else "")
+    shown = text(row[column] / unit) + _spread(row, column, notes)
     if metric == "accuracy":
         half = row["accuracy_half"]
         shown = points(row["accuracy"], row["accuracy"] - half, row["accuracy"] + half)
@@ -145,9 +143,10 @@ def _extent(row: Row) -> str:
     return "" if missing(row["kernel_height"]) else f"{row['kernel_height']:.0f}x{row['kernel_width']:.0f}"
 
 
-def _spread(row: Row, notes: Footnotes) -> str:
-    """The half-width of the interval in percent, and a mark for everything that the clock noticed."""
-    return plus_minus(row["latency_ms"], row["latency_lo_ms"], row["latency_hi_ms"]) + "".join(map(notes.mark, remarks(row)))
+def _spread(row: Row, column: str, notes: Footnotes) -> str:
+    """The half-width of a column's own interval in percent; of the latency also a mark for everything that the clock noticed."""
+    half = plus_minus(row[column], *(row[end] for end in ENDS[column])) if column in ENDS else ""
+    return half + ("".join(map(notes.mark, remarks(row))) if column == SPEED else "")
 
 
 def remarks(row: Row) -> list[str]:

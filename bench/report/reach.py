@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from bench import learned
 from bench.reach import APART, LEARNED, Curve, common, distances, families, means, provable_limit, usable
 from bench.report import protocol
-from bench.report.text import Footnotes, code, points, table
+from bench.report.text import Footnotes, code, environment, points, table
 from bench.spec import Cell, Record
 
 ONE_AT_A_TIME = f"A network that never sees both blobs at once may be right on {APART:g}%, three of the four pairs of signs."
@@ -23,12 +23,13 @@ Filters that wrap around (NIFF, global and dynamic filters, AFNO) meet what is m
 def sections(trained: Sequence[Record]) -> Iterator[str]:
     """A table for every protocol that was trained at several distances."""
     for family in families(trained):
-        yield from section(family)
+        yield from section(family, {record.env for record in trained})
 
 
-def section(family: Mapping[Cell, Curve]) -> Iterator[str]:
+def section(family: Mapping[Cell, Curve], envs: Collection[str] = ()) -> Iterator[str]:
     records = [record for curve in family.values() for seeds in curve.values() for record in seeds]
-    yield f"### reach on {protocol.title(records[0], common(learned.training(records[0]).data))}\n"
+    where = environment(records[0].env, envs)
+    yield f"### reach on {protocol.title(records[0], common(learned.training(records[0]).data))}{where}\n"
     yield READING
     tested, notes = distances(family), Footnotes()
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.labels import MODES
+from bench import labels, learned
 from bench.limits import STATES
 from bench.recommend import Answer, Candidate, Place, Wish, missing_run
 from bench.report.ranking import DISTURBED
-from bench.report.text import missing, plus_minus, points, short
+from bench.report.text import missing, pixels, plus_minus, points, short
+from bench.spec import Record
 from bench.table import Row
 
-FOREIGN = "Accuracies are of another network and resolution than this operator's:"
 HEADS = {
     "unclear": "Unclear, the interval crosses a limit",
     "broken": "Outside a limit",
@@ -31,7 +31,7 @@ SPEEDS = ("speedup", "speedup_lo", "speedup_hi")
 def text(answer: Answer, folder: Path, width: int) -> str:
     """The setting and the limits, then each machine's answer; or what must be run."""
     wish = answer.wish
-    lines = [", ".join([setting(wish), *limits(wish)])]
+    lines = [", ".join([setting(wish), *limits(wish, tasks(answer))])]
     for place in answer.places:
         lines += ["", *_place(place, wish, width)]
     if not answer.places:
@@ -39,26 +39,34 @@ def text(answer: Answer, folder: Path, width: int) -> str:
         lines += ["Nearest settings measured:", *(f"  {_where(row)}" for row in answer.nearest)] if answer.nearest else []
     if wish.min_accuracy is not None and set(answer.tasks) - {wish.data}:
         lines += ["", textwrap.fill(f"Tasks that were trained on (--data): {', '.join(answer.tasks)}", width)]
+    if answer.places and not any(place.here for place in answer.places):
+        lines += ["", "Not measured on this machine."]
     todo = missing_run(answer, f"{folder}/local")
     return "\n".join([*lines, *(["", "To find out, run:", f"  {todo}"] if todo else [])])
 
 
 def setting(wish: Wish) -> str:
     """The wanted setting in words."""
-    size = f"{wish.height}" if wish.height == wish.width else f"{wish.height}x{wish.width}"
-    threads = f", {wish.threads} thread{'s' * (wish.threads > 1)}" if wish.device in (None, "cpu") else ""
-    device = f", {wish.device}" if wish.device else ""
-    return f"{size} px, {wish.channels} channels, batch {wish.batch}, {wish.dtype}, {MODES[wish.mode]}{device}{threads}"
+    where = labels.place(wish.device, wish.threads) if wish.device else labels.threads(wish.threads)
+    return (
+        f"{pixels(vars(wish))} px, {wish.channels} channels, batch {wish.batch}, {wish.dtype}, {labels.MODES[wish.mode]}, {where}"
+    )
 
 
-def limits(wish: Wish) -> Iterator[str]:
+def tasks(answer: Answer) -> str:
+    """The tasks of the accuracies: the one that was asked for, else what each machine's are of."""
+    found = dict.fromkeys(learned.training(one.trained).data for one in answer.places if one.trained)
+    return answer.wish.data or " or ".join(found)
+
+
+def limits(wish: Wish, task: str) -> Iterator[str]:
     """The limits in words."""
     if wish.max_latency_ms is not None:
         yield f"at most {short(wish.max_latency_ms)} ms"
     if wish.max_memory is not None:
         yield f"at most {short(wish.max_memory / 1e6)} MB"
     if wish.min_accuracy is not None:
-        yield f"at least {wish.min_accuracy:g}%" + (f" on {wish.data}" if wish.data else "")
+        yield f"at least {wish.min_accuracy:g}%" + (f" on {task}" if task else "")
 
 
 def _where(row: Row) -> str:
@@ -79,11 +87,19 @@ def _place(place: Place, wish: Wish, width: int) -> Iterator[str]:
         yield from ("", f"Recommended{told}: {', '.join(one.label for one in best)}", "", _table(best + others))
     else:
         yield from ("", "Nothing is recommended: no method is known to keep every limit.")
-    if place.contest:
-        yield from ("", textwrap.fill(f"{FOREIGN} protocol {place.contest}, environment {place.trained_on}.", width))
+    if place.trained:
+        yield from ("", textwrap.fill(foreign(place.trained, wish, place.env["id"]), width))
     for state in STATES[1:]:
         if found := place.standing(state):
             yield from ("", f"{HEADS[state]}:", *(_wrapped(f"{one.label}: {reason(one)}", width) for one in found))
+
+
+def foreign(trained: Record, wish: Wish, env: str) -> str:
+    """What the accuracies are of, as far as it is something else than the operator that was timed."""
+    res = learned.training(trained).res
+    size = "" if (res, res) == (wish.height, wish.width) else f" at {res} px"
+    elsewhere = "" if trained.env == env else f", environment {trained.env}"
+    return f"Accuracies are of a network with the operator inside{size}: protocol {learned.contest(trained)}{elsewhere}."
 
 
 def reason(candidate: Candidate) -> str:
@@ -131,7 +147,6 @@ def as_data(answer: Answer, folder: Path) -> dict[str, Any]:
     """The answer for programs."""
     return {
         "wish": asdict(answer.wish),
-        "recommended": list(dict.fromkeys(one.label for one in answer.recommended)),
         "places": [_place_data(place) for place in answer.places],
         "nearest": [{name: row[name] for name in ("run", *asdict(answer.wish)) if name in row} for row in answer.nearest],
         "run": missing_run(answer, f"{folder}/local") or None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from bench import learned
 from bench.report import protocol
-from bench.report.text import Footnotes, code, escape, points, table
+from bench.report.text import Footnotes, code, environment, escape, points, table
 from bench.spec import Cell, Record
 
 Found = dict[str, dict[int, list[float | str]]]  # way -> resolution -> percent or "status: detail" for none, one a seed
@@ -21,14 +21,14 @@ def sections(trained: Sequence[Record]) -> Iterator[str]:
     """A table for every protocol under which something was evaluated elsewhere."""
     for group in learned.contests(trained):
         if any(list(learned.evaluations(record)) for records in group.values() for record in records):
-            yield from section(group)
+            yield from section(group, {record.env for record in trained})
 
 
-def section(group: Mapping[Cell, Sequence[Record]]) -> Iterator[str]:
+def section(group: Mapping[Cell, Sequence[Record]], envs: Collection[str] = ()) -> Iterator[str]:
     first, notes = next(iter(group.values()))[0], Footnotes()
     task = learned.training(first)
     elsewhere = sorted({res for records in group.values() for record in records for res, _, _ in learned.evaluations(record)})
-    yield f"### other resolutions: {protocol.title(first, task.data)}\n"
+    yield f"### other resolutions: {protocol.title(first, task.data)}{environment(first.env, envs)}\n"
     yield f"Protocol {code(learned.contest(first))}.\n{READING}"
     ran = [records for records in group.values() if learned.failure(records) is None]
     ran.sort(key=lambda records: -fmean(learned.accuracies(records)))

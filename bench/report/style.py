@@ -23,6 +23,7 @@ FAMILIES = {
     "afno": "#0d97ff",
     "shared_basis": "#8401ce",
 }
+OWN = {"dwconv_fft": "#8492c5"}  # drawn beside dwconv_direct alone, and not to be taken for it
 OTHERS = ("#712737", "#437fbe", "#421034")  # of methods that are no part of this package, and of networks as published
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")  # matplotlib's names
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (2, 1.5), (7, 2, 2, 2), (1, 1))  # on and off in widths of the line; (): solid
@@ -52,7 +53,7 @@ def of(label: str) -> Style:
         colour = FAMILIES[known] if known else OTHERS[int(digest(name), 16) % len(OTHERS)]
         return _look(colour, chosen, chosen)
     index = members.index(name)
-    colour = shaded(FAMILIES[known], SHADES[index % len(SHADES)])
+    colour = OWN.get(name) or shaded(FAMILIES[known], SHADES[index % len(SHADES)])
     first = list(FAMILIES).index(known)
     return _look(colour, first + index, index) if name == label else _look(colour, chosen, chosen)
 

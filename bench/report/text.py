@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,17 @@ def points(mid: Any, lo: Any, hi: Any) -> str:
         return f"{mid:.1f}"
     half = (hi - lo) / 2
     return f"{mid:.1f} ±>{WIDEST}" if half > WIDEST else f"{mid:.1f} ±{half:.1f}"
+
+
+def pixels(of: Mapping[str, Any]) -> str:
+    """The size of a map, or of an image, from its height and width: one number for a square."""
+    height, width = of["height"], of["width"]
+    return f"{height:.0f}" if height == width else f"{height:.0f} x {width:.0f}"
+
+
+def environment(env: str, among: Iterable[str]) -> str:
+    """What tells apart headings of several environments; nothing where there is but one."""
+    return f", environment {code(env)}" if len(set(among)) > 1 else ""
 
 
 def whole(value: Any) -> str:

@@ -11,14 +11,20 @@ from typing import Any
 from bench import comparison
 from bench.columns import COLUMNS, Column, get
 from bench.options import AXES, nearest
-from bench.report.text import missing
+from bench.report.text import missing, pixels
+from bench.stats import Interval
 from bench.table import Row, timing
 
 SPLITTING = tuple(axis for axis in AXES if axis != "kernel")
 ALWAYS = ("env", "level", "device", "timer", "seed")  # never compared in one table
 SPEED = "latency_ms"
 SORTABLE = tuple(column.name for column in COLUMNS if column.better)
-ENDS = {"speedup": ("speedup_lo", "speedup_hi"), "energy_j": ("energy_lo_j", "energy_hi_j")}  # of intervals
+ENDS = {  # of intervals
+    SPEED: ("latency_lo_ms", "latency_hi_ms"),
+    "speedup": ("speedup_lo", "speedup_hi"),
+    "energy_j": ("energy_lo_j", "energy_hi_j"),
+}
+LIMITED = "pct_of_limit"
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,10 @@ class View:
             return comparison.told_apart(timing(row), timing(leader)) == "slower"
         if self.sort == "accuracy":
             return comparison.difference(leader["accuracies"], row["accuracies"]).lo > 0  # Welch's test over seeds
+        if self.sort == LIMITED:  # the latencies in units of the limits, which are exact
+            limits = leader["limit_ms"] / row["limit_ms"]
+            ratio = Interval(*(limits * end for end in comparison.ratio(timing(row), timing(leader))))
+            return comparison.verdict(ratio, comparison.equivalence(row["device"])) == "slower"
         if self.sort not in ENDS:
             return bool(row[self.sort] != leader[self.sort])
         lo, hi = ENDS[self.sort]
@@ -92,11 +102,7 @@ def value(row: Row, axis: str) -> Any:
 
 def shown(row: Row, axis: str) -> str:
     """The same as text."""
-    return pixels(row["height"], row["width"]) if axis == "res" else f"{row[axis]}"
-
-
-def pixels(height: int, width: int) -> str:
-    return f"{height}" if height == width else f"{height} x {width}"
+    return pixels(row) if axis == "res" else f"{row[axis]}"
 
 
 def tables(section: Iterable[Row], view: View) -> list[tuple[str, list[Row]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,8 @@ OWN = {
 def theme() -> Iterator[None]:
     """Seaborn's white grid with type that is read at 800 px; what was set before comes back afterwards."""
     rc = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper", font_scale=1.1), **OWN}
-    with mpl.rc_context(rc):
+    with mpl.rc_context(rc), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # boxes stand for scripts that the font lacks
         yield
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench.labels import place, threads
 from bench.report import style
-from bench.report.text import missing
+from bench.report.text import missing, pixels
 from bench.table import SETTING
 
 FIXED = (*SETTING, "height", "width")
@@ -58,7 +59,7 @@ def settings(table: pd.DataFrame, metric: str, free: Collection[str] = ()) -> It
 def slug(kind: str, setting: dict[str, Any], envs: int = 1) -> str:
     """The name of a file: what it shows, then in which setting, as far as it is fixed and not the usual one."""
     parts = [kind, setting["device"]]
-    parts += [f"{setting['threads']}-thread{'s' * (setting['threads'] > 1)}"] if setting["device"] == "cpu" else []
+    parts += [threads(setting["threads"]).replace(" ", "-")] if setting["device"] == "cpu" else []
     parts += [setting["timer"]] if setting["device"] != "cpu" and not missing(setting.get("timer")) else []
     parts += ["networks"] if setting["level"] == "model" else []
     parts += [setting["dtype"], setting["mode"], f"b{setting['batch']}"]
@@ -69,20 +70,20 @@ def slug(kind: str, setting: dict[str, Any], envs: int = 1) -> str:
     return re.sub(r"[^\w.+-]", "-", "_".join(map(str, parts)))
 
 
-def words(setting: dict[str, Any]) -> str:
+def words(setting: dict[str, Any], envs: int = 1) -> str:
     """The same for a reader: the line above a figure."""
-    threads = f", {setting['threads']} thread{'s' * (setting['threads'] > 1)}" if setting["device"] == "cpu" else ""
     timed = "" if setting["device"] == "cpu" or missing(setting.get("timer")) else f", timed {setting['timer']}"
     mode = {"infer": "inference", "train": "training step"}[setting["mode"]]
     size = f", {size_of(setting)}" if "height" in setting else ""
     width = "networks" if setting["level"] == "model" else f"{setting['channels']} channels" if "channels" in setting else ""
     seed = f"seed {setting['seed']}" if setting["seed"] else ""
-    first = f"{setting['device']}{threads}{timed}"
-    return ", ".join(filter(None, (first, setting["dtype"], mode, f"batch {setting['batch']}", width, seed))) + size
+    env = f"environment {setting['env']}" if envs > 1 else ""
+    first = f"{place(setting['device'], setting['threads'])}{timed}"
+    return ", ".join(filter(None, (first, setting["dtype"], mode, f"batch {setting['batch']}", width, seed, env))) + size
 
 
 def size_of(row: Any) -> str:
-    return f"{row['height']} px" if row["height"] == row["width"] else f"{row['height']} x {row['width']} px"
+    return f"{pixels(row)} px"
 
 
 def failures(rows: pd.DataFrame, metric: str, where: Sequence[str] = ()) -> str:

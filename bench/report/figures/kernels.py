@@ -26,18 +26,24 @@ READING = "Shaded: from the last kernel size at which the direct form is told to
 
 def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
     """A figure for each setting of the rows, those of `frames.kernel_sweeps`, with a panel a resolution."""
-    envs = len(journal.envs)
+    envs = table["env"].nunique()
     crossings = crossover.rows(journal)
     for setting, rows in frames.settings(table, "latency", ("height", "width")):
         sizes = list(rows.sort_values("side").groupby("side"))
         for start in range(0, len(sizes), MAPS):
             part = f"-{start // MAPS + 1}" if len(sizes) > MAPS else ""
             name = frames.slug(f"crossover{part}", setting, envs)
-            yield from picture([one for _, one in sizes[start : start + MAPS]], setting, crossings, folder, name)
+            title = frames.words(setting, envs)
+            yield from picture([one for _, one in sizes[start : start + MAPS]], setting, crossings, title, folder, name)
 
 
 def picture(
-    maps: Sequence[pd.DataFrame], setting: dict[str, Any], crossings: Sequence[crossover.Row], folder: Path, name: str
+    maps: Sequence[pd.DataFrame],
+    setting: dict[str, Any],
+    crossings: Sequence[crossover.Row],
+    title: str,
+    folder: Path,
+    name: str,
 ) -> list[Path]:
     """One figure of the rows of each resolution, written; its paths."""
     columns = min(COLUMNS, len(maps))
@@ -55,7 +61,7 @@ def picture(
         logarithmic(axes.xaxis, ticks(together["kernel"].unique()))
     for axes in grid.flat[len(maps) :]:
         axes.remove()
-    figure.suptitle(frames.words(setting), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     figure.supylabel("latency of a call, ms", fontsize=10)
     for axes in grid.flat[max(len(maps) - columns, 0) : len(maps)]:
         axes.set_xlabel("kernel size, px")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,10 +24,10 @@ def draw(table: pd.DataFrame, folder: Path) -> Iterator[Path]:
     for setting, rows in frames.settings(table, "latency"):
         both = rows[(rows["latency_status"] == "ok") & (rows["accuracy_status"] == "ok")]
         if both["pareto"].notna().sum() > 1:
-            yield from picture(both, rows, setting, folder, frames.slug("pareto", setting, envs))
+            yield from picture(both, rows, frames.words(setting, envs), folder, frames.slug("pareto", setting, envs))
 
 
-def picture(both: pd.DataFrame, rows: pd.DataFrame, setting: dict[str, Any], folder: Path, name: str) -> list[Path]:
+def picture(both: pd.DataFrame, rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Path]:
     """One figure, written; its paths."""
     figure, grid = canvas(height=max(4.6, 1.8 + 0.19 * len(both)))
     axes = grid[0, 0]
@@ -46,7 +45,7 @@ def picture(both: pd.DataFrame, rows: pd.DataFrame, setting: dict[str, Any], fol
     best = both.sort_values("accuracy", ascending=False)
     marks = {row["label"]: FRONT * (row["pareto"] == 1) for row in best.to_dict("records")}
     legend(axes, [handle(style.of(label), mark + label, line=False) for label, mark in marks.items()], "by accuracy")
-    figure.suptitle(f"{frames.words(setting)}\naccuracy on {task}", x=0.01, ha="left", fontsize=10)
+    figure.suptitle(f"{title}\naccuracy on {task}", x=0.01, ha="left", fontsize=10)
     failed = [frames.failures(rows, "latency"), frames.failures(rows[rows["accuracy_status"].notna()], "accuracy")]
     below(figure, " ".join(filter(None, [READING, *failed])))
     return save(figure, folder, name)

@@ -25,11 +25,14 @@ READING = (
 
 def draw(journal: Journal, folder: Path) -> Iterator[Path]:
     """A figure for every protocol that was trained at several distances."""
-    for number, family in enumerate(families(learned.trained(journal))):
+    trained = learned.trained(journal)
+    envs = {record.env for record in trained}
+    for number, family in enumerate(families(trained)):
         record = next(iter(next(iter(family.values())).values()))[0]
         data = common(learned.training(record).data)
         name = f"reach_{data}_{learned.training(record).res}px" + (f"_{number + 1}" if number else "")
-        yield from picture(family, protocol.title(record, data), folder, re.sub(r"[^\w.+]+", "-", name).replace("-_", "_"))
+        title = protocol.title(record, data) + (f", environment {record.env}" if len(envs) > 1 else "")
+        yield from picture(family, title, folder, re.sub(r"[^\w.+]+", "-", name).replace("-_", "_"))
 
 
 def picture(family: Mapping[Cell, Curve], title: str, folder: Path, name: str) -> list[Path]:

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from bench.report.figures import frames
 from bench.report.figures.canvas import below, canvas, save
 from bench.report.text import missing, short
-from bench.store import Journal
 
 FREE = ("height", "width", "channels")
 MOST = 14  # columns of one figure; beyond, a figure a number of channels
@@ -23,15 +22,16 @@ CLIP = 3.0  # powers of two at which the colours end
 QUIET = "#707070"
 
 
-def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
+def draw(table: pd.DataFrame, folder: Path) -> Iterator[Path]:
     """A figure for each setting in which a baseline was measured in two places or more; `table` is that of `frames.complete`."""
+    envs = table["env"].nunique()
     for setting, rows in frames.settings(table, "latency", FREE):
         wide = rows[["side", "channels"]].drop_duplicates().shape[0] > MOST
         for number, part in rows.groupby("channels") if wide else [(None, rows)]:
             here = setting if number is None else setting | {"channels": number}
             if (part["verdict"] == "baseline").sum() > 1 and part["label"].nunique() > 1:
-                name = frames.slug("relative", here, len(journal.envs))
-                yield from picture(part, frames.words(here), folder, name)
+                name = frames.slug("relative", here, envs)
+                yield from picture(part, frames.words(here, envs), folder, name)
 
 
 def picture(rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Path]:
@@ -50,8 +50,7 @@ def picture(rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Pat
 
 
 def where(row: dict[str, Any], several: bool) -> str:
-    size = f"{row['height']}" if row["height"] == row["width"] else f"{row['height']}x{row['width']}"
-    return f"{size} px\nC{row['channels']}" if several else f"{size} px"
+    return frames.size_of(row) + (f"\nC{row['channels']}" if several else "")
 
 
 def panel(axes: Axes, speeds: pd.DataFrame, rows: dict[tuple[str, str], dict[str, Any]]) -> None:

@@ -29,35 +29,34 @@ READING = (
 
 def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
     """A figure for each setting whose environment has ceilings; `table` is that of `frames.complete`."""
+    envs = table["env"].nunique()
     for setting, rows in frames.settings(table, "latency", ("height", "width")):
         here = journal.envs.get(setting["env"], {}).get("ceilings", {}).get(roofline.where(setting["device"], setting["threads"]))
         points = points_of(rows)
         if here and len(points):
-            name = frames.slug("roofline", setting, len(journal.envs))
-            yield from picture(points, rows, roofs(here, rows, setting), frames.words(setting), folder, name)
+            name = frames.slug("roofline", setting, envs)
+            limits = roofs(here, rows.loc[points.index, "bytes_min"], setting)
+            yield from picture(points, rows, limits, frames.words(setting, envs), folder, name)
 
 
 def points_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Columns label, x (FLOP a byte), y (GFLOP a second), lo, hi and share (percent of the limit), the smallest map first."""
-    direct = rows["flops_fft"].fillna(0) == 0
-    flops = rows["flops_eff"].where(direct, rows["flops"])
+    flops = pd.Series([roofline.operations(row) for row in rows.to_dict("records")], rows.index, dtype="float64")
     known = rows[(rows["latency_status"] == "ok") & (flops > 0) & (rows["bytes_min"] > 0)].sort_values("side")
     work = flops[known.index]
     rate = {end: work / known[name] / 1e6 for end, name in (("y", "latency_ms"), ("lo", "latency_hi_ms"), ("hi", "latency_lo_ms"))}
     return pd.DataFrame({"label": known["label"], "x": work / known["bytes_min"], **rate, "share": known["pct_of_limit"]})
 
 
-def roofs(here: Mapping[str, Any], rows: pd.DataFrame, setting: Mapping[str, Any]) -> dict[str, tuple[float, bool]]:
-    """{text: (rate, whether it is of bytes)}, in 1e9 a second."""
-    moved = rows["bytes_min"].dropna()
-    copies = here["copy"].get("cold" if setting["timer"] == "cold" else "hot", [])
+def roofs(here: Mapping[str, Any], moved: pd.Series, setting: Mapping[str, Any]) -> dict[str, tuple[float, bool]]:
+    """{text: (rate, whether it is of bytes)}, in 1e9 a second; `moved`: the bytes of the cells that are drawn."""
     found = {}
-    for size in sorted({moved.min(), moved.max()}) if copies else ():
-        rate = roofline.bandwidth(copies, size) / 1e9
-        found[f"{short(rate)} GB/s, a copy of {short(size / 1e6)} MB"] = (rate, True)
-    for name, best in (("products", here["linear"].get(setting["dtype"])), ("transforms", here["fft"])):
-        if best:
-            found[f"{name}, {short(best / 1e9)} GFLOP/s"] = (best / 1e9, False)
+    for size in sorted({moved.min(), moved.max()}):
+        rate = roofline.copy_rate(setting, size, here)
+        if rate:
+            found[f"{short(rate / 1e9)} GB/s, a copy of {short(size / 1e6)} MB"] = (rate / 1e9, True)
+    for name, best in roofline.rates(here, setting["dtype"]).items():
+        found[f"{name}, {short(best / 1e9)} GFLOP/s"] = (best / 1e9, False)
     return found
 
 

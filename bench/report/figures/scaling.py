@@ -52,7 +52,7 @@ def draw(table: pd.DataFrame, folder: Path, along: Along, quantity: Quantity) ->
         points = points_of(rows, quantity, along)
         if points["x"].nunique() > 1:
             name = frames.slug(f"{quantity.metric}-{along.name}", setting, envs)
-            yield from picture(points, rows, quantity, along, frames.words(setting), folder, name)
+            yield from picture(points, rows, quantity, along, frames.words(setting, envs), folder, name)
 
 
 def points_of(rows: pd.DataFrame, quantity: Quantity, along: Along) -> pd.DataFrame:

@@ -29,11 +29,12 @@ READING = (
 
 def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
     """A figure for each setting with two resolutions and two numbers of channels or more; of the labels in the table."""
+    envs = table["env"].nunique()
     for setting, found in frames.settings(with_rounds(table, journal), "latency", FREE):
         ran = found[found["latency_status"] == "ok"]
         if ran["side"].nunique() > 1 and ran["channels"].nunique() > 1:
-            name = frames.slug("winners", setting, len(journal.envs))
-            yield from picture(ran, found, frames.words(setting), folder, name)
+            name = frames.slug("winners", setting, envs)
+            yield from picture(ran, found, frames.words(setting, envs), folder, name)
 
 
 def with_rounds(table: pd.DataFrame, journal: Journal) -> pd.DataFrame:

@@ -85,8 +85,29 @@ def bytes_min(row: Mapping[str, Any]) -> float | None:
 
 def memory_seconds(row: Mapping[str, Any], moved: float | None, here: Mapping[str, Any]) -> float | None:
     """Seconds that the compulsory traffic takes as a copy of as many bytes; from cold caches where the cell was timed so."""
+    rate = copy_rate(row, moved, here)
+    return moved / rate if moved and rate else None
+
+
+def copy_rate(row: Mapping[str, Any], moved: float | None, here: Mapping[str, Any]) -> float | None:
+    """Bytes a second of a copy of `moved` bytes, from caches as the row's timer leaves them: the sloping roof over the row."""
     table = here.get("copy", {}).get("cold" if row.get("timer") == "cold" else "hot")
-    return moved / bandwidth(table, moved) if table and moved else None
+    return bandwidth(table, moved) if table and moved else None
+
+
+def rates(here: Mapping[str, Any], dtype: str) -> dict[str, float]:
+    """Operations a second of products and of transforms, as far as known: the level roofs."""
+    found = {"products": here.get("linear", {}).get(dtype), "transforms": here.get("fft")}
+    return {name: rate for name, rate in found.items() if rate}
+
+
+def operations(row: Mapping[str, Any]) -> float | None:
+    """The operations of a call that its machine has to do.
+
+    A call without transforms is a direct one, and its taps that lie in the zero padding need not be multiplied: `flops_eff` counts.
+    """
+    fourier = _number(row, "flops_fft")
+    return None if fourier is None else _number(row, "flops" if fourier else "flops_eff")
 
 
 def bandwidth(table: Sequence[Sequence[float]], size: float) -> float:
@@ -102,16 +123,12 @@ def bandwidth(table: Sequence[Sequence[float]], size: float) -> float:
 
 
 def compute_seconds(row: Mapping[str, Any], here: Mapping[str, Any]) -> float | None:
-    """Seconds of the operations: transforms at the best rate of a transform, always in float32, all others at that of a product.
-
-    A call without transforms is a direct one, and its taps that lie in the zero padding need not be multiplied: `flops_eff` counts.
-    """
-    fourier = _number(row, "flops_fft")
-    flops = _number(row, "flops" if fourier else "flops_eff")
-    linear, transform = here.get("linear", {}).get(row["dtype"]), here.get("fft")
-    if flops is None or fourier is None or not linear or not transform:
+    """Seconds of the operations: transforms at the best rate of a transform, always in float32, all others at that of a product."""
+    flops, fourier = operations(row), _number(row, "flops_fft")
+    best = rates(here, row["dtype"])
+    if flops is None or fourier is None or len(best) < 2:
         return None
-    return (flops - fourier) / linear + fourier / transform
+    return (flops - fourier) / best["products"] + fourier / best["transforms"]
 
 
 def _bound(row: Mapping[str, Any], here: Mapping[str, Any], slower: str, limit: float | None, latency: float | None) -> str | None:

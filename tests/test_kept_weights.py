@@ -134,6 +134,22 @@ def test_a_training_that_was_killed_goes_on_to_the_same_files(stop, tmp_path, mo
         assert first["epoch"] == second["epoch"] and same(first["weights"], second["weights"])
 
 
+def test_a_training_from_the_start_removes_what_an_earlier_one_kept(tmp_path, monkeypatch):
+    """Of its own job: the files of another stay."""
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECK_STEPS", 1)
+    train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))
+    others = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert train(tmp_path, each=True, stop=5) is None
+    ((*_, killed),) = histories(specimen.kept_in(set(tmp_path.iterdir()) - others.keys()))
+    assert not killed.finished and killed.age == f"epoch {killed.epoch} of 3" and killed.epoch < 3
+    train(tmp_path)
+    (last,) = set(tmp_path.iterdir()) - others.keys()
+    (one,) = specimen.kept_in([last])
+    assert one.finished and one.age == "epoch 3 of 3"
+    assert {path: path.read_bytes() for path in others} == others
+
+
 def test_epochs_of_several_trainings_are_told_apart(tmp_path):
     train(tmp_path, each=True)
     train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))

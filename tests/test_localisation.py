@@ -1,339 +1,28 @@
-"""How large kernels are: closed forms, a slow oracle, the published recipe, every operator's kernel at its place, and the verb."""
+"""How large do filters get: networks beside untrained copies of them, and the verb."""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
-from torch import nn
 
 import methods
-from bench.analysis import kernels, localisation, localisation_notebook, specimen
+from bench.analysis import localisation, localisation_figures, localisation_text, specimen
 from bench.analysis import localisation_measures as measured
-from bench.analysis.localisation_layers import begun, beyond, layers, look
+from bench.analysis import localisation_tables as tables
+from bench.analysis.localisation_layers import beyond, layers
 from bench.cli import main
 from bench.plan import Axes, cells
 from bench.spec import Job, Training
 from bench.subject import Subject
 from bench.training import kept
-from methods.niff import Niff
-from tests.reference import localisation as oracle
-
-
-def drawn(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def delta(n):
-    kernel = np.zeros((1, n, n))
-    kernel[0, n // 2, n // 2] = -3.0
-    return kernel
-
-
-def gaussian(n, sigma):
-    squares = np.square(np.arange(n) - n // 2)
-    return np.exp(-(squares[:, None] + squares) / (2 * sigma**2))[None]
-
-
-# measures
-
-
-@pytest.mark.parametrize("n", [7, 8])
-def test_a_delta_is_one_pixel_large(n):
-    found = measured.measures(delta(n))
-    assert (measured.mass(delta(n)) == 1).all()
-    assert all(found[name] == 1 for name in found if name.startswith("k_eff"))
-    assert (found["rms_radius"], found["delta_share"], found["even_share"], found["odd_share"]) == (0, 1, 1, 0)
-
-
-@pytest.mark.parametrize(("height", "width"), [(7, 7), (8, 8), (6, 9)])
-@pytest.mark.parametrize("p", [1, 2])
-def test_even_mass_is_the_number_of_taps_in_the_clipped_window(height, width, p):
-    expected = []
-    for window in range(1, 2 * max(height // 2, width // 2) + 2, 2):
-        rows, columns = (min(window // 2, n // 2) + min(window // 2, (n - 1) // 2) + 1 for n in (height, width))
-        expected.append(rows * columns / (height * width))
-    flat = np.full((1, height, width), -0.3)
-    assert measured.mass(flat, p)[0] == pytest.approx(expected, abs=1e-12)
-    assert expected[-1] == 1
-
-
-def test_even_mass_of_a_square_is_k_squared_over_n_squared():
-    assert measured.mass(np.ones((1, 9, 9)))[0] == pytest.approx([k * k / 81 for k in (1, 3, 5, 7, 9)], abs=1e-12)
-
-
-def test_radius_of_a_gaussian():
-    """The square of a Gaussian of width sigma has the variance sigma^2 / 2 along each axis."""
-    assert measured.radius(gaussian(41, 3.0)) == pytest.approx(3.0, rel=1e-9)
-
-
-def test_effective_size_of_a_box():
-    """Mass 25 / 81 of 9 x 9 lies in 5 x 5."""
-    box = np.zeros((1, 15, 15))
-    box[0, 3:12, 3:12] = 1
-    curve = measured.mass(box)
-    assert [int(measured.effective_size(curve, level)[0]) for level in (25 / 81, 0.31, 0.5, 0.75, 0.9, 1.0)] == [5, 7, 7, 9, 9, 9]
-
-
-@pytest.mark.parametrize("n", [7, 8])
-def test_even_and_odd_energy(n):
-    """Cosines are even and sines odd, on a circle of n pixels."""
-    phase = 2 * np.pi * (np.arange(n) - n // 2) / n
-    even = np.cos(phase)[:, None] * np.cos(2 * phase) + 1
-    odd = np.sin(phase)[:, None] * np.cos(phase)
-    shares = measured.even_share(np.stack((even, odd, 2 * even / np.linalg.norm(even) + odd / np.linalg.norm(odd))))
-    assert shares == pytest.approx([1, 0, 0.8], abs=1e-12)
-
-
-@pytest.mark.parametrize("shape", [(4, 7, 7), (3, 8, 8), (5, 6, 9)])
-def test_against_the_slow_oracle(shape):
-    bank = drawn(*shape)
-    assert measured.mass(bank) == pytest.approx(oracle.masses(bank, 1), abs=1e-12)
-    assert measured.mass(bank, 2) == pytest.approx(oracle.masses(bank, 2), abs=1e-12)
-    assert measured.radius(bank) == pytest.approx([oracle.radius(one) for one in bank], abs=1e-12)
-    assert measured.even_share(bank) == pytest.approx([oracle.even_share(one) for one in bank], abs=1e-12)
-    assert measured.pca(measured.decomposed(bank))[: shape[0] - 1] == pytest.approx(oracle.pca(bank)[: shape[0] - 1], abs=1e-12)
-    for level in measured.LEVELS:
-        assert measured.effective_size(measured.mass(bank), level).tolist() == [oracle.effective(one, level) for one in bank]
-
-
-@pytest.mark.parametrize("scale", [1e-6, -40.0])
-def test_no_measure_sees_the_scale(scale):
-    bank = drawn(6, 8, 8)
-    one, other = look(bank), look(scale * bank)
-    for name, values in one.values.items():
-        assert other.values[name] == pytest.approx(values, abs=1e-9), name
-    assert (one.rank, one.near_zero) == (other.rank, other.near_zero) == (6, 0)
-    assert other.pca == pytest.approx(one.pca, abs=1e-9)
-
-
-def test_rank_and_components_of_a_bank_of_two_kernels():
-    a, b = drawn(2, 5, 5)
-    bank = np.stack([a, b, a + b, a - 3 * b])
-    found = look(bank)
-    assert found.rank == 2
-    assert found.pca[:2].sum() == pytest.approx(1)
-    assert look(np.stack([a, 2 * a])).rank == 1
-    assert measured.rank(np.zeros((2, 4))) == 0
-
-
-def test_large_banks_are_decomposed_from_a_sample(monkeypatch):
-    monkeypatch.setattr(measured, "SAMPLE", 5)
-    bank = drawn(11, 3, 3)
-    assert (measured.decomposed(bank) == bank[[0, 2, 5, 7, 10]].reshape(5, 9)).all()
-    assert len(measured.decomposed(bank[:5])) == 5
-    assert len(measured.decomposed(drawn(11, 1, 3))) == 11, "three taps are few"
-
-
-def test_nearly_zero_kernels_are_left_out_and_counted():
-    bank = drawn(4, 5, 5)
-    quiet = np.concatenate([bank, np.zeros((1, 5, 5)), 1e-4 * delta(5)])
-    found = look(quiet)
-    assert found.near_zero == 2
-    assert found.values["k_eff_90"].tolist() == look(bank).values["k_eff_90"].tolist()
-    with pytest.raises(ValueError, match="every kernel is zero"):
-        look(np.zeros((3, 5, 5)))
-
-
-# the published recipe
-
-
-def official(files, number):
-    prefix = f"w.{number}."
-    module = Niff(16, 28)
-    module.load_official({key.removeprefix(prefix): torch.from_numpy(files[key]) for key in files if key.startswith(prefix)})
-    return module.double()
-
-
-def test_notebook_vectors(vectors):
-    files = vectors("niff/analysis_kmr_pca_c16x2_n28.npz")
-    with torch.no_grad():
-        stacked = np.concatenate([localisation_notebook.kernels(official(files, number), 28).numpy() for number in (1, 0)])
-        right = np.concatenate([official(files, number).kernel().numpy() for number in (1, 0)])
-    signs = (-1.0) ** np.add.outer(np.arange(28), np.arange(28))
-    assert stacked == pytest.approx(right * signs, abs=1e-9)
-    # the published code rolls the channels twice by half of them
-    assert stacked == pytest.approx(files["kernels_notebook"], abs=2e-6 * np.abs(stacked).max())
-    recipe, centred = localisation_notebook.curve(stacked), localisation_notebook.centred(right)
-    assert recipe.labels.tolist() == files["kmr_notebook_labels"].tolist()
-    assert recipe.mean == pytest.approx(files["kmr_notebook_mean"], abs=1e-6)
-    assert recipe.std == pytest.approx(files["kmr_notebook_std"], abs=1e-6)
-    assert centred.mean == pytest.approx(files["kmr_centered_mean"], abs=1e-6)
-    assert np.minimum(centred.labels, 28).tolist() == files["kmr_centered_sizes"].tolist()
-    for bank in (stacked, right):
-        assert measured.pca(measured.decomposed(bank)) == pytest.approx(files["pca_explained_variance_ratio"], abs=1e-6)
-    assert look(right).near_zero == 0
-
-
-def test_the_recipe_against_the_slow_oracle():
-    module = Niff(3, 9)
-    with torch.no_grad():
-        found = localisation_notebook.kernels(module.double(), 9).numpy()
-    assert found == pytest.approx(oracle.notebook_kernels(module, 9), abs=1e-12)
-
-
-NAMES = {
-    "layer1.2.conv2": ("layer1", 2),
-    "stages.0.blocks.1.conv_dw": ("stages.0", 1),
-    "blocks.0.operator": ("blocks", 0),
-    "features.denseblock2.denselayer11.conv2": ("features.denseblock2", 11),
-    "niff": ("niff", 0),
-}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_stage_and_block_of_a_layer(name):
-    assert localisation_notebook.place(name) == NAMES[name]
-
-
-def test_stages_but_the_first_are_probed_at_twice_their_size_without_their_first_block():
-    network = nn.Sequential()
-    for stage, size in (("layer1", 8), ("layer2", 4)):
-        network.add_module(stage, nn.Sequential(*(nn.Sequential(Niff(3, size)) for _ in range(3))))
-    first, second = localisation_notebook.stages(network)
-    assert (first.name, first.layers, first.grid, first.size) == ("layer1", ("layer1.2.0", "layer1.1.0"), 8, (8, 8))
-    assert (second.layers, second.grid, second.size) == (("layer2.2.0", "layer2.1.0"), 8, (4, 4))
-    assert len(second.recipe.mean) == 5
-    assert second.centred.labels.tolist() == [1, 3, 5]
-    assert localisation_notebook.stages(nn.Sequential(nn.Conv2d(3, 3, 3))) == []
-
-
-# kernels at their place
-
-CORRELATIONS = {
-    "dwconv7": {},
-    "conv3": {},
-    "dwconv31": {},
-    "dwconv_full": {},
-    "flexconv": {"sigma": 0.3},
-    "flexconv_dw": {"sigma": 0.3},
-    "shared_basis": {},
-    "global_filter": {},
-}
-CONVOLUTIONS = {"niff": {}, "niff_full": {}, "niff_big": {}, "niff_split": {}}
-
-
-def built(name, options, size):
-    torch.manual_seed(0)
-    return methods.get(name).build(4, size, **options).double().eval()
-
-
-def response(module, size):
-    """To a unit impulse at the centre of each input channel, less that to nothing: (I, O, H, W)."""
-    images = torch.zeros(4, 4, *size, dtype=torch.float64)
-    images[range(4), range(4), size[0] // 2, size[1] // 2] = 1
-    with torch.no_grad():
-        return (module(images) - module(torch.zeros_like(images))).numpy()
-
-
-@pytest.mark.parametrize("size", [(8, 8), (7, 9)])
-@pytest.mark.parametrize("name", [*CORRELATIONS, *CONVOLUTIONS])
-def test_kernels_are_impulse_responses(name, size):
-    """On the map itself: what lies further out than the map is cannot be seen from its centre, but for a circular filter."""
-    module = built(name, CORRELATIONS.get(name, {}), size)
-    inside = module
-    if name == "flexconv_dw":
-        module.pointwise = nn.Identity()
-    if name == "niff_split":
-        module.mix = nn.Identity()
-    seen = response(module, size)
-    bank = kernels.bank("", inside, [size])
-    expected = oracle.placed(bank.kernels, size, turned=name in CORRELATIONS)
-    depthwise = len(bank.kernels) == 4
-    got = np.stack([seen[c, c] for c in range(4)]) if depthwise else seen.transpose(1, 0, 2, 3).reshape(16, *size)
-    assert bank.status == "ok"
-    assert got == pytest.approx(expected, abs=1e-9 * np.abs(expected).max())
-
-
-@pytest.mark.parametrize("name", ["niff", "niff_full", "niff_big", "global_filter"])
-@pytest.mark.parametrize("size", [(8, 8), (9, 9)])
-def test_circular_kernels_are_as_large_as_the_map(name, size):
-    bank = kernels.bank("", built(name, {}, size), [size])
-    assert bank.kernels.shape[1:] == bank.taps.shape == bank.field == size
-    assert (bank.taps == 1).all()
-
-
-@pytest.mark.parametrize(("name", "options", "bound"), [("niff", {}, 9), ("niff_full", {}, 17), ("niff", {"hidden": (8, 2)}, 5)])
-def test_niff_has_exactly_the_rank_of_its_network(name, options, bound):
-    module = methods.get(name).build(20, 12, **options)
-    bank = kernels.bank("", module, [(12, 12)])
-    assert (look(bank.kernels).rank, bank.rank_bound) == (bound, bound)
-
-
-def test_flexconv_has_the_rank_of_its_kernel_net():
-    bank = kernels.bank("", methods.get("flexconv").build(5, 15, hidden=4, sigma=0.5), [(15, 15)])
-    assert (look(bank.kernels).rank, bank.rank_bound) == (5, 5)
-
-
-def test_kernels_are_cut_to_what_can_touch_the_map():
-    module = methods.get("dwconv31").build(3, 6)
-    bank = kernels.bank("", module, [(6, 8)])
-    assert bank.kernels.shape == (3, 11, 15)
-    assert (bank.kernels[:, 5, 7] == module.weight[:, 0, 15, 15].detach().numpy()).all()
-    assert bank.field == (11, 15)
-
-
-def test_plain_convolutions_strided_dilated_and_even():
-    strided = nn.Conv2d(3, 8, 7, stride=2, padding=3)
-    bank = kernels.bank("", strided, [(32, 32)])
-    assert (bank.n, bank.taps.shape, bank.field, bank.note) == (24, (7, 7), (32, 32), "stride 2")
-    dilated = kernels.bank("", nn.Conv2d(2, 2, 3, dilation=2, bias=False), [(9, 9)])
-    assert dilated.taps.shape == (5, 5)
-    assert dilated.taps.sum() == 9
-    assert (dilated.kernels[:, 1::2] == 0).all()
-    even = kernels.bank("", nn.Conv2d(2, 2, (2, 1), stride=2), [(9, 9)])
-    assert even.taps.tolist() == [[1], [1], [0]]
-
-
-class Twice(nn.Module):
-    """A network with everything that has no kernels to show."""
-
-    def __init__(self):
-        super().__init__()
-        self.once, self.same = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
-        self.pointwise, self.unused = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 5)
-        self.afno, self.dynamic = methods.get("afno").build(8, 8), methods.get("dynamic_filter").build(8, 8)
-
-    def forward(self, x):
-        x = self.same(self.once(x))
-        return self.dynamic(self.afno(self.same(self.pointwise(x[..., ::2, ::2]))))
-
-
-def test_every_operator_is_listed_with_the_map_it_meets():
-    network = Twice()
-    met = kernels.maps(network, 3, (16, 16))
-    assert met["same"] == [(16, 16), (8, 8)]
-    found = {bank.layer: bank for bank in kernels.banks(network, met)}
-    assert list(found) == ["once", "same", "unused", "afno", "dynamic"]
-    assert {name: bank.status for name, bank in found.items()} == {
-        "once": "ok",
-        "same": "ok",
-        "unused": "skipped",
-        "afno": "unsupported",
-        "dynamic": "unsupported",
-    }
-    assert found["dynamic"].reason == "its filter depends on the image"
-    assert found["same"].note == "meets maps of 16x16, 8x8"
-
-
-def test_a_kernel_of_another_map_size_says_so():
-    assert "8x8, for which it was built" in kernels.bank("", Niff(3, 8), [(12, 12)]).note
-    assert kernels.bank("", Niff(3, 8), [(8, 8)]).note == ""
-
-
-def test_kernels_that_are_not_finite_are_an_error():
-    module = nn.Conv2d(3, 3, 3)
-    module.weight.data[0, 0, 0, 0] = math.nan
-    bank = kernels.bank("", module, [(8, 8)])
-    assert (bank.status, bank.reason, len(bank.kernels)) == ("error", "a kernel is not finite", 0)
-
-
-# against untrained copies
+from tests.reference.localisation import gaussian
 
 
 def test_a_difference_lies_outside_the_prediction_interval():
@@ -343,6 +32,13 @@ def test_a_difference_lies_outside_the_prediction_interval():
     assert beyond(2 + edge + 1e-6, before)
     assert beyond(2 - edge - 1e-6, before)
     assert not beyond(100.0, before[:1]), "one seed has no spread"
+
+
+@pytest.mark.parametrize("size", [0.3, 1.0, 5000.0])
+def test_rounding_is_no_difference_where_all_copies_are_alike(size):
+    before = np.full(3, size)
+    assert not beyond(size + 1e-10 * max(size, 1), before)
+    assert beyond(size + 1e-8 * max(size, 1), before)
 
 
 def tiny(method="niff", seed=0, network="mixer[depth=1,width=8]", size=(12, 12)):
@@ -387,9 +83,77 @@ def test_untrained_copies_are_those_of_the_seeds():
         assert copy.values["rms_radius"] == pytest.approx(measured.radius(module.kernel().detach().numpy()).mean(), rel=1e-12)
 
 
-def test_untrained_copies_have_no_published_weights():
-    found = begun(tiny("original", 3, "resnet18[pretrained=True,where=dense]"))
-    assert (found.cell.network, found.cell.seed, found.weights) == ("resnet18[where=dense]", 0, None)
+def test_untrained_copies_have_no_published_weights(monkeypatch):
+    plain, published = (tiny("original", 3, f"test_resnet[{options}where=dense]") for options in ("", "pretrained=True,"))
+    expected = layers([plain], 1)
+    monkeypatch.setattr(specimen.Specimen, "network", lambda self: self.fresh(7))  # nothing is fetched
+    found = layers([published], 1)
+    assert {one.verdict for one in found} == {"unclear: needs two untrained seeds"}
+    assert {one.verdict for one in expected} == {""}
+    for one, other in zip(found, expected, strict=True):
+        assert one.untrained[0].values == other.untrained[0].values
+    assert any(one.look.mean("rms_radius") != one.untrained[0].values["rms_radius"] for one in found)
+
+
+def test_ranks_are_beside_the_bound_of_the_kernels_that_were_decomposed(monkeypatch):
+    monkeypatch.setattr(measured, "SAMPLE", 5)
+    (layer,) = found = layers([tiny("dwconv7")], 1)
+    assert (layer.bank.rank_bound, layer.look.m, layer.look.rank, layer.rank_bound) == (8, 5, 5, 5)
+    page = localisation_text.page(found, 1, None)
+    assert "5 of 5<sup>1</sup>" in page
+    assert tables.layers(found)["rank_bound"].tolist() == [5]
+    assert tables.components(found)["bound"].unique().tolist() == [5]
+
+
+def test_namesakes_are_told_apart(tmp_path):
+    """Two trainings that differ in their protocol alone."""
+    one = tiny("niff")
+    both = [replace(stored(one, tmp_path / f"{word}.pt"), epochs=3, protocol=f"digits at 12, {word}") for word in ("aa11", "bb22")]
+    found = localisation.analyse(both, 1, notebook=True)
+    for name in ("layers", "mass", "pca", "measures", "notebook"):
+        assert found.tables[name]["specimen"].nunique() == 2, name
+    headings = [line for line in found.text.splitlines() if line.startswith("## mixer")]
+    assert [heading.rpartition(", ")[2] for heading in headings] == ["aa11", "bb22"]
+    titles = localisation.named([one, replace(one, size=(8, 8))]).values()
+    assert [title.rpartition(", ")[2] for title in titles] == ["12x12", "8x8"]
+
+
+# failures
+
+
+def exhausted(one, *_):
+    raise torch.OutOfMemoryError("no memory")
+
+
+def test_a_network_that_fails_is_a_row_and_the_others_go_on(monkeypatch):
+    network = specimen.Specimen.network
+    monkeypatch.setattr(
+        specimen.Specimen, "network", lambda one: exhausted(one) if one.cell.method == "niff_full" else network(one)
+    )
+    found = localisation.analyse([tiny("niff_full"), tiny("niff")], 1, notebook=True)
+    assert found.tables["layers"]["status"].tolist() == ["oom", "ok"]
+    recipe = found.tables["notebook"].drop_duplicates("specimen")
+    assert recipe["status"].tolist() == ["oom", "ok"]
+    assert recipe["reason"].tolist()[0] == "no memory"
+    assert found.text.count("*oom*") == 2
+
+
+def test_an_untrained_copy_that_fails_is_told(monkeypatch):
+    fresh = specimen.Specimen.fresh
+    monkeypatch.setattr(specimen.Specimen, "fresh", lambda one, seed=0: exhausted(one) if seed == 1 else fresh(one, seed))
+    (layer,) = layers([tiny()], 3)
+    assert len(layer.untrained) == 2
+    assert layer.bank.note == "untrained copy of seed 1: oom: no memory"
+
+
+def test_a_layer_that_cannot_be_decomposed_is_a_row(monkeypatch):
+    def diverges(rows):
+        raise np.linalg.LinAlgError("no convergence")
+
+    monkeypatch.setattr(measured, "pca", diverges)
+    (layer,) = layers([tiny()], 1)
+    assert (layer.look, layer.bank.status) == (None, "error")
+    assert layer.bank.reason.startswith("LinAlgError: no convergence")
 
 
 # the verb
@@ -444,6 +208,23 @@ def test_networks_of_a_library():
     assert all(one.look and len(one.untrained) == 1 for one in found)
     first = swapped[1]
     assert (first.bank.layer, first.bank.size, first.bank.taps.shape) == ("stages.0.blocks.0.conv_dw", (8, 8), (8, 8))
+    pictures = localisation_figures.draw(found)
+    assert list(pictures) == ["mass", "kernels", "spectra"]
+    for picture in pictures.values():
+        titles = [" ".join(ax.get_title("left").split()) for ax in picture.axes]
+        halves = [[title.split(": ")[1].split(",")[0] for title in half] for half in (titles[:3], titles[3:6])]
+        assert halves[0] == halves[1], "the same layers of each"
+        assert all("conv_dw" in name for name in halves[0]), "no stems"
+        assert titles[0].endswith("map 8x8, kernel 7x7 px")
+        assert titles[3].endswith("map 8x8, kernel 8x8 px")
+        assert f"6 of {len(found)} layers" in " ".join(picture.get_supxlabel().split())
+
+
+def test_more_networks_than_a_picture_holds_have_further_ones():
+    found = layers([tiny(name) for name in ("niff", "dwconv7", "dwconv13", "conv3")], 1)
+    pictures = localisation_figures.draw(found)
+    assert list(pictures) == ["mass", "kernels", "spectra", "mass-2", "kernels-2", "spectra-2"]
+    assert [len(pictures[name].axes) for name in ("kernels", "kernels-2")] == [3, 1]
 
 
 def test_methods_without_kernels_are_rows(tmp_path):

@@ -15,12 +15,13 @@ from bench.analysis.specimen import Specimen, kept_in, named
 from bench.cli import main
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Job, Training
+from bench.training.kept import stem
 from methods.antialias import alias_penalty
 from methods.flexconv import DepthwiseFlexConv, FlexConv
 from methods.kernel_nets import KernelNet
 
 TINY = "mixer[depth=1,width=4]"
-PROTOCOL = Training(res=8)
+PROTOCOL = Training(res=8, epochs=1)
 
 
 class Wave(KernelNet):
@@ -129,15 +130,16 @@ def test_a_kernel_without_a_mask_is_as_large_as_its_horizon():
     assert (row["kernel_rows"], row["share_columns"], row["sigma_rows"], row["mask_rows"]) == (33, 1, None, None)
 
 
-def kept(folder, method="flexconv", epochs=(0, 1)):
+def kept(folder, method="flexconv", epochs=(0, 1), protocol=PROTOCOL):
     """Files as a training leaves them, with masks that grow."""
-    cell = accuracy_cell(Cell(method, 8, 8), PROTOCOL, TINY)
+    cell = accuracy_cell(Cell(method, 8, 8), protocol, TINY)
     network = Specimen(replace(cell, channels=1), (8, 8), 3, 1).fresh()
     folder.mkdir(exist_ok=True)
     for epoch in epochs:
         state = {name: value + 0.2 * epoch * name.endswith("mask.sigma") for name, value in network.state_dict().items()}
-        facts = {"job": Job(cell, "accuracy", PROTOCOL).to_json(), "classes": 3, "channels": 1, "epoch": epoch, "epochs": 1}
-        torch.save({**facts, "weights": state}, folder / f"{method}-epoch{epoch:03d}.weights.pt")
+        job = Job(cell, "accuracy", protocol)
+        facts = {"job": job.to_json(), "classes": 3, "channels": 1, "epoch": epoch, "epochs": protocol.epochs}
+        torch.save({**facts, "weights": state}, folder / f"{stem(job)}-epoch{epoch:03d}.weights.pt")
 
 
 def run(*words):
@@ -156,6 +158,23 @@ def test_trainings_are_followed_from_their_first_epoch_to_their_last(tmp_path):
         f"{kind}-mixer-depth=1-width=4-{method}-digits-seed-0"
         for kind in ("kernels", "sizes", "spectra") for method in ("flexconv", "flexconv-dw")
     ]  # fmt: skip
+
+
+def test_trainings_that_differ_in_the_protocol_or_the_folder_alone_are_told_apart(tmp_path):
+    """One seed, two learning rates, and the second once more elsewhere, where it was killed at epoch 1 of 30."""
+    other = replace(PROTOCOL, lr=(1e-3,), epochs=30)
+    kept(tmp_path)
+    kept(tmp_path, protocol=other)
+    kept(tmp_path / "again", protocol=other)
+    found = masks.analyse(kept_in([tmp_path]))
+    table = found.tables["masks"]
+    assert table.groupby("protocol", sort=False)["epochs"].agg(list).tolist() in ([[1] * 2, [30] * 4], [[30] * 4, [1] * 2])
+    digits = dict(zip(table["epochs"], table["protocol"].str[-6:]))
+    assert len(set(digits.values())) == 2 and len(found.figures) == 9
+    title = f"{TINY} + flexconv, digits, seed 0"
+    assert f"**{title}, {digits[1]}, epoch 0 → 1 of 1**" in found.text
+    for folder in (tmp_path, tmp_path / "again"):
+        assert f"**{title}, {digits[30]}, {folder}, epoch 0 → 1 of 30**" in found.text
 
 
 def test_the_verb_writes_tables_figures_and_a_page(tmp_path):

@@ -11,13 +11,16 @@ from torch import nn
 
 import methods
 from bench.analysis import receptive_field, specimen
-from bench.analysis.gradient import contributions, settle_norms
+from bench.analysis.gradient import contributions
 from bench.analysis.squares import fewest, squares
 from bench.analysis.support import support
 from bench.cli import main
 from bench.data import Wish, digits
+from bench.plan import accuracy_cell
 from bench.reach import provable_limit
+from bench.spec import Cell, Job, Training
 from bench.subject import WrongResult
+from bench.training.kept import SUFFIX, stem
 from methods import Unsupported
 
 TINY = "mixer[depth=1,width=4]"
@@ -136,33 +139,23 @@ def test_the_limit_sees_past_maxima_silent_units_and_zeros():
         contributions(network, IMAGES)
 
 
-def test_the_last_map_is_that_before_the_norm_and_of_either_layout():
-    class Last(nn.Module):
+def test_the_limit_sees_past_caps():
+    """Of 40 + 1.5 x at least nothing passes ReLU6."""
+    conv = nn.Conv2d(3, 4, 3, padding=1)
+    layers = [layer for _ in range(8) for layer in (nn.Conv2d(4, 4, 1), nn.Hardtanh(0, 2), nn.ReLU6())]
+    network = nn.Sequential(conv, nn.ReLU6(), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    assert support(network, (3, 32, 32)) == (3, 3)
+
+
+def test_a_limit_that_cannot_be_had_is_unknown(monkeypatch):
+    class Stop(nn.Module):
         def forward(self, x):
-            return x.movedim(1, 3)
+            return x.clamp(max=0) + 0 * x.detach()
 
-    body = nn.Sequential(nn.Conv2d(3, 6, 3, 2), Last())
-    network = nn.Sequential(body, nn.LayerNorm(6), nn.Flatten(1, 2), nn.AdaptiveAvgPool2d((1, 6)), nn.Flatten())
-    with pytest.raises(Unsupported, match="tokens, not maps"):
-        contributions(network, IMAGES)
-    network = nn.Sequential(body, nn.LayerNorm(6), nn.Flatten(), nn.Linear(7 * 7 * 6, 2))
-    scores, middle = contributions(network, IMAGES)
-    assert (middle.layer, middle.size, middle.centre) == ("0", (7, 7), (7, 7))
-    assert scores[6:9, 6:9].all() and np.count_nonzero(scores) == 9
-
-
-def test_no_map_is_unsupported():
-    with pytest.raises(Unsupported, match="no module gives a map"):
-        contributions(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), IMAGES)
-
-
-def test_norms_of_an_untrained_network_get_the_statistics_of_the_images():
-    network = nn.Sequential(nn.BatchNorm2d(3, momentum=0.3), nn.Dropout(0.5)).eval()
-    images = torch.cat([IMAGES * 2 + 3] * 4)  # more than one batch
-    settle_norms(network, images)
-    torch.testing.assert_close(network[0].running_mean, images.mean((0, 2, 3)), rtol=0.02, atol=0.02)
-    torch.testing.assert_close(network[0].running_var, images.var((0, 2, 3)), rtol=0.05, atol=0.05)
-    assert not any(module.training for module in network.modules()) and network[0].momentum == 0.3
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Stop(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(WrongResult):
+        support(network, (3, 15, 15))
+    assert receptive_field._limit(network, IMAGES) == ""
 
 
 def by_name(network, method, res, **extra):
@@ -206,6 +199,37 @@ def test_the_verb_compares_before_and_after_training(tmp_path):
         assert (tmp_path / "out" / "figures" / f"{name}.png").stat().st_size > 5000
     page = (tmp_path / "out" / "ANALYSIS.md").read_text()
     assert "untrained, 5 seeds" in page and "trained, 1 seed" in page and "3x3" in page
+
+
+def keep(folder, seed=0, epoch=2, **settings):
+    """A file as a training of two epochs leaves it."""
+    protocol = Training(res=8, epochs=2, **settings)
+    job = Job(replace(accuracy_cell(Cell("dwconv3", 8, 8), protocol, TINY), seed=seed), "accuracy", protocol)
+    network = specimen.Specimen(job.cell, (8, 8), 10, 1).fresh(seed)
+    facts = {"job": job.to_json(), "classes": 10, "channels": 1, "epoch": epoch, "epochs": 2}
+    torch.save({**facts, "weights": network.state_dict()}, folder / f"{stem(job)}-epoch{epoch:03d}{SUFFIX}")
+
+
+def test_seeds_are_of_one_protocol_and_went_as_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(receptive_field, "SEEDS", 2)
+    for seed in (0, 1):
+        keep(tmp_path, seed)
+    keep(tmp_path, 0, lr=(1e-3,))
+    keep(tmp_path, 2, epoch=1)
+    found = receptive_field.analyse(specimen.kept_in([tmp_path]), images=2)
+    table = found.tables["receptive_field"]
+    trained = table[(table["state"] == "trained") & (table["share"] == 0.5)]
+    groups = {(protocol, epoch): set(part["seed"]) for (protocol, epoch), part in trained.groupby(["protocol", "epoch"])}
+    assert sorted(groups.values(), key=len) in ([{0}, {2}, {0, 1}], [{2}, {0}, {0, 1}])
+    assert trained["protocol"].nunique() == 2 and set(trained["epochs"]) == {2}
+    label = f"{TINY} + dwconv3, digits"
+    for protocol in trained["protocol"].unique():
+        assert f"`{label}, {protocol[-6:]}`" in found.text
+    assert f"`{label}, epoch 1 of 2`" in found.text
+    for state in ("trained, 2 seeds, epoch 2 of 2", "trained, 1 seed, epoch 2 of 2", "trained, 1 seed, epoch 1 of 2"):
+        assert f" {state} " in found.text
+    titles = [axes.get_title("left") for axes in found.figures["maps"].axes]
+    assert len({title for title in titles if title.endswith("\nuntrained")}) == 3
 
 
 def test_what_cannot_be_measured_is_a_row_with_its_reason(tmp_path, monkeypatch):

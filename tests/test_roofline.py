@@ -70,6 +70,27 @@ def test_transforms_run_at_their_own_rate_and_in_float32():
     assert columns_of(flops_fft=1e3, dtype="bf16")["limit_ms"] == pytest.approx((3e5 - 1e3) / 4e9 * 1e3 + 1e3 / 1e7 * 1e3)
 
 
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [({}, 2e5), ({"flops_fft": 1e3}, 3e5), ({"flops_fft": None}, None), ({"flops_eff": float("nan")}, None)],
+)
+def test_operations_are_the_taps_inside_the_map_or_those_with_the_transforms(changed, expected):
+    assert roofline.operations(ROW | changed) == expected
+
+
+def test_level_roofs_are_those_that_are_known():
+    assert roofline.rates(HERE, "bf16") == {"products": 4e9, "transforms": 1e7}
+    assert roofline.rates({"linear": {"fp32": None}, "fft": 1e7}, "fp32") == {"transforms": 1e7}
+    assert roofline.rates({}, "fp32") == {}
+
+
+def test_the_sloping_roof_of_a_cell_depends_on_how_it_was_timed():
+    assert roofline.copy_rate(ROW, 1_000, HERE) == 1e9
+    assert roofline.copy_rate(ROW | {"timer": "cold"}, 1_000, HERE) == 1e6
+    assert roofline.copy_rate(ROW, None, HERE) is None
+    assert roofline.copy_rate(ROW, 1_000, {}) is None
+
+
 def test_memory_bounds_a_call_of_few_operations_at_the_bandwidth_of_its_working_set():
     found = columns_of(flops_eff=2e3)
     assert found["bound"] == "memory"

@@ -88,3 +88,9 @@ def notebook_kernels(module, n: int) -> np.ndarray:
         terms = [value * np.exp(2j * np.pi * (v * row + u * column) / n) for (v, u), value in spectrum.items()]
         out[:, (row + n // 2) % n, (column + n // 2) % n] = sum(terms).real / (n * n)
     return out
+
+
+def gaussian(n: int, sigma: float) -> np.ndarray:
+    """exp(-r^2 / (2 sigma^2)) about n // 2: a bank of one kernel (1, n, n)."""
+    squares = np.square(np.arange(n) - n // 2)
+    return np.exp(-(squares[:, None] + squares) / (2 * sigma**2))[None]

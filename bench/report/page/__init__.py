@@ -20,12 +20,15 @@ from bench import crossover
 from bench.report.leaderboard import machine
 from bench.report.page import choices, colours, data, roofs
 from bench.report.text import GENERATED, replaceable
+from bench.stats import t95
 from bench.store import Journal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCRIPTS = ("data.js", "state.js", "select.js", "table.js", "points.js", "charts.js", "main.js")  # in this order one module
+LEVELS = {"op": "operators", "model": "networks"}
+FREEDOM = 30  # degrees of it for which the page has quantiles of Student's t; beyond, the last is less than 2% too wide
 LACKING = "the HTML page needs altair and vl-convert-python: pip install 'large-kernel-bench[html]'"
 
 
@@ -56,6 +59,7 @@ def contents(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> dic
         "choices": choices.choices(journals, values),
         "looks": colours.looks(dict.fromkeys([*values["label"], *values["series"]])),
         "roofs": roofs.roofs(journals),
+        "t95": [t95(freedom) for freedom in range(1, FREEDOM + 1)],
         "crossings": [crossing for journal in journals for crossing in crossings(journal)],
         "runs": sorted(map(run, journals), key=lambda one: one["date"], reverse=True),
         "envs": {env["id"]: machine(env) for journal in journals for env in journal.envs.values()},
@@ -64,11 +68,11 @@ def contents(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> dic
 
 
 def crossings(journal: Journal) -> Iterator[dict[str, Any]]:
-    """Where the direct and the Fourier form take as long: the kernel size in px, and the setting by the names of columns."""
+    """Between which kernel sizes, px, the Fourier form becomes the faster, and the setting by the names of columns."""
     for row in crossover.rows(journal):
-        if row.get("crossing") is not None:
+        if row.get("direct_until") and row.get("fourier_from"):
             setting = {name: row[name] for name in (*crossover.AXES, "timer", "env")}
-            yield {"kernel": row["crossing"], "setting": {"run": journal.name, **setting}}
+            yield {"from": row["direct_until"], "to": row["fourier_from"], "setting": {"run": journal.name, **setting}}
 
 
 def run(journal: Journal) -> dict[str, Any]:
@@ -77,10 +81,18 @@ def run(journal: Journal) -> dict[str, Any]:
     return {
         "name": journal.name,
         "date": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d") if started else "",
-        "baseline": journal.baseline,
+        "baseline": baselines(journal),
         "commands": [list(one) for one in dict.fromkeys((one["command"], one.get("commit") or "") for one in journal.runs)],
         "envs": list(journal.envs),
     }
+
+
+def baselines(journal: Journal) -> str:
+    """What the run compares with; of which level, where it has several."""
+    levels = dict.fromkeys(record.job.cell.level for record in journal.current())
+    if len(levels) < 2:
+        return journal.baseline_of(next(iter(levels), "op"))
+    return ", ".join(f"{journal.baseline_of(level)} ({LEVELS[level]})" for level in levels)
 
 
 @cache

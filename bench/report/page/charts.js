@@ -1,5 +1,8 @@
 // The chosen chart: its points into the specification, its axes named, its legend and its notes below.
 const NOTES = 12;
+const FITTED = " ~ n^a: the power law that fits a line, by least squares on logarithms; ± says how far the points are from it, not how well each is known.";
+const CROSSING =
+  " Shaded: from the last kernel size at which the direct form is told to be faster to the first from which on the Fourier form is. Where in it they cross is not known: between two sizes a library may leave its fast path, and the ratio jumps.";
 const drawings = { res: scaling, channels: scaling, kernel: scaling, roofline, pareto, ranks };
 let view = null; // of Vega, while a chart is shown
 let turn = 0; // a drawing that a later one overtook is dropped
@@ -11,7 +14,7 @@ async function showChart(rows) {
   const panels = drawing.points.slice(0, PANELS);
   const points = panels.flatMap(([panel, own]) => own.map((one) => ({ ...one, panel })));
   const refused = points.length > POINTS ? `${points.length.toLocaleString("en")} points are too many to read: filter to ${POINTS.toLocaleString("en")} or fewer.` : "";
-  byId("caption").textContent = refused || (points.length ? captionOf(drawing, panels) : drawing.lacking);
+  byId("caption").textContent = refused || (points.length ? captionOf(drawing, panels, points) : drawing.lacking);
   const drawn = refused ? [] : points;
   showLegend(drawn);
   showNotes(drawing, rows);
@@ -65,22 +68,22 @@ function scaleOf(name, drawn) {
   return columns.get(name).unit === "%" || drawn.some((value) => value <= 0) ? { type: "linear", zero: false } : { type: "log" };
 }
 
-function captionOf({ spec, x, y }, panels) {
+function captionOf({ spec, x, y }, panels, points) {
   const setting = panels.length > 1 ? "" : ` Setting: ${panels[0][0]}.`;
+  const fitted = [...bySeries(points).values()].some(exponentText);
   const words = {
-    scaling: `${titled(y)}, against ${titled(x)}; bars are 95% intervals, ~ n^a is the power of ${columns.get(x).title} that fits a line.`,
-    roofline: "Operations a second against operations a byte of compulsory traffic; the lines are the best rates of the machine.",
+    scaling: `${titled(y)}, against ${titled(x)}; bars are 95% intervals.${fitted ? FITTED : ""}${points.some((point) => point.crossing) ? CROSSING : ""}`,
+    roofline: "Operations a second against operations a byte of compulsory traffic; of a direct form the taps inside the map count. Lines are the best rates of the machine: of products, of transforms, and of copies as large as the smallest and the largest cell.",
     pareto: `${titled(y)}, against ${titled(x)}; filled and named: the Pareto front of the chosen cells, each panel its own.`,
-    ranks: "The fastest of the chosen cells at each resolution and number of channels, in the colour of the first; = is not told from it.",
+    ranks: "The fastest of the chosen cells at each resolution and number of channels, in the colour of the first. A number is the place among all methods of the setting; = is shared by another of the chosen.",
   };
   return words[spec] + setting;
 }
 
 // Without a chart's own legend: one that the keyboard reaches, with the exponent of a line.
 function showLegend(points) {
-  const series = Map.groupBy(points.filter((point) => point.series), (point) => point.series);
-  const items = [...series].sort(([one], [other]) => collator.compare(one, other)).map(([name, own]) => {
-    const button = element("button", { type: "button" }, swatch(island.looks[name]), legendText(name, own));
+  const items = [...bySeries(points)].sort(([one], [other]) => collator.compare(one, other)).map(([name, own]) => {
+    const button = element("button", { type: "button" }, swatch(island.looks[name]), name + exponentText(own));
     button.dataset.series = name;
     button.addEventListener("click", () => change({ focus: state.focus === name ? "" : name, page: state.page }));
     return element("li", {}, button);
@@ -88,19 +91,33 @@ function showLegend(points) {
   byId("legend").replaceChildren(...items);
 }
 
-function legendText(name, own) {
-  const slope = own[0].y !== undefined && drawings[state.tab] === scaling && new Set(own.map(({ panel }) => panel)).size === 1 ? exponent(own) : null;
-  return slope === null ? name : `${name} ~ n^${slope.toFixed(2)}`;
+function bySeries(points) {
+  return Map.groupBy(points.filter((point) => point.series), (point) => point.series);
 }
 
-// Slope of the logarithms by least squares.
+// Of a line that is in one panel alone.
+function exponentText(points) {
+  const alone = drawings[state.tab] === scaling && distinctOf(points, "panel") === 1;
+  const fitted = alone && distinctOf(points, "x") > 1 && points.every(({ x, y }) => x > 0 && y > 0) ? exponent(points) : null;
+  if (!fitted) return "";
+  return ` ~ n^${fitted.slope.toFixed(2)}${fitted.half === undefined ? "" : ` ±${fitted.half.toFixed(2)}`}`;
+}
+
+function distinctOf(points, name) {
+  return new Set(points.map((point) => point[name])).size;
+}
+
+// Slope of the logarithms by least squares, and half of its 95% t-interval, which needs three points.
 function exponent(points) {
-  if (points.some(({ x, y }) => x <= 0 || y <= 0)) return null;
   const [xs, ys] = [points.map(({ x }) => Math.log(x)), points.map(({ y }) => Math.log(y))];
   const mean = (list) => list.reduce((sum, one) => sum + one, 0) / list.length;
   const [mx, my] = [mean(xs), mean(ys)];
   const across = xs.reduce((sum, x) => sum + (x - mx) ** 2, 0);
-  return xs.reduce((sum, x, index) => sum + (x - mx) * (ys[index] - my), 0) / across;
+  const slope = xs.reduce((sum, x, index) => sum + (x - mx) * (ys[index] - my), 0) / across;
+  const left = ys.reduce((sum, y, index) => sum + (y - my - slope * (xs[index] - mx)) ** 2, 0);
+  const freedom = points.length - 2;
+  if (!freedom) return { slope };
+  return { slope, half: (island.t95[freedom - 1] ?? island.t95.at(-1)) * Math.sqrt(left / freedom / across) };
 }
 
 function swatch({ colour, shape, dash }) {
@@ -127,7 +144,9 @@ function focusOn(series) {
 function showNotes(drawing, rows) {
   const left = drawing.points.length - PANELS;
   const failed = rows.filter((row) => [drawing.x, drawing.y].some((name) => columns.get(name).metric && statusOf(columns.get(name), row)));
-  const told = failed.slice(0, NOTES).map((row) => `Not shown: ${described(row, "label")} (${statusOf(columns.get(drawing.y), row) ?? statusOf(columns.get(drawing.x), row)})`);
+  const vary = SETTING.filter((name) => !["res", "channels"].includes(name) && distinct(name, rows).length > 1);
+  const where = (row) => [described(row, "label"), ...vary.filter((name) => values[name][row] !== null).map((name) => said(name, row))].join(", ");
+  const told = failed.slice(0, NOTES).map((row) => `Not shown: ${where(row)} (${statusOf(columns.get(drawing.y), row) ?? statusOf(columns.get(drawing.x), row)})`);
   if (failed.length > NOTES) told.push(`Not shown: ${failed.length - NOTES} more; the table names them.`);
   if (drawing.spec === "pareto") told.unshift(...drawing.points.slice(0, PANELS).map(frontText));
   if (left > 0) told.unshift(`${PANELS} of ${drawing.points.length} settings are shown: choose others with the filters.`);
@@ -158,7 +177,7 @@ function tipLines(row, datum) {
     ...figures.filter((name) => name && values[name]?.[row] !== null).map((name) => [columns.get(name).title, withUnit(name, row)]),
     ["rounds", values.rounds[row] === null ? "" : text("rounds", row)],
     ["seeds", values.accuracy_seeds[row] === null || state.tab !== "pareto" ? "" : text("accuracy_seeds", row)],
-    ["not told from it", (datum.ties ?? []).join(", ")],
+    ["shares its place with", (datum.beside ?? []).join(", ")],
     ["remark", values.reason[row]],
     ["setting", setting],
     ["run", values.run[row]],

@@ -10,9 +10,11 @@ from bench.report.page.data import Values
 from bench.store import Journal
 
 SWEPT = ("res", "channels", "kernel", "series", "status")
-FILTERS = ("run", "level", "device", "dtype", "mode", "threads", "batch", "timer", "seed", *SWEPT)
-VARYING = ("run", "res", "channels", "dtype", "mode", "device", "threads", "batch", "timer", "seed")  # shown where they do
-USUAL = ("extent", "latency_ms", "speedup", "params_count", "flops", "mem_peak_bytes", "accuracy", "pct_of_limit", "energy_j")
+FILTERS = ("run", "level", "device", "dtype", "mode", "threads", "batch", "timer", "seed", "env", *SWEPT)
+# Shown where they vary.
+VARYING = ("run", "level", "res", "channels", "dtype", "mode", "device", "threads", "batch", "timer", "seed", "env")
+FIGURES = ("latency_ms", "rounds", "speedup", "params_count", "flops", "mem_peak_bytes", "accuracy", "pct_of_limit", "energy_j")
+USUAL = ("extent", *FIGURES)
 PARETO = ("latency_ms", "accuracy")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import learned
+from bench import learned, roofline
 from bench.columns import COLUMNS, METRICS, Column
 from bench.report.ranking import remarks
 from bench.report.text import missing
@@ -32,6 +32,7 @@ TITLES = {
     "kernel": "kernel size",
     "res": "resolution",
     "side": "resolution",
+    "env": "environment",
     "gflop_per_s": "rate",
     "flop_per_byte": "intensity",
 }
@@ -48,8 +49,9 @@ OF_PAGE = (
     Column("res", "", "px", "", "side of a square map, or height x width"),
     Column("side", "", "px", "", "side of a square map of the same area"),
     Column("extent", "", "px", "", "rows x columns of the spatial kernel; a learned size is that of the initialisation"),
-    Column("gflop_per_s", "", "GFLOP/s", "", "flops over latency"),
-    Column("flop_per_byte", "", "FLOP/B", "", "flops over bytes_min, the compulsory traffic"),
+    Column("gflop_per_s", "", "GFLOP/s", "", "operations over latency; of a direct form the taps inside the map, flops_eff"),
+    Column("flop_per_byte", "", "FLOP/B", "", "the same operations over bytes_min, the compulsory traffic"),
+    Column("copy_gb_per_s", "", "GB/s", "", "best rate of a copy of as many bytes as bytes_min on the machine"),
     Column("above_floor", "", "", "", "1: the accuracy is told from its floor"),
     Column("status", "", "", "", "ok, or why a metric of the cell has no value"),
     Column("reason", "", "", "", "the reason in words, and what the clock noticed"),
@@ -86,25 +88,28 @@ def collect(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> Valu
     """Every column over the rows of all runs, in the units that are shown; None where there is no value."""
     found: Values = {column.name: [] for column in ALL}
     for journal, table in zip(journals, tables):
-        rows = [of_page(row, journal.name) for row in table.to_dict("records")]
+        rows = [of_page(row, journal) for row in table.to_dict("records")]
         for column in ALL:
             found[column.name] += [scaled(row.get(column.name), column.unit) for row in rows]
     return found
 
 
-def of_page(row: Mapping[Any, Any], run: str) -> dict[str, Any]:
+def of_page(row: Mapping[Any, Any], journal: Journal) -> dict[str, Any]:
     """A row of the tidy table with the columns that only the page has."""
     status, reason = outcome(row)
     kernel = f"kernel={row['kernel']:.0f}" if not missing(row["kernel"]) else ""
     square = row["height"] == row["width"]
+    here = journal.envs.get(row["env"], {}).get("ceilings", {}).get(roofline.where(row["device"], row["threads"]), {})
+    work, moved = roofline.operations(dict(row)), row["bytes_min"]
     own = {
-        "run": run,
+        "run": journal.name,
         "series": without(row["label"], kernel),
         "res": str(row["height"]) if square else f"{row['height']}x{row['width']}",
         "side": math.sqrt(row["height"] * row["width"]),
         "extent": None if missing(row["kernel_height"]) else f"{row['kernel_height']:.0f}x{row['kernel_width']:.0f}",
-        "gflop_per_s": over(row["flops"], row["latency_ms"], 1e6),
-        "flop_per_byte": over(row["flops"], row["bytes_min"]),
+        "gflop_per_s": over(work, row["latency_ms"], 1e6),
+        "flop_per_byte": over(work, moved),
+        "copy_gb_per_s": None if missing(moved) else over(roofline.copy_rate(dict(row), moved, here), 1e9),
         "above_floor": None if missing(row["accuracy"]) else int(learned.above_floor(dict(row))),
         "status": status,
         "reason": reason,

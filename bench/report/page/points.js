@@ -60,12 +60,12 @@ function scaling(rows) {
   return { spec: "scaling", points, x: axis, y: state.y, ticks: distinct(axis, found.flatMap(([, own]) => own)), lacking };
 }
 
-// Where the Fourier form begins to win in the setting of these rows, if that is known and both forms are among them.
+// Between which sizes the Fourier form begins to win in the setting of these rows, if that is known and both forms are among them.
 function crossing(rows) {
   const fits = (one) => Object.entries(one.setting).every(([name, value]) => values[name][rows[0]] === value);
   const both = state.tab === "kernel" && state.y === "latency_ms" && distinct("series", rows).length > 1;
   const known = both ? island.crossings.filter(fits) : [];
-  return known.map((one) => ({ x: one.kernel, crossing: `equal at ${short(one.kernel)} px` }));
+  return known.map((one) => ({ x: one.from, x2: one.to, crossing: `crossing: ${one.from} to ${one.to} px` }));
 }
 
 function roofline(rows) {
@@ -78,17 +78,29 @@ function roofline(rows) {
 }
 
 // The roofs of the machine and the precision of these rows, from the left of the points to their right.
-function roofsOver([row], drawn) {
-  const where = `${values.device[row]}/${values.threads[row]}`;
-  const here = island.roofs.filter((roof) => roof.run === values.run[row] && roof.env === values.env[row] && roof.where === where);
-  const mine = here.filter((roof) => ["", values.dtype[row]].includes(roof.dtype));
+function roofsOver(rows, drawn) {
+  const mine = [...levels(rows), ...slopes(rows)];
   const [left, right] = [Math.min(...drawn.map(({ x }) => x)) / 1.5, Math.max(...drawn.map(({ x }) => x)) * 1.5];
-  const top = Math.max(...mine.filter((roof) => roof.rate).map((roof) => roof.rate));
+  const rates = mine.filter((roof) => roof.rate).map((roof) => roof.rate);
+  const top = Math.max(...(rates.length ? rates : drawn.map(({ y }) => y)));
   return mine.map((roof) => {
     const end = roof.rate ? right : Math.min(right, top / roof.bandwidth);
     const at = (x) => roof.rate ?? roof.bandwidth * x;
     return { roof: roof.name, x: left, y: at(left), x2: end, y2: at(end) };
   });
+}
+
+// Of operations: products and transforms.
+function levels([row]) {
+  const mine = { run: values.run[row], env: values.env[row], where: `${values.device[row]}/${values.threads[row]}`, dtype: values.dtype[row] };
+  return island.roofs.filter((roof) => Object.entries(mine).every(([name, value]) => roof[name] === value));
+}
+
+// Of bytes: copies as large as the smallest and as the largest cell.
+function slopes(rows) {
+  const known = present(rows, "bytes_min", "copy_gb_per_s").sort(compared("bytes_min", false));
+  const ends = new Map([known.at(0), known.at(-1)].filter((row) => row !== undefined).map((row) => [values.bytes_min[row], values.copy_gb_per_s[row]]));
+  return [...ends].map(([size, bandwidth]) => ({ bandwidth, name: `${short(bandwidth)} GB/s, a copy of ${short(size)} MB` }));
 }
 
 // Costs as they are, gains with their sign turned: the less the better.
@@ -125,7 +137,7 @@ function pareto(rows) {
   return { spec: "pareto", points, x: across, y: up, lacking: "Nothing to draw: no chosen cell has a value in both columns." };
 }
 
-// The fastest at each resolution and number of channels, and all that this run does not tell from it.
+// The fastest at each resolution and number of channels, with their places among all methods of the setting.
 function ranks(rows) {
   const points = panels(present(rows, "place", "latency_ms"), ["res", "channels"]).map(([panel, own]) => [
     panel,
@@ -137,8 +149,8 @@ function ranks(rows) {
 function winner(rows) {
   const ordered = [...rows].sort(compared("latency_ms", false));
   const [first] = ordered;
-  const ties = ordered.slice(1).filter((row) => values.place[row] === values.place[first]);
-  const named = ordered.slice(0, LEADERS).map((row) => `${values.place[row]}${ties.length && values.place[row] === values.place[first] ? "=" : ""} ${values.label[row]}`);
+  const beside = (row) => ordered.filter((other) => other !== row && values.place[other] === values.place[row]);
+  const named = ordered.slice(0, LEADERS).map((row) => `${values.place[row]}${beside(row).length ? "=" : ""} ${values.label[row]}`);
   const drawn = { ...point(first, "label"), x: values.res[first], y: values.channels[first], name: named.join("\n") };
-  return { ...drawn, what: `${drawn.what}: ${named.join(", ")}`, ties: ties.map((row) => values.label[row]) };
+  return { ...drawn, what: `${drawn.what}: ${named.join(", ")}`, beside: beside(first).map((row) => values.label[row]) };
 }

@@ -1,5 +1,5 @@
 // Menus of check boxes: the filters and the choice of columns.
-const names = { series: "Method", res: "Resolution", kernel: "Kernel size", dtype: "Precision", run: "Run", batch: "Batch" };
+const names = { series: "Method", res: "Resolution", kernel: "Kernel size", dtype: "Precision", run: "Run", batch: "Batch", env: "Environment" };
 
 function capital(word) {
   return names[word] ?? word[0].toUpperCase() + word.slice(1);

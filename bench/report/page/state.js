@@ -20,8 +20,8 @@ const usual = {
   focus: "",
   theme: "auto",
 };
+const known = Object.fromEntries(filters.map((name) => [name, new Set(distinct(name).map(String))]));
 const allowed = {
-  ...Object.fromEntries(filters.map((name) => [name, new Set(distinct(name).map(String))])),
   columns: columns,
   sort: columns,
   down: new Set(["", "1"]),
@@ -44,16 +44,22 @@ function written(chosen) {
   return words.toString();
 }
 
+// A filter keeps what does not exist here, as a run of an older page: no row fits it, rather than every row.
 function read(hash) {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
   const chosen = { ...usual };
   for (const name of Object.keys(usual)) {
     if (!words.has(name)) continue;
-    const fit = words.getAll(name).filter((one) => !allowed[name] || allowed[name].has(one));
+    const fit = words.getAll(name).filter((one) => (filters.includes(name) ? one : !allowed[name] || allowed[name].has(one)));
     if (Array.isArray(usual[name])) chosen[name] = fit;
     else if (fit.length) chosen[name] = fit[0];
   }
   return chosen;
+}
+
+// How many of the chosen values of filters no row has.
+function strangers() {
+  return filters.reduce((sum, name) => sum + state[name].filter((one) => !known[name].has(one)).length, 0);
 }
 
 // The rows that the filters leave, in the order of the table.

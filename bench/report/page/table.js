@@ -27,7 +27,9 @@ function counted(rows) {
   const some = rows.length === everyRow.length ? "" : ` of ${everyRow.length.toLocaleString("en")}`;
   const way = state.down ? "highest" : "lowest";
   const by = columns.get(state.sort).number ? `, ${way} ${columns.get(state.sort).title} first` : `, by ${columns.get(state.sort).title}`;
-  return `${rows.length.toLocaleString("en")}${some} cells, ${failed} without all values${by}`;
+  const strange = strangers();
+  const lost = strange ? `; ${strange} ${strange === 1 ? "choice" : "choices"} of this link ${strange === 1 ? "does" : "do"} not exist here` : "";
+  return `${rows.length.toLocaleString("en")}${some} cells, ${failed} without all values${by}${lost}`;
 }
 
 // Chosen columns that say nothing of these rows are left out: empty ones, and axes with one value, which the caption tells.

@@ -228,6 +228,8 @@ def test_seeds_are_of_one_protocol_and_went_as_far(tmp_path, monkeypatch):
     assert f"`{label}, epoch 1 of 2`" in found.text
     for state in ("trained, 2 seeds, epoch 2 of 2", "trained, 1 seed, epoch 2 of 2", "trained, 1 seed, epoch 1 of 2"):
         assert f" {state} " in found.text
+    looks = {(line.get_marker(), line.get_linestyle(), str(line._dash_pattern)) for line in found.figures["curves"].axes[0].lines}
+    assert len(looks) == 3, "a marker or dashes of its own each"
     titles = [axes.get_title("left") for axes in found.figures["maps"].axes]
     assert len({title for title in titles if title.endswith("\nuntrained")}) == 3
 

@@ -22,7 +22,7 @@ MOST = 0.99  # share of the energy that `Content.reach` holds
 
 
 class Bound(NamedTuple):
-    """Frequencies that the anti-aliasing penalty reckons with, two standard deviations into each window; see `methods.antialias`.
+    """Frequencies of filters and mask, two standard deviations into each window; see `methods.antialias`.
 
     Factors of a product add their frequencies: `filters` is the sum over the kernel net's layers.
     """

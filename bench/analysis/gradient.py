@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,17 +37,31 @@ class Maps:
     """Watches a forward for the last map: the last output (B, C, H, W) or (B, H, W, C) with H, W > 1 of any module.
 
     That is what a global mean or a head is given. Modules with "Norm" in their class's name are passed over: the sum over the
-    channels of a layer norm's output is a constant. Of a map's axes those that have the image's proportions are H and W.
+    channels of a layer norm's output is a constant, and so is that of a view of it. Of a map's axes those that have the image's
+    proportions are H and W.
     """
 
     def __init__(self, image: tuple[int, int]):
         self.image, self.layer, self.tokens = image, "", False
         self.map: Tensor | None = None
+        self.normed: tuple[Tensor, int] | None = None  # the last output of a norm over channels, and its version then
+
+    def pass_over(self, norm: nn.Module, output: Any) -> None:
+        """Remember what a norm gave, but for batch norms, in evaluation mode a scale, and for blocks that end in another layer."""
+        if isinstance(output, Tensor) and not isinstance(norm, _BatchNorm) and not any(norm.children()):
+            self.normed = output, output._version
+
+    def _is_normed(self, output: Tensor) -> bool:
+        """Whether this is the norm's output, or a view of it, and nothing was done to it in place since."""
+        if self.normed is None:
+            return False
+        norm, version = self.normed
+        return output._version == version and output.untyped_storage().data_ptr() == norm.untyped_storage().data_ptr()
 
     def see(self, name: str, output: Any) -> None:
         if not isinstance(output, Tensor) or output.dim() < 3:
             return
-        if output.dim() == 4 and self._first(output) is not None:
+        if output.dim() == 4 and self._first(output) is not None and not self._is_normed(output):
             self.map, self.layer, self.tokens = output, name, False
         elif output.dim() == 3 and min(output.shape[1:]) > 1:
             self.tokens = True
@@ -73,11 +88,14 @@ class Maps:
 def watched(network: nn.Module, image: tuple[int, int]) -> Iterator[Maps]:
     """The maps of the forwards within; every module is looked at, the network itself excepted."""
     maps = Maps(image)
-    handles = [
-        module.register_forward_hook(lambda module, inputs, output, name=name: maps.see(name, output))
-        for name, module in network.named_modules()
-        if name and "Norm" not in type(module).__name__
-    ]
+
+    def look(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if "Norm" in type(module).__name__:
+            maps.pass_over(module, output)
+        else:
+            maps.see(name, output)
+
+    handles = [module.register_forward_hook(partial(look, name)) for name, module in network.named_modules() if name]
     try:
         yield maps
     finally:
@@ -119,7 +137,7 @@ def settle_norms(network: nn.Module, images: Tensor) -> nn.Module:
     norms = [(module, module.momentum) for module in network.modules() if isinstance(module, _BatchNorm)]
     for norm, _ in norms:
         norm.train().momentum = None  # the mean over batches
-    for batch in images.split(BATCH):
+    for batch in images.tensor_split(-(-len(images) // BATCH)):  # even, for each batch counts the same
         network(batch)
     for norm, momentum in norms:
         norm.eval().momentum = momentum

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,24 @@ def untold(one: Specimen) -> Specimen:
 def training(one: Specimen) -> Path | None:
     """The file of its weights without the epoch in its name."""
     return one.weights and one.weights.with_name(one.weights.name.rpartition("-epoch")[0] or one.weights.name)
+
+
+def titles(specimens: Sequence[Specimen], label: Callable[[Specimen], str]) -> list[str]:
+    """A label each; where others have it too, then the last digits of its protocol's name, then the folder of its weights."""
+    found = [label(one) for one in specimens]
+    for more in (digits, folder):
+        crowd = Counter(found)
+        found = [", ".join(filter(None, (name, more(one) if crowd[name] > 1 else ""))) for name, one in zip(found, specimens)]
+    return found
+
+
+def digits(one: Specimen) -> str:
+    """Those that stand for all settings of its protocol; empty where it was not trained here."""
+    return one.protocol.rpartition(", ")[2]
+
+
+def folder(one: Specimen) -> str:
+    return str(one.weights.parent) if one.weights else ""
 
 
 def file_name(title: str) -> str:

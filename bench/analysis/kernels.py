@@ -24,12 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import methods
+from bench.diagnosis import diagnose
 from bench.spec import STATUS
 from methods.afno import AFNO
 from methods.continuous import ContinuousConv
 from methods.dynamic_filter import DynamicFilter
 from methods.global_filter import GlobalFilter
 from methods.niff import Niff
+from methods.shared_basis import SharedBasisConv
 from methods.spectral import Size, pair, within_reach
 
 WITHOUT = {AFNO: "no convolution: it mixes frequencies by a nonlinear network", DynamicFilter: "its filter depends on the image"}
@@ -49,6 +51,7 @@ class Bank:
     status: str = "ok"
     reason: str = ""
     note: str = ""
+    stride: int = 1
 
     @property
     def field(self) -> Size:
@@ -108,12 +111,16 @@ def bank(name: str, module: nn.Module, met: list[Size]) -> Bank:
         return _none(name, module, met, "unsupported", reason or "it has no kernel()")
     if not met:
         return _none(name, module, met, "skipped", "not used by a forward")
-    kernels, taps = _centred(module.double(), met[0])
+    try:
+        kernels, taps = _centred(module.double(), met[0])
+    except Exception as error:  # whatever a kernel() raises: the row says so
+        return _none(name, module, met, *diagnose(error))
     if not bool(kernels.isfinite().all()):
         return _none(name, module, met, "error", "a kernel is not finite")
     bound = min(len(kernels), int(taps.sum()), _dimensions(module))
     arrays = kernels.cpu().numpy(), taps.cpu().numpy()
-    return Bank(name, type(module).__name__, met[0], *arrays, len(kernels), bound, note=_note(module, met))
+    stride = max(pair(module.stride)) if isinstance(module, nn.Conv2d) else 1
+    return Bank(name, type(module).__name__, met[0], *arrays, len(kernels), bound, note=_note(module, met), stride=stride)
 
 
 def _none(name: str, module: nn.Module, met: list[Size], status: str, reason: str) -> Bank:
@@ -161,12 +168,15 @@ def _dimensions(module: nn.Module) -> int:
     """Most dimensions that the method lets its kernels span, whatever their number.
 
     NIFF: each of h hidden features gives an even basis kernel through the real part and an odd one through the imaginary part,
-    and the bias is a delta: 2 h + 1. FlexConv: the features of the kernel net and its bias, h + 1. Else no bound of the method's.
+    and the bias is a delta: 2 h + 1. FlexConv: the features of the kernel net and its bias, h + 1. Shared basis: the C planes of
+    each of its u + s filters, (u + s) C. Else no bound of the method's.
     """
     if isinstance(module, Niff):
         return 2 * module.real.last.in_features + 1
     if isinstance(module, ContinuousConv):
         return module.net.hidden + 1
+    if isinstance(module, SharedBasisConv):
+        return module.coefficients.numel()
     return 2**31
 
 

@@ -7,21 +7,18 @@ any training, and beside even mass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from bench.analysis import localisation_figures as figures
-from bench.analysis import localisation_notebook as recipe
 from bench.analysis import localisation_tables as tables
 from bench.analysis import localisation_text as text
 from bench.analysis.history import last
-from bench.analysis.localisation_layers import begun, layers
+from bench.analysis.localisation_layers import layers, named
+from bench.analysis.localisation_notebook import published
 from bench.analysis.output import Findings
 from bench.analysis.specimen import Specimen
-from methods import Unsupported
-
-Stages = Mapping[Specimen, tuple[list[recipe.Stage], list[list[recipe.Stage]]]]
 
 
 def analyse(specimens: Sequence[Specimen], seeds: int, notebook: bool) -> Findings:
@@ -31,26 +28,13 @@ def analyse(specimens: Sequence[Specimen], seeds: int, notebook: bool) -> Findin
     """
     specimens = last(specimens)
     found = layers(specimens, seeds)
-    stages = published(specimens, seeds) if notebook else {}
+    by_recipe = [published(one, name, seeds) for one, name in named(specimens).items()] if notebook else None
     made = {
         "layers": tables.layers(found),
         "measures": tables.measures(found),
         "mass": tables.mass(found),
         "pca": tables.components(found),
-        "notebook": pd.DataFrame([row for one, (now, before) in stages.items() for row in tables.recipe(one, now, before)]),
+        "notebook": pd.DataFrame([row for one in by_recipe or () for row in tables.recipe(one)]),
     }
-    named = {tables.title(one): pair for one, pair in stages.items()} if notebook else None
     filled = {name: table for name, table in made.items() if not table.empty}
-    return Findings("Localisation", text.page(found, seeds, named), filled, figures.draw(found), tables.COLUMNS)
-
-
-def published(specimens: Sequence[Specimen], seeds: int) -> Stages:
-    """By specimen its stages by the notebook's recipe, and those of its untrained copies; not where it cannot be built."""
-    found = {}
-    for one in specimens:
-        try:
-            now = recipe.stages(one.network())
-        except Unsupported:
-            continue  # a row of `layers` says so
-        found[one] = now, [recipe.stages(begun(one).fresh(seed)) for seed in range(seeds)] if now else []
-    return found
+    return Findings("Localisation", text.page(found, seeds, by_recipe), filled, figures.draw(found), tables.COLUMNS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import groupby
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,16 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.localisation_layers import SHOWN, Layer
-from bench.analysis.localisation_tables import text, title
+from bench.analysis.localisation_tables import text
 from bench.report.figures.canvas import below, canvas, theme
 from bench.report.style import of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROWS, BESIDE = 5, 3  # layers in a mosaic, untrained kernels beside the trained ones
+ROWS, BESIDE = 5, 3  # layers of one network in a mosaic, untrained kernels beside the trained ones
 PANELS = 6
+NETWORKS, EACH = 3, 3  # networks in a picture, and layers of each where there are several
 PLAIN = "Conv2d"
 GAP = 0.4  # between the two, in widths of a kernel
 Extent = tuple[float, float, float, float]
@@ -32,26 +34,44 @@ SPECTRA = "Magnitude from its largest (bright) to 60 dB below (black); frequency
 
 
 def draw(found: Sequence[Layer]) -> dict[str, Figure]:
-    """`mass`, `kernels` and `spectra` of at most a few layers, at equal distances among those that have something to show.
+    """`mass`, `kernels` and `spectra` of some layers of each network, `NETWORKS` to a picture; the next has -2 in its name.
 
-    These are the operators of the registry where there are any, else the plain convolutions; never kernels of one pixel.
+    Never of kernels of one pixel.
     """
     large = [one for one in found if one.look is not None and len(one.windows) > 1]
-    seen = [one for one in large if one.bank.operator != PLAIN] or large
-    if not seen:
-        return {}
-    mosaic = chosen(seen, ROWS)
+    operated = {one.bank.layer for one in large if one.bank.operator != PLAIN}
+    networks = [list(group) for _, group in groupby(large, lambda one: one.specimen)]
+    alone = len(networks) == 1
+    figures = {}
     with theme():
-        return {
-            "mass": _mass(chosen(seen, PANELS)),
-            "kernels": _mosaic(mosaic, _kernel, KERNELS),
-            "spectra": _mosaic(mosaic, _spectrum, SPECTRA),
-        }
+        for page, first in enumerate(range(0, len(networks), NETWORKS), 1):
+            shown = [_eligible(network, operated) for network in networks[first : first + NETWORKS]]
+            panels, rows = ([chosen(layers, count if alone else EACH) for layers in shown] for count in (PANELS, ROWS))
+            name = "" if page == 1 else f"-{page}"
+            figures[f"mass{name}"] = _mass(panels, _left_out(panels, found))
+            for kind, show, note in (("kernels", _kernel, KERNELS), ("spectra", _spectrum, SPECTRA)):
+                figures[kind + name] = _mosaic([one for each in rows for one in each], show, f"{note} {_left_out(rows, found)}")
+    return figures
+
+
+def _eligible(network: Sequence[Layer], operated: Collection[str]) -> list[Layer]:
+    """The layers where this network or one beside it has an operator of the registry; else those that keep the size of the map."""
+    return (
+        [one for one in network if one.bank.layer in operated] or [one for one in network if one.bank.stride == 1] or list(network)
+    )
 
 
 def chosen(found: Sequence[Layer], count: int) -> list[Layer]:
     """At most `count` at equal distances, the first and the last among them."""
     return [found[index] for index in np.unique(np.linspace(0, len(found) - 1, count).astype(int))]
+
+
+def _left_out(shown: Sequence[Sequence[Layer]], found: Sequence[Layer]) -> str:
+    """How many of the layers with kernels of these networks are not in the picture."""
+    specimens = {layers[0].specimen for layers in shown}
+    every = sum(one.look is not None and one.specimen in specimens for one in found)
+    left = every - sum(map(len, shown))
+    return f"{every - left} of {every} layers; the others are in the tables." if left else ""
 
 
 def _mosaic(layers: Sequence[Layer], show: Callable[[Any, np.ndarray, Layer, Extent], None], note: str) -> Figure:
@@ -66,7 +86,7 @@ def _mosaic(layers: Sequence[Layer], show: Callable[[Any, np.ndarray, Layer, Ext
         ax.set(xlim=(0, SHOWN + GAP + BESIDE), ylim=(0, 0.92))
         ax.set_axis_off()
         ax.set_title(_name(layer), fontsize=8)
-    below(figure, f"{note} Left: of the network; right: of an untrained copy.")
+    below(figure, f"Left: of the network; right: of an untrained copy. {note}".rstrip())
     return figure
 
 
@@ -84,21 +104,21 @@ def _spectrum(ax: Any, kernel: np.ndarray, layer: Layer, extent: Extent) -> None
 
 
 def _name(layer: Layer) -> str:
-    return f"{title(layer.specimen)}: {layer.bank.layer}, map {text(layer.bank.size)}"
+    """Network and layer; the size of the kernel, since all are drawn alike large."""
+    return f"{layer.title}: {layer.bank.layer}, map {text(layer.bank.size)}, kernel {text(layer.bank.taps.shape)} px"
 
 
-def _mass(layers: Sequence[Layer]) -> Figure:
-    columns = min(len(layers), 3)
-    rows = -(-len(layers) // columns)
-    figure, axes = canvas(rows, columns, height=0.8 + 2.4 * rows)
-    panels = axes.ravel()
-    for ax, layer in zip(panels, layers):
-        _curves(ax, layer)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("share of mass")
-    for ax in panels[len(layers) :]:
-        ax.set_axis_off()
-    below(figure, MASS)
+def _mass(networks: Sequence[Sequence[Layer]], note: str) -> Figure:
+    """A row a network, or the layers of the only one in rows of `EACH`."""
+    lines = [layers[first : first + EACH] for layers in networks for first in range(0, len(layers), EACH)]
+    figure, axes = canvas(len(lines), max(map(len, lines)), height=0.8 + 2.6 * len(lines))
+    for row, layers in zip(axes, lines):
+        for ax, layer in zip(row, layers):
+            _curves(ax, layer)
+        for ax in row[len(layers) :]:
+            ax.set_axis_off()
+        row[0].set_ylabel("share of mass")
+    below(figure, f"{MASS} {note}".rstrip())
     return figure
 
 

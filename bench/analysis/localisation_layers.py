@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
-from bench import words
 from bench.analysis import localisation_measures as measured
+from bench.analysis.history import titles
 from bench.analysis.kernels import Bank, banks, maps
 from bench.analysis.specimen import Specimen
+from bench.diagnosis import diagnose
 from bench.stats import t95
 from methods import Unsupported
 
@@ -20,6 +22,7 @@ POWERS = (1, 2)
 SHOWN = 5  # kernels of a layer that a picture can have
 HEADLINE = "k_eff_90"
 APART = 0.5  # pixels that two mean effective sizes differ by at least to be called different
+ROUNDING = 1e-9  # of a figure, or of 1 where it is smaller: no difference where all untrained copies are alike
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,17 @@ class Layer:
     bank: Bank  # without its kernels
     look: Look | None = None
     untrained: tuple[Untrained, ...] = ()
+    title: str = ""  # of the specimen among those that are looked at
 
     @property
     def windows(self) -> np.ndarray:
         return measured.windows(self.bank.taps.shape)
+
+    @property
+    def rank_bound(self) -> int:
+        """Most dimensions that the kernels that enter the rank can span."""
+        assert self.look is not None
+        return min(self.bank.rank_bound, self.look.m)
 
     def flat(self) -> Look:
         """What the same taps measure where all are alike."""
@@ -81,7 +91,7 @@ class Layer:
     @property
     def verdict(self) -> str:
         """What training made of the effective size that holds 90% of the mass; empty where it cannot be said."""
-        if self.look is None or not learned(self.specimen):
+        if self.look is None or not self.specimen.trained:
             return ""
         if len(self.untrained) < 2:
             return "unclear: needs two untrained seeds"
@@ -108,24 +118,32 @@ def resized(curve: np.ndarray, count: int, fill: float) -> np.ndarray:
 
 
 def beyond(value: float, before: np.ndarray) -> bool:
-    """Whether a value lies outside the 95% prediction interval for one more untrained value, of (seeds,); False for one seed."""
+    """Whether a value lies outside the 95% prediction interval for one more untrained value, of (seeds,); False for one seed.
+
+    Where all copies are alike it is one beyond rounding.
+    """
     n = len(before)
     if n < 2:
         return False
-    return abs(value - before.mean()) > t95(n - 1) * float(before.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    middle = float(before.mean())
+    spread = t95(n - 1) * float(before.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    return abs(value - middle) > max(spread, ROUNDING * max(1.0, abs(middle)))
 
 
-def learned(specimen: Specimen) -> bool:
-    """Whether its weights are those of a training, here or at its publisher's."""
-    return specimen.trained or bool(dict(words.parse(specimen.cell.network).options).get("pretrained"))
+def named(specimens: Sequence[Specimen]) -> dict[Specimen, str]:
+    """A title each, of its own; with the size of the images where they differ."""
+    sizes = {one.size for one in specimens}
+
+    def label(one: Specimen) -> str:
+        parts = [one.label, one.age, f"seed {one.cell.seed}" if one.age else one.weights.name if one.weights else ""]
+        return ", ".join(filter(None, (*parts, "x".join(map(str, one.size)) if len(sizes) > 1 else "")))
+
+    return dict(zip(specimens, titles(specimens, label)))
 
 
 def begun(specimen: Specimen) -> Specimen:
-    """The network before any training: without weights, published ones included, and from seed 0."""
-    word = words.parse(specimen.cell.network)
-    fresh = word._replace(options=tuple(option for option in word.options if option[0] != "pretrained"))
-    cell = replace(specimen.cell, network=str(fresh), seed=0)
-    return replace(specimen, cell=cell, data="", weights=None, epoch=None)
+    """The network without its training: equal for all that have the same `fresh` copies."""
+    return Specimen(replace(specimen.cell, seed=0), specimen.size, specimen.classes, specimen.channels)
 
 
 def look(kernels: np.ndarray) -> Look:
@@ -146,47 +164,68 @@ def means(seen: Look) -> Untrained:
     return Untrained(values, {p: curve.mean(0) for p, curve in seen.mass.items()}, seen.rank, seen.pca, seen.shown)
 
 
-def layers(specimens: Iterable[Specimen], seeds: int) -> list[Layer]:
-    """Every layer of every specimen; the untrained copies of one network and size are looked at once."""
+def layers(specimens: Sequence[Specimen], seeds: int) -> list[Layer]:
+    """Every layer of every specimen; the untrained copies of one network and size are looked at once.
+
+    Whatever a network or a layer raises is its status. Raises ValueError for weights of another network.
+    """
     beside = cache(lambda network: _beside(network, seeds))
-    return [layer for specimen in specimens for layer in _layers(specimen, beside)]
+    return [replace(layer, title=title) for specimen, title in named(specimens).items() for layer in _layers(specimen, beside)]
 
 
-def _layers(specimen: Specimen, beside: Callable[[Specimen], Mapping[str, Sequence[Untrained]]]) -> list[Layer]:
+def _layers(specimen: Specimen, beside: Callable[[Specimen], Copies]) -> list[Layer]:
     try:
         network = specimen.network()
-        met = maps(network, specimen.channels, specimen.size, specimen.device)
-    except (Unsupported, RuntimeError) as error:
+    except Exception as error:
+        if specimen.weights is not None and isinstance(error, ValueError):
+            raise  # the weights are of another network
         return [_failed(specimen, error)]
-    untrained = beside(begun(specimen))
-    found = [_layer(specimen, bank, tuple(untrained.get(bank.layer, ()))) for bank in banks(network, met)]
+    try:
+        met = maps(network, specimen.channels, specimen.size, specimen.device)
+    except Exception as error:
+        return [_failed(specimen, error)]
+    copies = beside(begun(specimen))
+    found = [_layer(specimen, bank, copies) for bank in banks(network, met)]
     return found or [_failed(specimen, Unsupported("no operator and no convolution larger than 1x1"))]
 
 
-def _layer(specimen: Specimen, bank: Bank, untrained: tuple[Untrained, ...]) -> Layer:
-    bare = replace(bank, kernels=bank.kernels[:0])
+def _layer(specimen: Specimen, bank: Bank, copies: Copies) -> Layer:
+    bare = replace(bank, kernels=bank.kernels[:0], note="; ".join(filter(None, (bank.note, copies.note))))
     if bank.status != "ok":
         return Layer(specimen, bare)
+    if not bank.kernels.any():
+        return Layer(specimen, replace(bare, status="skipped", reason="every kernel is zero"))
     try:
-        return Layer(specimen, bare, look(bank.kernels), untrained)
-    except ValueError as error:
-        return Layer(specimen, replace(bare, status="skipped", reason=str(error)))
+        return Layer(specimen, bare, look(bank.kernels), tuple(copies.layers.get(bank.layer, ())))
+    except Exception as error:  # no memory, or no convergence
+        status, reason = diagnose(error)
+        return Layer(specimen, replace(bare, status=status, reason=reason))
 
 
 def _failed(specimen: Specimen, error: Exception) -> Layer:
-    status = "unsupported" if isinstance(error, Unsupported) else "error"
-    reason = " ".join(str(error).split())
+    status, reason = diagnose(error)
     return Layer(specimen, Bank("", "", None, np.zeros((0, 1, 1)), np.zeros((1, 1)), status=status, reason=reason))
 
 
-def _beside(network: Specimen, seeds: int) -> dict[str, list[Untrained]]:
-    """The layers of untrained copies from seeds 0, 1, ...; one whose kernels begin as zeros has none."""
+class Copies(NamedTuple):
+    """The layers of untrained copies, and which copies failed."""
+
+    layers: Mapping[str, Sequence[Untrained]]
+    note: str
+
+
+def _beside(network: Specimen, seeds: int) -> Copies:
+    """Copies from seeds 0, 1, ...; a layer whose kernels begin as zeros has none."""
     found: dict[str, list[Untrained]] = {}
+    failed = []
     met = None
     for seed in range(seeds):
-        fresh = network.fresh(seed)
-        met = met or maps(fresh, network.channels, network.size, network.device)
-        for bank in banks(fresh, met):
-            if bank.status == "ok" and bank.kernels.any():
-                found.setdefault(bank.layer, []).append(means(look(bank.kernels)))
-    return found
+        try:
+            fresh = network.fresh(seed)
+            met = met or maps(fresh, network.channels, network.size, network.device)
+            for bank in banks(fresh, met):
+                if bank.status == "ok" and bank.kernels.any():
+                    found.setdefault(bank.layer, []).append(means(look(bank.kernels)))
+        except Exception as error:
+            failed.append(f"untrained copy of seed {seed}: {': '.join(diagnose(error))}")
+    return Copies(found, "; ".join(failed))

@@ -97,7 +97,12 @@ def rank(rows: np.ndarray) -> int:
 
 
 def pca(rows: np.ndarray) -> np.ndarray:
-    """Explained-variance ratios of the principal components of the rows (m, taps), mean-centred: the first `PCA_COMPONENTS`."""
-    values = np.square(np.linalg.svd(rows - rows.mean(0), compute_uv=False))
+    """Explained-variance ratios of the principal components of the rows (m, taps), mean-centred: the first `PCA_COMPONENTS`.
+
+    Eigenvalues of the covariance of the taps, or of the rows' inner products where these are fewer: the same, but for zeros.
+    """
+    centred = rows - rows.mean(0)
+    products = centred.T @ centred if len(rows) > rows.shape[1] else centred @ centred.T
+    values = np.linalg.eigvalsh(products)[::-1].clip(0)
     whole = values.sum()
     return (values / whole if whole else values)[:PCA_COMPONENTS]

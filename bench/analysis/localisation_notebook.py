@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from bench.analysis import localisation_measures as measured
 from bench.analysis.kernels import operators
+from bench.analysis.specimen import Specimen
+from bench.diagnosis import diagnose
 from methods.niff import Niff
 from methods.niff_mlp import FrequencyMLP
 from methods.spectral import Size
@@ -51,6 +53,25 @@ class Stage(NamedTuple):
     recipe: Curve
     centred: Curve
     pca: np.ndarray  # explained-variance ratios by the recipe
+
+
+class Published(NamedTuple):
+    """What the recipe finds in a network and in untrained copies of it, or why it finds nothing."""
+
+    title: str
+    stages: list[Stage]
+    before: list[list[Stage]]  # a copy each
+    status: str = "ok"
+    reason: str = ""
+
+
+def published(one: Specimen, title: str, seeds: int) -> Published:
+    """The stages of a network, and those of copies from seeds 0, 1, ... where it has any; whatever is raised is the status."""
+    try:
+        now = stages(one.network())
+        return Published(title, now, [stages(one.fresh(seed)) for seed in range(seeds)] if now else [])
+    except Exception as error:
+        return Published(title, [], [], *diagnose(error))
 
 
 def kernels(module: Niff, n: int) -> Tensor:
@@ -119,5 +140,5 @@ def _stage(name: str, found: Mapping[str, Niff], factor: int) -> Stage:
     grid = factor * size[0]
     stacked = np.concatenate([kernels(module, grid).numpy() for module in modules])
     right = np.concatenate([module.kernel().flatten(0, -3).numpy() for module in modules])
-    pca = measured.pca(measured.decomposed(stacked))[:COMPONENTS]
+    pca = measured.pca(stacked.reshape(len(stacked), -1))[:COMPONENTS]
     return Stage(name, tuple(found), grid, size, curve(stacked), centred(right), pca)

@@ -10,14 +10,13 @@ import pandas as pd
 
 from bench.analysis import localisation_measures as measured
 from bench.analysis.localisation_layers import HEADLINE, POWERS, Layer, beyond
-from bench.analysis.localisation_notebook import Stage
-from bench.analysis.specimen import Specimen
+from bench.analysis.localisation_notebook import Published
 
 Row = dict[str, Any]
 QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
 
 COLUMNS = {
-    "specimen": "network, method and training",
+    "specimen": "network, method and training; of namesakes also what tells them apart",
     "network": "network with its options",
     "method": "operator in it with its options; original: the network as it was published",
     "data": "what it was trained on",
@@ -36,7 +35,7 @@ COLUMNS = {
     "rms_radius": "px: sqrt(sum h^2 r^2 / sum h^2)",
     "delta_share": "|h(0)| / sum |h|",
     "even_share": "energy of the part of h that is even in the offset; odd_share: the rest",
-    "rank": "dimensions that the kernels span, numerically in float64; rank_bound: most that method, number and taps allow",
+    "rank": "dimensions that the kernels span, numerically in float64; rank_bound: most that method, taps and `decomposed` allow",
     "decomposed": f"kernels in rank and components: all, or {measured.SAMPLE} where kernels and taps are more than that",
     "untrained": "mean over the untrained seeds of the same mean over kernels (X_untrained: of column X)",
     "untrained_sd": "standard deviation over these seeds",
@@ -57,11 +56,12 @@ COLUMNS = {
 }
 
 
-def specimen_of(one: Specimen) -> Row:
+def specimen_of(layer: Layer) -> Row:
     """The columns that say which network."""
+    one = layer.specimen
     method = one.cell.label.rpartition(" + ")[2] if " + " in one.cell.label else one.cell.method
     return {
-        "specimen": title(one),
+        "specimen": layer.title,
         "network": one.cell.network,
         "method": method,
         "data": one.data,
@@ -69,11 +69,6 @@ def specimen_of(one: Specimen) -> Row:
         "seed": one.cell.seed,
         "image": text(one.size),
     }
-
-
-def title(one: Specimen) -> str:
-    trained = "" if one.epoch is None else f", epoch {one.epoch}, seed {one.cell.seed}"
-    return one.label + trained + ("" if one.weights is None or one.epoch is not None else f", {one.weights.name}")
 
 
 def text(size: Sequence[int] | None) -> str:
@@ -87,7 +82,7 @@ def layers(found: Sequence[Layer]) -> pd.DataFrame:
 
 def _layer(one: Layer) -> Row:
     bank = one.bank
-    row = specimen_of(one.specimen) | {
+    row = specimen_of(one) | {
         "layer": bank.layer,
         "operator": bank.operator,
         "map": text(bank.size),
@@ -105,7 +100,7 @@ def _layer(one: Layer) -> Row:
     for measure in one.look.values:
         row[measure] = one.look.mean(measure)
         row[f"{measure}_untrained"] = _mean(one.beside(measure)) if one.untrained else None
-    row |= {"rank": one.look.rank, "rank_bound": bank.rank_bound, "decomposed": one.look.m}
+    row |= {"rank": one.look.rank, "rank_bound": one.rank_bound, "decomposed": one.look.m}
     return row | {"rank_untrained": _mean(np.array([seed.rank for seed in one.untrained])) if one.untrained else None}
 
 
@@ -161,17 +156,20 @@ def _components(one: Layer) -> Iterator[Row]:
     before = one.pca_beside()
     for index, ratio in enumerate(one.look.pca):
         against = _against(ratio, before[:, index] if len(before) else before)
-        yield {**_where(one), "component": index + 1, "ratio": ratio, **against, "bound": one.bank.rank_bound}
+        yield {**_where(one), "component": index + 1, "ratio": ratio, **against, "bound": one.rank_bound}
 
 
-def recipe(specimen: Specimen, found: Sequence[Stage], before: Sequence[Sequence[Stage]]) -> Iterator[Row]:
-    """One row a stage and label of the notebook; `before`: the stages of each untrained copy."""
-    for number, stage in enumerate(found):
-        other = np.array([copy[number].recipe.mean for copy in before])
+def recipe(one: Published) -> Iterator[Row]:
+    """One row a stage and label of the notebook, or one with the reason that there is none."""
+    if one.status != "ok":
+        yield {"specimen": one.title, "status": one.status, "reason": one.reason}
+    for number, stage in enumerate(one.stages):
+        other = np.array([copy[number].recipe.mean for copy in one.before])
         for index, label in enumerate(stage.recipe.labels):
             inside = index < len(stage.centred.mean)
             yield {
-                "specimen": title(specimen),
+                "specimen": one.title,
+                "status": one.status,
                 "stage": stage.name,
                 "layers": " ".join(stage.layers),
                 "map": text(stage.size),
@@ -186,7 +184,7 @@ def recipe(specimen: Specimen, found: Sequence[Stage], before: Sequence[Sequence
 
 
 def _where(one: Layer) -> Row:
-    return {"specimen": title(one.specimen), "layer": one.bank.layer, "map": text(one.bank.size)}
+    return {"specimen": one.title, "layer": one.bank.layer, "map": text(one.bank.size)}
 
 
 def _over_kernels(values: np.ndarray) -> Row:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 
 from bench.analysis import localisation_measures as measured
-from bench.analysis.localisation_layers import HEADLINE, Layer, learned
-from bench.analysis.localisation_notebook import Stage
-from bench.analysis.localisation_tables import text, title
+from bench.analysis.localisation_layers import HEADLINE, Layer
+from bench.analysis.localisation_notebook import Published
+from bench.analysis.localisation_tables import text
 from bench.report.text import Footnotes, code, escape, table
 
 WINDOW = 9  # px, the size that NIFF's authors mark
 ALSO = {"k_eff_50": "k_eff(.5)", "rms_radius": "radius", "delta_share": "delta", "even_share": "even part"}
+SAMPLED = f"rank and components of {measured.SAMPLE} of the kernels, at equal distances"
 READING = f"""
 ## How to read this
 
@@ -45,16 +46,17 @@ READING = f"""
 """
 
 
-def page(found: Sequence[Layer], seeds: int, stages: Mapping[str, tuple[list[Stage], list[list[Stage]]]] | None) -> str:
+def page(found: Sequence[Layer], seeds: int, by_recipe: Sequence[Published] | None) -> str:
     """Markdown: what was looked at, a table a network, the notebook's recipe where it was asked for, how to read them."""
-    return "\n".join([*_looked_at(found, seeds), *_networks(found), *_recipe(stages), READING])
+    return "\n".join([*_looked_at(found, seeds), *_networks(found), *_recipe(by_recipe), READING])
 
 
 def _looked_at(found: Sequence[Layer], seeds: int) -> Iterator[str]:
-    names = dict.fromkeys(title(one.specimen) for one in found)
+    networks = dict.fromkeys(one.specimen for one in found)
     sizes = dict.fromkeys(text(one.specimen.size) for one in found)
     seen = sum(one.look is not None for one in found)
-    yield f"How large do filters get? {_count(seen, 'layer')} of {_count(len(names), 'network')}, images of {', '.join(sizes)} px,"
+    looked = f"{_count(seen, 'layer')} of {_count(len(networks), 'network')}"
+    yield f"How large do filters get? {looked}, images of {', '.join(sizes)} px,"
     yield f"beside {_count(seeds, 'untrained copy', 'untrained copies')} of each.\n"
 
 
@@ -63,9 +65,9 @@ def _count(number: int, one: str, many: str = "") -> str:
 
 
 def _networks(found: Sequence[Layer]) -> Iterator[str]:
-    for name, group in groupby(found, lambda one: title(one.specimen)):
+    for _, group in groupby(found, lambda one: one.specimen):
         layers = list(group)
-        yield f"## {escape(name)}\n"
+        yield f"## {escape(layers[0].title)}\n"
         yield _summary(layers) + "\n"
         notes = Footnotes()
         yield table([_line(one, notes) for one in layers], left=("layer", "verdict by k_eff(.9)", "also changed"))
@@ -73,7 +75,7 @@ def _networks(found: Sequence[Layer]) -> Iterator[str]:
 
 
 def _summary(layers: Sequence[Layer]) -> str:
-    if not learned(layers[0].specimen):
+    if not layers[0].specimen.trained:
         return "This network is not trained: it shows where training would begin."
     verdicts = Counter(one.verdict for one in layers if one.verdict)
     listed = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
@@ -87,6 +89,7 @@ def _line(one: Layer, notes: Footnotes) -> dict[str, str]:
     now, before = one.look, one.untrained
     inside = min(WINDOW // 2, len(one.windows) - 1)
     first = np.array([seed.pca[0] for seed in before])
+    sampled = now.m < one.bank.n - now.near_zero
     return line | {
         "kernel": text(one.bank.taps.shape) + (notes.mark(one.bank.note) if one.bank.note else ""),
         "kernels": f"{one.bank.n:,}",
@@ -95,7 +98,7 @@ def _line(one: Layer, notes: Footnotes) -> dict[str, str]:
         f"mass in {WINDOW}x{WINDOW}": f"{now.mass[1][:, inside].mean():.2f}",
         "untrained": _spread(one.mass_beside(1)[:, inside], 2) if before else "",
         "uniform": f"{one.flat().mass[1][0, inside]:.2f}",
-        "rank": f"{now.rank} of {one.bank.rank_bound}",
+        "rank": f"{now.rank} of {one.rank_bound}" + (notes.mark(SAMPLED) if sampled else ""),
         "first component": f"{now.pca[0]:.2f}" + (f" ({first.mean():.2f})" if before else ""),
         "verdict by k_eff(.9)": one.verdict,
         "also changed": ", ".join(_changes(one)) if one.verdict else "",
@@ -114,11 +117,12 @@ def _spread(values: np.ndarray, digits: int) -> str:
     return f"{values.mean():.{digits}f}" + (f" ±{values.std(ddof=1):.{digits}f}" if len(values) > 1 else "")
 
 
-def _recipe(stages: Mapping[str, tuple[list[Stage], list[list[Stage]]]] | None) -> Iterator[str]:
-    if stages is None:
+def _recipe(by_recipe: Sequence[Published] | None) -> Iterator[str]:
+    if by_recipe is None:
         return
     yield "## By the published notebook\n"
-    lines = [line for name, (found, before) in stages.items() for line in _recipe_lines(name, found, before)]
+    notes = Footnotes()
+    lines = [line for one in by_recipe for line in _recipe_lines(one, notes)]
     if not lines:
         yield "Its recipe is for NIFF layers, and none of these networks has one.\n"
         return
@@ -126,14 +130,17 @@ def _recipe(stages: Mapping[str, tuple[list[Stage], list[list[Stage]]]] | None) 
     yield "the first at twice the size of their maps. Beside it the same kernels in centred windows at the size of their maps; in"
     yield "brackets the mean of untrained copies by the recipe.\n"
     yield table(lines, left=("network", "stage"))
+    yield from notes.below()
 
 
-def _recipe_lines(name: str, found: Sequence[Stage], before: Sequence[Sequence[Stage]]) -> Iterator[dict[str, str]]:
-    for number, stage in enumerate(found):
+def _recipe_lines(one: Published, notes: Footnotes) -> Iterator[dict[str, str]]:
+    if one.status != "ok":
+        yield {"network": escape(one.title), "stage": notes.failure(one.status, one.reason)}
+    for number, stage in enumerate(one.stages):
         at, right = min(WINDOW // 2, len(stage.recipe.mean) - 1), min(WINDOW // 2, len(stage.centred.mean) - 1)
-        untrained = np.mean([copy[number].recipe.mean[at] for copy in before])
+        untrained = np.mean([copy[number].recipe.mean[at] for copy in one.before])
         yield {
-            "network": escape(name),
+            "network": escape(one.title),
             "stage": code(stage.name),
             "grid": f"{stage.grid}x{stage.grid}",
             f"recipe, label {WINDOW}": f"{stage.recipe.mean[at]:.2f} ({untrained:.2f})",

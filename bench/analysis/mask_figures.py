@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from textwrap import fill
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -20,11 +21,12 @@ from matplotlib.patches import Rectangle
 from bench.analysis.aliasing import OVERSAMPLING, Bound, Content
 from bench.analysis.history import file_name
 from bench.analysis.specimen import Specimen
-from bench.report.figures.canvas import canvas, legend, theme
+from bench.report.figures.canvas import below, canvas, legend, theme
 from methods.continuous import ContinuousConv
 from methods.gaussian_mask import grid_axis
 
 SHOWN = 4  # layers in the picture of kernels: evenly spaced, the first and the last among them
+WRAP = 90  # letters of a title in one line
 FLOOR = 1e-6  # smallest share of the energy that is drawn
 
 
@@ -42,12 +44,8 @@ class Look(NamedTuple):
 class History:
     """All layers of one training, epoch by epoch; none for a network without such layers."""
 
+    title: str
     looks: list[Look]
-
-    @property
-    def title(self) -> str:
-        one = self.looks[0].specimen
-        return one.label + (f", seed {one.cell.seed}" if one.weights else "")
 
     @cached_property
     def epochs(self) -> list[int | None]:
@@ -88,8 +86,10 @@ def sizes(history: History) -> Figure:
             sigma = [np.nan if look.layer.mask is None else abs(look.layer.mask.sigma[axis].item()) for look in looks]
             left.plot(epochs, sigma, style, color=colour)
             right.plot(epochs, [look.layer.cropped()[axis] for look in looks], style, color=colour, drawstyle="steps-mid")
-    left.set(xlabel="epoch", ylabel="sigma of the mask, half horizons", title=history.title)
-    right.set(xlabel="epoch", ylabel="kernel after the crop, px")
+    title(figure, history.title)
+    epoch = f"epoch, of {history.looks[-1].specimen.epochs}"
+    left.set(xlabel=epoch, ylabel="sigma of the mask, half horizons")
+    right.set(xlabel=epoch, ylabel="kernel after the crop, px")
     right.set_yticks(sorted({size for look in history.looks for size in look.layer.cropped()}))
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -103,6 +103,7 @@ def spectra(history: History) -> Figure:
     """Energy of each layer's kernels by frequency, at the first and the last epoch."""
     ends = list(dict.fromkeys((history.epochs[0], history.epochs[-1])))
     figure, axes = canvas(1, len(ends), 3.8, sharey=True)
+    title(figure, history.title)
     for panel, epoch in zip(axes[0], ends):
         lines = []
         for colour, (name, looks) in zip(history.colours, history.layers.items()):
@@ -113,7 +114,7 @@ def spectra(history: History) -> Figure:
         panel.axvline(1, color="black", linewidth=1)
         panel.text(1.04, 0.98, "Nyquist", transform=panel.get_xaxis_transform(), va="top", fontsize=9)
         panel.set(yscale="log", xlim=(0, OVERSAMPLING), xlabel="frequency / Nyquist frequency of the grid")
-        panel.set_title(f"{history.title}{when(epoch)}", fontsize=9)
+        panel.set_title("" if epoch is None else f"epoch {epoch} of {history.looks[-1].specimen.epochs}", fontsize=9)
         panel.legend(handles=lines, title="energy above Nyquist", loc="upper right", bbox_to_anchor=(1, 0.92), fontsize=8)
     axes[0, 0].set_ylabel("share of the energy per unit of frequency")
     return figure
@@ -134,9 +135,8 @@ def kernels(history: History) -> Figure:
             most = float(np.abs(kernel).max()) or 1.0
             show(panels[1], kernel, looks[epoch], "RdBu_r", (-most, most), f"kernel {index}{when(epoch)}")
         row[0].set_ylabel(name, fontsize=8)
-    figure.suptitle(
-        f"{history.title}: whole horizons, the crop framed, each kernel at its own scale", fontsize=10, x=0.01, ha="left"
-    )
+    title(figure, history.title)
+    below(figure, "Whole horizons, the crop framed, each kernel at its own scale.")
     return figure
 
 
@@ -162,13 +162,18 @@ def uncropped(layer: ContinuousConv) -> ContinuousConv:
     return whole
 
 
-def show(panel: Axes, values: np.ndarray, layer: ContinuousConv, colours: str, limits: tuple[float, float], title: str) -> None:
+def title(figure: Figure, text: str) -> None:
+    """Over the whole figure, wrapped."""
+    figure.suptitle(fill(text, WRAP), fontsize=10, x=0.01, ha="left")
+
+
+def show(panel: Axes, values: np.ndarray, layer: ContinuousConv, colours: str, limits: tuple[float, float], name: str) -> None:
     panel.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
     kh, kw = layer.cropped()
     corner = ((layer.horizon - kw) / 2 - 0.5, (layer.horizon - kh) / 2 - 0.5)
     panel.add_patch(Rectangle(corner, kw, kh, fill=False, edgecolor="#ff5804", linewidth=1.2))
     panel.set(xticks=[], yticks=[])
-    panel.set_title(title, fontsize=8.5)
+    panel.set_title(name, fontsize=8.5)
 
 
 def when(epoch: int | None) -> str:

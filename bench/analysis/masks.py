@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.analysis import aliasing, mask_figures
 from bench.analysis.aliasing import Bound, Content
-from bench.analysis.history import histories
+from bench.analysis.history import histories, titles
 from bench.analysis.output import Findings
 from bench.analysis.specimen import Specimen
 from bench.report.text import code, short, table
@@ -25,6 +25,8 @@ COLUMNS = {
     "specimen": "network and method, and what it was trained on",
     "seed": "of the training",
     "epoch": "epochs trained, 0: before the first; empty for a network by name",
+    "epochs": "that its training was to have",
+    "protocol": "what it was trained under; the digits at the end stand for all settings",
     "layer": "name of the module in the network",
     "horizon": "points of the layer's grid along an axis: the largest kernel, px",
     "mean_rows": "centre of the mask in units of half the horizon, as learned (mean_columns alike)",
@@ -33,9 +35,9 @@ COLUMNS = {
     "kernel_rows": "px: size of the kernel after the crop (kernel_columns alike)",
     "share_rows": "kernel_rows over the horizon (share_columns alike)",
     "nyquist": "highest frequency that the layer's grid holds, (horizon - 1) / 4 cycles per unit of position",
-    "filters": "bound of the kernel net's frequencies over nyquist: the sum over its filters, as the penalty reckons",
+    "filters": "bound of the kernel net over nyquist: the sum over its filters, two standard deviations into each window",
     "mask": "the same of the mask: two standard deviations of the spectrum of its narrower axis",
-    "bound": "filters + mask: the kernel's bound over nyquist; above 1 nothing keeps the kernel from aliasing",
+    "bound": "filters + mask, over nyquist: nearly all energy lies below it; the penalty by default looks at the filters alone",
     "above": f"share of the kernels' energy above nyquist, measured on a grid {aliasing.OVERSAMPLING} times as fine",
     "reach": f"frequency over nyquist below which {aliasing.MOST:.0%} of that energy lie; at most {aliasing.OVERSAMPLING}",
     "frequency": "max of the frequencies along rows and columns, over nyquist",
@@ -45,8 +47,9 @@ COLUMNS = {
 READ = f"""\
 The mask's width is that in which it exceeds the crop threshold; the crop keeps what lies within it on the grid, the same on both
 sides of the centre, and three pixels at least. Frequencies are in units of the Nyquist frequency of the layer's grid, which is that
-of its training. The bound is what FlexConv's anti-aliasing penalty would have below 1: it adds the highest frequencies of all
-filters and of the mask, so kernels stay below it, mostly far. Measured is the energy of the masked kernels, before the crop and
+of its training. The bound adds the highest frequencies of all filters and of the mask, two standard deviations each: nearly all
+energy lies below it. FlexConv's anti-aliasing penalty by default looks at the filters alone, each at an equal share of Nyquist.
+Measured is the energy of the masked kernels, before the crop and
 under a Hann window, on a grid {aliasing.OVERSAMPLING} times as fine. Where the bound exceeds that factor, higher frequencies may
 fold back: energy that is spread evenly over all of them reads {1 - aliasing.OVERSAMPLING**-2:.0%}. A layer with much energy above 1
 is another on another grid: it is tied to the resolution of its training.
@@ -55,8 +58,10 @@ is another on another grid: it is tied to the resolution of its training.
 
 def analyse(specimens: Sequence[Specimen]) -> Findings:
     """Tables `masks`, `aliasing` and `spectra`, a row a layer and epoch; raises ValueError where no network has such a layer."""
-    found = [mask_figures.History([look for one in epochs for look in looks(one)]) for epochs in histories(specimens)]
-    without = {epochs[0].label: None for epochs, history in zip(histories(specimens), found) if not history.looks}
+    trainings = histories(specimens)
+    names = titles([epochs[-1] for epochs in trainings], _title)
+    found = [mask_figures.History(name, [look for one in epochs for look in looks(one)]) for name, epochs in zip(names, trainings)]
+    without = {epochs[0].label: None for epochs, history in zip(trainings, found) if not history.looks}
     found = [history for history in found if history.looks]
     if not found:
         raise ValueError(f"no FlexConv layer in {', '.join(without)}")
@@ -67,6 +72,10 @@ def analyse(specimens: Sequence[Specimen]) -> Findings:
         "spectra": pd.DataFrame([row for look in every for row in _spectrum(look)]),
     }
     return Findings("Learned kernel sizes", "\n".join(_text(found, without)), tables, mask_figures.draw(found), COLUMNS)
+
+
+def _title(one: Specimen) -> str:
+    return one.label + (f", seed {one.cell.seed}" if one.weights else "")
 
 
 def looks(one: Specimen) -> Iterator[mask_figures.Look]:
@@ -111,7 +120,8 @@ def _spectrum(look: mask_figures.Look) -> Iterator[Row]:
 
 def _where(look: mask_figures.Look) -> Row:
     one = look.specimen
-    return {"specimen": one.label, "seed": one.cell.seed, "epoch": one.epoch, "layer": look.name}
+    told = {"seed": one.cell.seed, "epoch": one.epoch, "epochs": one.epochs, "protocol": one.protocol}
+    return {"specimen": one.label, **told, "layer": look.name}
 
 
 def _text(found: Sequence[mask_figures.History], without: Iterable[str]) -> Iterator[str]:
@@ -119,11 +129,15 @@ def _text(found: Sequence[mask_figures.History], without: Iterable[str]) -> Iter
     if names := ", ".join(map(code, without)):
         yield f"\nWithout a FlexConv layer: {names}."
     for history in found:
-        first, last = history.epochs[0], history.epochs[-1]
-        when = "as it begins" if last is None else f"epoch {last}" if first == last else f"epoch {first} → {last}"
-        yield f"\n**{history.title}, {when}**\n"
+        yield f"\n**{history.title}, {_when(history)}**\n"
         yield table([_line(looks[0], looks[-1]) for looks in history.layers.values()], left=("layer",))
     yield READ
+
+
+def _when(history: mask_figures.History) -> str:
+    first, last = history.epochs[0], history.epochs[-1]
+    age = history.looks[-1].specimen.age or "as it begins"
+    return age if first == last else age.replace("epoch", f"epoch {first} →")
 
 
 def _line(first: mask_figures.Look, last: mask_figures.Look) -> dict[str, str]:

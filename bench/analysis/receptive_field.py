@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bench import data as sets
 from bench.analysis import receptive_field_figures as figures
 from bench.analysis.gradient import contributions, settle_norms
-from bench.analysis.history import histories
+from bench.analysis.history import histories, titles
 from bench.analysis.output import Findings
 from bench.analysis.receptive_field_figures import Field, Subject
 from bench.analysis.specimen import Specimen
@@ -24,6 +24,7 @@ from bench.analysis.support import support
 from bench.diagnosis import diagnose
 from bench.plan import IMAGE_CHANNELS
 from bench.report.text import Footnotes, code, table
+from bench.subject import WrongResult
 
 Row = dict[str, Any]
 SHARES = (0.2, 0.5, 0.99)
@@ -35,6 +36,8 @@ COLUMNS = {
     "state": "untrained, or trained",
     "seed": "of the beginning, or of the training",
     "epoch": "epochs trained; empty where it was not trained here",
+    "epochs": "that its training was to have",
+    "protocol": "what it was trained under; the digits at the end stand for all settings",
     "weights": "file of the weights",
     "data": "set of the images, its test part",
     "images": "how many, evenly spaced in it",
@@ -64,7 +67,9 @@ and of positive gradients alone: they do not compare with these.
 
 def analyse(specimens: Sequence[Specimen], data: str | None = None, images: int = 64) -> Findings:
     """Tables `receptive_field`, a row a network, seed and share, and `curves`; raises ValueError for what no images are at hand."""
-    found = [_subject(group, data, images) for group in grouped(specimens)]
+    groups = grouped(specimens)
+    names = titles([group[0] for group in groups], _label)
+    found = [_subject(name, group, data, images) for name, group in zip(names, groups)]
     tables = {
         "receptive_field": pd.DataFrame([row for subject in found for row in _rows(subject)]),
         "curves": pd.DataFrame([row for subject in found for row in _curves(subject)]),
@@ -73,12 +78,17 @@ def analyse(specimens: Sequence[Specimen], data: str | None = None, images: int 
 
 
 def grouped(specimens: Iterable[Specimen]) -> list[list[Specimen]]:
-    """The last epoch of each training, those that differ in the seed alone together."""
+    """The last kept epoch of each training: together those that differ in the seed alone, and went as far if they did not end."""
     found: dict[Specimen, list[Specimen]] = {}
     for epochs in histories(specimens):
         last = epochs[-1]
-        found.setdefault(replace(last, cell=replace(last.cell, seed=0), weights=None, epoch=None), []).append(last)
+        alike = replace(last, cell=replace(last.cell, seed=0), weights=None)
+        found.setdefault(replace(alike, epoch=None, epochs=None) if last.finished else alike, []).append(last)
     return list(found.values())
+
+
+def _label(one: Specimen) -> str:
+    return one.label if one.finished else f"{one.label}, {one.age}"
 
 
 def pictures(one: Specimen, data: str, count: int) -> Tensor:
@@ -98,17 +108,19 @@ def pictures(one: Specimen, data: str, count: int) -> Tensor:
     return images.to(one.device)
 
 
-def _subject(group: Sequence[Specimen], data: str | None, count: int) -> Subject:
+def _subject(title: str, group: Sequence[Specimen], data: str | None, count: int) -> Subject:
     one = group[0]
     if not (data or one.data):
         raise ValueError(f"{one.label} was not trained here: give --data, the images to look at")
     images = pictures(one, data or one.data, count)
-    begun = [replace(one, cell=replace(one.cell, seed=seed), weights=None, epoch=None) for seed in range(SEEDS)]
+    plain = replace(one, weights=None, epoch=None, epochs=None, protocol="")
+    begun = [replace(plain, cell=replace(one.cell, seed=seed)) for seed in range(SEEDS)]
     untrained = [_field(begin, False, images) for begin in begun]
     limit = _limit(one.fresh(0), images) if any(field.status == "ok" for field in untrained) else ""
     for field in untrained:
         field.limit = limit  # whatever the seed
-    return Subject(one, data or one.data, len(images), untrained, [_field(end, True, images) for end in group if end.trained])
+    trained = [_field(end, True, images) for end in group if end.trained]
+    return Subject(title, one, data or one.data, len(images), untrained, trained)
 
 
 def _field(one: Specimen, trained: bool, images: Tensor) -> Field:
@@ -125,11 +137,11 @@ def _field(one: Specimen, trained: bool, images: Tensor) -> Field:
 
 
 def _limit(network: nn.Module, images: Tensor) -> str:
-    """The theoretical receptive field in words; empty where the network cannot run in float64."""
+    """The theoretical receptive field in words; empty where the network cannot run in float64, or its copy passes no gradient."""
     channels, height, width = images.shape[1:]
     try:
         found = support(network, (channels, height, width))
-    except (RuntimeError, NotImplementedError, TypeError):
+    except (RuntimeError, NotImplementedError, TypeError, WrongResult):
         return ""
     return _size(found) if found else WHOLE
 
@@ -151,6 +163,8 @@ def _where(subject: Subject, field: Field) -> Row:
         "state": field.state,
         "seed": one.cell.seed,
         "epoch": one.epoch,
+        "epochs": one.epochs,
+        "protocol": one.protocol,
         "weights": one.weights.name if one.weights else "",
         "data": subject.data,
         "images": subject.images,
@@ -187,7 +201,10 @@ def _text(found: Sequence[Subject]) -> Iterator[str]:
 
 def _line(subject: Subject, fields: Sequence[Field], notes: Footnotes) -> dict[str, str]:
     ok = [field for field in fields if field.status == "ok"]
-    start = {"network": code(subject.title), "state": f"{fields[0].state}, {len(fields)} seed{'s' * (len(fields) > 1)}"}
+    seeds = len({field.specimen.cell.seed for field in fields})
+    ages = dict.fromkeys(field.specimen.age for field in fields)
+    state = ", ".join(filter(None, (fields[0].state, f"{seeds} seed{'s' * (seeds > 1)}", *ages)))
+    start = {"network": code(subject.title), "state": state}
     if failed := [field for field in fields if field.status != "ok"]:
         start["state"] += f", {len(failed)} {notes.failure(failed[0].status, failed[0].detail)}"
     if not ok:

@@ -45,6 +45,7 @@ class Field:
 class Subject:
     """A network untrained, from several seeds, and trained."""
 
+    title: str  # the specimen's label, and what tells it from others of that label
     specimen: Specimen
     data: str
     images: int
@@ -52,8 +53,9 @@ class Subject:
     trained: list[Field] = field(default_factory=list)
 
     @property
-    def title(self) -> str:
-        return self.specimen.label
+    def besides(self) -> str:
+        """The title behind the label."""
+        return self.title.removeprefix(self.specimen.label).removeprefix(", ")
 
     @property
     def fields(self) -> list[Field]:
@@ -144,16 +146,17 @@ def curve(panel: Axes, fields: Sequence[Field], look: Style) -> None:
 
 
 def looks_of(found: Sequence[Subject]) -> list[Style]:
-    """The look of each one's method, as in every figure; of the whole name where a method is in several networks."""
+    """The look of each one's method, as in every figure; of the network, or of the whole title, where that is there twice."""
     labels = [subject.specimen.cell.label for subject in found]
     methods = [label.rpartition(" + ")[2] for label in labels]
-    return [style.of(label) for label in (methods if len(set(methods)) == len(methods) else labels)]
+    titles = [f"{label} ({subject.title})" for label, subject in zip(labels, found)]
+    return [style.of(name) for name in next((names for names in (methods, labels) if len(set(names)) == len(names)), titles)]
 
 
 def names_of(found: Sequence[Subject]) -> tuple[list[str], str]:
     """What tells the networks apart, one below the other in a name each, and what they have in common."""
     parts = [
-        (method, host, subject.data, "x".join(map(str, subject.specimen.size)) + " px")
+        (method, host, subject.data, "x".join(map(str, subject.specimen.size)) + " px", subject.besides)
         for subject in found
         for host, _, method in [subject.specimen.cell.label.rpartition(" + ")]
     ]

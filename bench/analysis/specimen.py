@@ -13,7 +13,7 @@ from torch import nn
 
 from bench import words
 from bench.plan import IMAGE_CHANNELS, Axes, cells
-from bench.spec import Cell, Training
+from bench.spec import Cell, Training, protocol_name
 from bench.subject import CLASSES, Subject
 from bench.torch_state import seed
 from bench.training import kept
@@ -33,12 +33,24 @@ class Specimen:
     channels: int = IMAGE_CHANNELS  # of an image
     data: str = ""  # what it was trained on
     weights: Path | None = None  # kept by a training, or a plain state dict
-    epoch: int | None = None  # of how many were trained; None where it was not by us
+    epoch: int | None = None  # after how many of its training's epochs; None where it was not trained here
+    epochs: int | None = None  # of that training
+    protocol: str = ""  # name of what it was trained under; see `spec.protocol_name`
 
     @property
     def label(self) -> str:
         """Network and method, and what it was trained on."""
         return self.cell.label + (f", {self.data}" if self.data else "")
+
+    @property
+    def finished(self) -> bool:
+        """Whether these are the weights after the last epoch; so too where it was not trained here."""
+        return self.epoch is None or self.epoch == self.epochs
+
+    @property
+    def age(self) -> str:
+        """How far its training was, in words; empty where it was not trained here."""
+        return "" if self.epoch is None else f"epoch {self.epoch} of {self.epochs}"
 
     @property
     def trained(self) -> bool:
@@ -89,9 +101,10 @@ def _of_file(file: Path) -> Specimen:
     found = kept.read(file)
     protocol, cell = found["job"].protocol, found["job"].cell
     assert isinstance(protocol, Training)
-    size = (protocol.res, protocol.res)
+    size, name = (protocol.res, protocol.res), protocol_name(cell, protocol)
     cell = replace(cell, level="model", device="cpu")
-    return Specimen(cell, size, found["classes"], found["channels"], protocol.data, file, found["epoch"])
+    facts = {key: found[key] for key in ("classes", "channels", "epoch", "epochs")}
+    return Specimen(cell, size, **facts, data=protocol.data, weights=file, protocol=name)
 
 
 def named(

@@ -17,9 +17,10 @@ IMAGES = 2
 def support(network: nn.Module, image: tuple[int, int, int]) -> tuple[int, int] | None:
     """Rows and columns of the smallest rectangle with all pixels of non-zero gradient, for images (C, H, W); None for all.
 
-    Taken of a copy in float64 whose plain layers have random positive weights and whose maxima are means, on positive noise:
-    nothing cancels and no unit is silent, so a pixel without gradient has no path to the output. Our operators keep their
-    weights, in the direct form where they have one: a transform leaves rounding everywhere. Raises what the network raises.
+    Taken of a copy in float64 whose plain layers have random positive weights, whose maxima are means and which has no caps, on
+    positive noise: nothing cancels and no unit is silent, so a pixel without gradient has no path to the output. Our operators
+    keep their weights, in the direct form where they have one: a transform leaves rounding everywhere. Raises what the network
+    raises, and `WrongResult` where the gradient vanishes or overflows all the same.
     """
     found, _ = contributions(positive(network), torch.rand(IMAGES, *image, dtype=torch.float64, generator=_draw()))
     height, width = (int(np.ptp(np.flatnonzero(found.any(axis)))) + 1 for axis in (1, 0))
@@ -29,7 +30,7 @@ def support(network: nn.Module, image: tuple[int, int, int]) -> tuple[int, int] 
 def positive(network: nn.Module) -> nn.Module:
     """That copy."""
     made = copy.deepcopy(network).double()
-    _average(made)
+    _open(made)
     for module in made.modules():
         if type(module).__module__.startswith("methods."):
             if hasattr(module, "backend"):
@@ -42,13 +43,15 @@ def positive(network: nn.Module) -> nn.Module:
     return made
 
 
-def _average(network: nn.Module) -> None:
-    """Means in the place of maxima, which pass a gradient to one pixel only."""
+def _open(network: nn.Module) -> None:
+    """Means in the place of maxima, which pass a gradient to one pixel only; no caps, such as ReLU6, which stop large values'."""
     for name, child in list(network.named_children()):
         if isinstance(child, nn.MaxPool2d):
             setattr(network, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode))
+        elif isinstance(child, nn.Hardtanh):
+            setattr(network, name, nn.Identity())
         else:
-            _average(child)
+            _open(child)
 
 
 def _draw() -> torch.Generator:

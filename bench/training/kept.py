@@ -30,12 +30,20 @@ class Keeper:
         self.seen: set[int] = set()
 
     def look(self, trainer: Trainer) -> None:
-        """Keep the weights if the training stands between two epochs (0: before the first) whose weights are wanted."""
+        """Keep the weights if the training stands between two epochs (0: before the first) whose weights are wanted.
+
+        A training that begins removes what an earlier one of the same job has kept.
+        """
         epoch, epochs = len(trainer.curve), trainer.epochs
         between = trainer.step == epoch * trainer.steps and epoch not in self.seen
-        if self.folder is None or not between or not (self.each_epoch or epoch == epochs) or ranks.rank():
+        if self.folder is None or not between or ranks.rank():
             return
         self.seen.add(epoch)
+        if epoch == 0:
+            for old in self.folder.glob(f"{stem(self.job)}-epoch*{SUFFIX}"):
+                old.unlink()
+        if not (self.each_epoch or epoch == epochs):
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{stem(self.job)}-epoch{epoch:03d}{SUFFIX}"
         state = {name: value.detach().cpu() for name, value in trainer.result.state_dict().items()}

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from bench import env, reports, store, sweep
+from bench import env, reports, store
 from bench.plan import Axes
 from bench.report.leaderboard import leaderboard
 from bench.sweep import Request

@@ -40,8 +40,10 @@ def test_the_committed_run_measured_every_method():
     run = read(RESULTS / "cpu-1-thread" / NAME)
     measured = {record.job.cell.method for record in run.records.values()}
     assert measured == {entry.name for entry in shipped() if not entry.needs_kernel}
-    assert {record.job.metric for record in run.records.values()} == set(USUAL)
-    assert {record.job.cell.height for record in run.records.values() if record.job.cell.level == "op"} == {32, 56, 112}
+    assert {record.job.metric for record in run.records.values()} == {*USUAL} - {"accuracy"}
+    assert {(cell.height, cell.channels) for cell in (record.job.cell for record in run.records.values())} == {
+        (height, channels) for height in (14, 28, 56, 112) for channels in (16, 64, 192)
+    }
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python -m bench")])

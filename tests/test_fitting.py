@@ -172,9 +172,16 @@ def test_the_same_seed_gives_the_same_fit_and_another_does_not():
 def test_the_page_shows_medians_beside_what_was_published():
     shared = {"net": "siren_big", "target": "edge", "lr": 0.01, "steps": 9, "params": 4417, "target_variance": 0.5}
     shared |= {"published_mse": 5e-9, "status": "ok", "detail": ""}
-    table = pd.DataFrame([{**shared, "seed": seed, "mse": mse} for seed, mse in enumerate((1e-3, 2.4e-5, 1e-6))])
+    losses = enumerate((1e-3, 2.4e-5, 1e-6))
+    table = pd.DataFrame([{**shared, "seed": seed, "mse": 10 * mse, "mse_best": mse} for seed, mse in losses])
     text = fitting_text.page(table)
-    assert "2.4e-5 (< 5e-9)" in text and "median over 3 seeds" in text and "5.0e-1" in text and "(3.2e-4)" in text
+    assert (
+        "2.4e-5 (< 5e-9)" in text
+        and "2.4e-4 |" in text
+        and "median over 3 seeds" in text
+        and "5.0e-1" in text
+        and "(3.2e-4)" in text
+    )
 
 
 def test_labels_tell_learning_rates_apart():

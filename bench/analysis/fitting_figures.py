@@ -35,15 +35,16 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, kernels: Kernels) -> dict[st
 
 
 def errors(table: pd.DataFrame) -> Figure:
-    """A panel a target: the error of each network, a dot a seed, the published one hollow, the best constant as a line."""
+    """A panel a target: each network's errors, a dot and a bar a seed, the published one hollow, the best constant as a line."""
     names, targets = _names(table), list(dict.fromkeys(table["target"]))
     figure, panels = _panels(len(targets), 0.8 + 0.21 * len(names), sharex=True, sharey=True)
     for axes, target in zip(panels, targets):
         rows = table[table["target"] == target]
         for place, name in enumerate(names):
             ours = rows[_label(rows) == name]
-            ran = ours["mse"].dropna().clip(lower=LOWEST)
-            axes.plot(ran, [place] * len(ran), "o", color=_colour(name), markersize=5)
+            ran = ours[["mse", "mse_best"]].dropna().clip(lower=LOWEST)
+            axes.plot(ran["mse"], [place] * len(ran), "|", color=_colour(name), markersize=9)
+            axes.plot(ran["mse_best"], [place] * len(ran), "o", color=_colour(name), markersize=5)
             if not len(ran):
                 axes.text(LOWEST * 2, place, "error", fontsize=8, va="center")
             axes.plot(ours["published_mse"].iloc[:1], [place], "D", color="black", fillstyle="none", markersize=6)
@@ -53,7 +54,8 @@ def errors(table: pd.DataFrame) -> Figure:
         axes.label_outer()
     panels[0].invert_yaxis()
     _legend(figure, [
-        Line2D([], [], marker="o", linestyle="", color="#404040", label=f"ours (a seed; below {LOWEST:g} drawn there)"),
+        Line2D([], [], marker="o", linestyle="", color="#404040", label=f"best step (below {LOWEST:g} drawn there)"),
+        Line2D([], [], marker="|", linestyle="", color="#404040", markersize=9, label="last step"),
         Line2D([], [], marker="D", linestyle="", color="black", fillstyle="none", label=f"published ({BOUND:g}: printed as 0)"),
         Line2D([], [], color="#808080", linestyle="--", label="the best constant"),
     ])  # fmt: skip

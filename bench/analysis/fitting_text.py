@@ -11,9 +11,12 @@ from bench.report.text import Footnotes, code, missing, scientific, table, whole
 
 READING = """\
 Each network is fitted alone to each target of 33 x 33 values: Adam, mean squared error, {steps} steps, float32. Shown is the error
-after the last step{seeds}, in brackets the one that FlexConv's authors published for a network of that name
-(github.com/rjbruin/flexconv, ckernel_fitting/results: one seed, its best step). *Constant* is the error of the best constant: a fit
-near it has learned nothing.
+of the best step{seeds}, as FlexConv's authors published it for a network of that name: theirs in brackets
+(github.com/rjbruin/flexconv, ckernel_fitting/results, one seed). *Constant* is the error of the best constant: a fit near it has
+learned nothing.
+"""
+LAST = """\
+After the last step. Adam's steps do not shrink with the loss, so that a fit may leave what it had reached.
 """
 CAUTIONS = """\
 How to read this:
@@ -28,7 +31,7 @@ How to read this:
   and windows near the centre.
 - NIFF's networks give a spectrum, and the kernel is its inverse transform: what is narrow in one is wide in the other. The noise
   asks for a spectrum of about 500 at frequency 0 and 10 beside it.
-- A large step leaves an error that jumps; `mse_best` in fitting.csv is free of that.
+- Errors below about 1e-12 are rounding. The pictures show the kernels after the last step.
 """
 
 
@@ -37,33 +40,38 @@ def page(found: pd.DataFrame) -> str:
     seeds = found["seed"].nunique()
     over = f" (median over {seeds} seeds)" if seeds > 1 else ""
     reading = READING.format(steps=f"{found['steps'].max():,}", seeds=over)
-    return "\n".join([reading, *errors(found), CAUTIONS])
+    notes = Footnotes()
+    best = [*errors(found, "mse_best", notes), *yardsticks(found, notes)]
+    last = list(errors(found, "mse", notes))
+    return "\n".join([reading, table(best, left=("net",)), LAST, table(last, left=("net",)), *notes.below(), CAUTIONS])
 
 
-def errors(found: pd.DataFrame) -> Iterator[str]:
-    """The table: a line a network and learning rate, a column a target."""
-    targets, notes = list(dict.fromkeys(found["target"])), Footnotes()
-    lines = []
+def errors(found: pd.DataFrame, column: str, notes: Footnotes) -> Iterator[dict[str, str]]:
+    """A line a network and learning rate, a column a target."""
+    targets = dict.fromkeys(found["target"])
     for (net, lr), rows in found.groupby(["net", "lr"], sort=False):
-        cells = {target: _cell(rows[rows["target"] == target], notes) for target in targets}
-        lines.append({"net": code(net), "learning rate": f"{lr:g}", "params": whole(rows["params"].iloc[0]), **cells})
+        cells = {target: _cell(rows[rows["target"] == target], column, notes) for target in targets}
+        yield {"net": code(net), "learning rate": f"{lr:g}", "params": whole(rows["params"].iloc[0]), **cells}
+
+
+def yardsticks(found: pd.DataFrame, notes: Footnotes) -> Iterator[dict[str, str]]:
+    """The lines of what is compared with but not fitted here."""
+    targets = dict.fromkeys(found["target"])
     constant = found.groupby("target")["target_variance"].first()
-    lines.append({"net": "constant", "params": "1", **{target: shown(constant[target]) for target in targets}})
+    yield {"net": "constant", "params": "1", **{target: shown(constant[target]) for target in targets}}
     note = notes.mark("published only: Gaussian derivatives, the best order for each target; the filter of AlexNet at 11 x 11")
     theirs = dict(zip(TARGETS, NJET))
-    lines.append({"net": f"N-Jet{note}", **{target: f"({shown(theirs[target])})" for target in targets}})
-    yield table(lines, left=("net",))
-    yield from notes.below()
+    yield {"net": f"N-Jet{note}", **{target: f"({shown(theirs[target])})" for target in targets}}
 
 
-def _cell(rows: pd.DataFrame, notes: Footnotes) -> str:
-    """The median error of a network's seeds, or the status where one failed; in brackets the published error."""
+def _cell(rows: pd.DataFrame, column: str, notes: Footnotes) -> str:
+    """The median error of a network's seeds, or the status where one failed; beside the best step's the published one."""
     failed = rows[rows["status"] != "ok"]
     theirs = rows["published_mse"].iloc[0]
-    beside = "" if missing(theirs) else f" ({shown(theirs)})"
+    beside = "" if column == "mse" or missing(theirs) else f" ({shown(theirs)})"
     if len(failed):
         return notes.failure(failed["status"].iloc[0], failed["detail"].iloc[0]) + beside
-    return shown(rows["mse"].median()) + beside
+    return shown(rows[column].median()) + beside
 
 
 def shown(value: float) -> str:

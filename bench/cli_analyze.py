@@ -89,8 +89,8 @@ def fitting(**given: Any) -> None:
     from bench.analysis import fitting
 
     with clear_errors():
-        _writable(given["out"])
-        _keep(fitting.analyse(given["nets"], given["targets"], given["steps"], given["seeds"]), given["out"])
+        env = _begin(given["out"])
+        _keep(fitting.analyse(given["nets"], given["targets"], given["steps"], given["seeds"]), given["out"], env)
 
 
 @analyze.command()
@@ -112,9 +112,9 @@ def _look(kind: str, given: dict[str, Any], **settings: Any) -> None:
     import importlib
 
     with clear_errors():
-        _writable(given["out"])
+        env = _begin(given["out"])
         module: Any = importlib.import_module(f"bench.analysis.{kind}")
-        _keep(module.analyse(_specimens(given), **settings), given["out"])
+        _keep(module.analyse(_specimens(given), **settings), given["out"], env)
 
 
 def _specimens(given: dict[str, Any]) -> Any:
@@ -136,17 +136,18 @@ def _specimens(given: dict[str, Any]) -> Any:
     return specimen.named(given["backbone"], names, given["res"], known, given["load"], given["classes"])
 
 
-def _writable(out: Path) -> None:
-    """Raises ValueError before minutes of work, not after, where somebody wrote the page by hand."""
+def _begin(out: Path) -> dict[str, Any]:
+    """The environment before minutes of work, in which sources may change; raises ValueError for a page written by hand."""
     from bench.analysis.output import PAGE
+    from bench.env import collect
     from bench.report.text import replaceable
 
     replaceable(out / PAGE)
+    return collect()
 
 
-def _keep(found: Any, out: Path) -> None:
-    from bench import env
+def _keep(found: Any, out: Path, env: dict[str, Any]) -> None:
     from bench.analysis import output
 
-    for path in output.write(found, out, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), env.collect()):
+    for path in output.write(found, out, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), env):
         click.echo(path)

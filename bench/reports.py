@@ -44,10 +44,10 @@ def write_reports(
     tables = [framed(rows) for rows in usual]
     paths: list[Path] = []
     try:
-        for journal, table, rows in zip(journals, tables, viewed):
+        for journal, table, rows, seen in zip(journals, tables, usual, viewed):
             if journal.path.parent in runs:
-                paths += [*write_tables(journal, table), *export(journal, table, rows, formats, view)]
-                paths += draw(journal, table, figures)
+                paths += [*write_tables(journal, table), *export(journal, table, seen, formats, view)]
+                paths += draw(journal, rows, figures)
         page = leaderboard(journals, viewed, view, drawn(folder, journals), analyses(folder))
         paths += [write_generated(folder / name, text) for name, text in zip(PAGES, (dictionary(), page))]
         paths += write_page(journals, tables, folder / "index.html", "html" in formats)
@@ -82,14 +82,14 @@ def write_page(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path
         return []
 
 
-def draw(journal: Journal, table: pd.DataFrame, wanted: bool | None) -> list[Path]:
+def draw(journal: Journal, rows: Sequence[Row], wanted: bool | None) -> list[Path]:
     """Draw a run's figures into its folder `figures`; None: only where that exists. Their paths."""
     folder = journal.path.with_name("figures")
     if not (folder.is_dir() if wanted is None else wanted):
         return []
     from bench.report.figures import draw as draw_all  # seaborn takes seconds to import
 
-    return draw_all(journal, table, folder)
+    return draw_all(journal, rows, folder)
 
 
 def drawn(folder: Path, journals: Sequence[Journal]) -> dict[str, list[str]]:

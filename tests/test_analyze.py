@@ -101,3 +101,17 @@ def test_a_page_written_by_hand_stays(tmp_path):
     (tmp_path / "ANALYSIS.md").write_text("my notes")
     assert "choose another folder with -o" in refused("fitting", "--steps", 1, "-o", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["ANALYSIS.md"]
+
+
+def test_the_environment_is_that_of_the_beginning(tmp_path, monkeypatch):
+    """A commit made while an analysis runs is not the one that made it."""
+    now = {**ENV, "commit": "before"}
+    monkeypatch.setattr("bench.env.collect", lambda: {**now})
+
+    def analyse(*_):
+        now["commit"] = "after"
+        return findings()
+
+    monkeypatch.setattr("bench.analysis.fitting.analyse", analyse)
+    assert CliRunner().invoke(main, ["analyze", "fitting", "-o", str(tmp_path / "a")]).exit_code == 0
+    assert json.loads((tmp_path / "a" / "analysis.json").read_text())["env"]["commit"] == "before"

@@ -16,8 +16,7 @@ from bench import comparison
 from bench.report import style
 from bench.report.figures import frames
 from bench.report.figures.canvas import below, canvas, save
-from bench.store import Journal
-from bench.table import Row, complete, framed, timing
+from bench.table import Row, timing
 
 FREE = ("height", "width", "channels")
 NAMES = 4  # methods that a field names
@@ -27,22 +26,18 @@ READING = (
 )
 
 
-def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
-    """A figure for each setting with two resolutions and two numbers of channels or more; of the labels in the table."""
+def draw(table: pd.DataFrame, rows: Sequence[Row], folder: Path) -> Iterator[Path]:
+    """A figure for each setting with two resolutions and two numbers of channels or more.
+
+    `table` is of some of the rows, which are told apart by the figures of their rounds; its index counts them.
+    """
     envs = table["env"].nunique()
-    for setting, found in frames.settings(with_rounds(table, journal), "latency", FREE):
+    rounds = pd.Series([rows[index].get("rounds_ms") for index in table.index], table.index, name="rounds_ms", dtype=object)
+    for setting, found in frames.settings(pd.concat([table, rounds], axis=1), "latency", FREE):
         ran = found[found["latency_status"] == "ok"]
         if ran["side"].nunique() > 1 and ran["channels"].nunique() > 1:
             name = frames.slug("winners", setting, envs)
             yield from picture(ran, found, frames.words(setting, envs), folder, name)
-
-
-def with_rounds(table: pd.DataFrame, journal: Journal) -> pd.DataFrame:
-    """The rows of the table with the figures of their rounds, by which they are told apart."""
-    found = complete(journal)
-    rows = frames.complete(framed(found))
-    rows = pd.concat([rows, pd.Series([row.get("rounds_ms") for row in found], rows.index, name="rounds_ms")], axis=1)
-    return rows[rows["label"].isin(table["label"])]
 
 
 def picture(ran: pd.DataFrame, rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Path]:

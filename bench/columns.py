@@ -167,3 +167,6 @@ def headline(metric: str) -> Column:
 def get(name: str) -> Column:
     """The column of that name; raises KeyError."""
     return {column.name: column for column in COLUMNS}[name]
+
+
+AXES = ("res", "channels", "batch", "kernel", "threads", "dtype", "mode")  # that may split the tables of a report

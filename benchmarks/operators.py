@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.executors.workers import QUIET, TUNED
+from bench.executors.worker import QUIET, TUNED
 
 ROUNDS = 5
 
@@ -95,9 +95,9 @@ def ratios(first: Callable, second: Callable, x: object) -> tuple[float, float, 
     """95% interval and geometric mean over rounds of first's median processor time over second's."""
     import torch
 
-    from bench.clocks import cpu_round
     from bench.spec import Timing
-    from bench.stats import log_interval
+    from bench.stats.rounds import log_interval
+    from bench.timers.cpu import cpu_round
 
     timing = Timing(round_seconds=0.15, min_calls=3, max_calls=30)
     found = []
@@ -132,7 +132,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks.operators", *sys.argv[1:]], {**os.environ, **QUIET, **TUNED})
     import torch
 
-    from bench import env
+    from bench.system import environment as env
 
     torch.set_num_threads(1)
     table = pd.DataFrame(list(rows(given.families)))

@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from bench import store
+from bench import journal as store
 from bench.columns import COLUMNS, of
 from bench.executors.process import Pool
 from bench.plan import Axes, plan
-from bench.report.leaderboard import leaderboard
+from bench.report.leaderboard.page import leaderboard
+from bench.runner.sources import source_digests
+from bench.runner.sweep import Request, Sweep
 from bench.spec import Record
-from bench.sweep import Request, Sweep, source_digests
-from bench.table import tidy, write_tables
+from bench.tables.cells import tidy, write_tables
 
 METRICS = ("params", "flops", "memory", "latency", "energy")
 METHODS, ROUNDS = 20, 10

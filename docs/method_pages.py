@@ -122,7 +122,7 @@ def parts() -> Iterator[str]:
 
 
 def contract() -> Iterator[str]:
-    """Every check of bench/contract.py, in its order."""
+    """Every check of methods/contract.py, in its order."""
     tree = ast.parse((sources.FOLDER.parent / "bench" / "contract.py").read_text(encoding="utf-8"))
     docs = {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef)}
     listed = next(node.value for node in tree.body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "CHECKS")

@@ -3,7 +3,7 @@
 Importing this package costs no torch: `catalogue()` reads the decorators as text, `get(name)` imports the modules.
 """
 
-from methods.describe import Entry
+from methods.catalogue import Entry
 from methods.registry import (
     Method,
     UnknownMethod,

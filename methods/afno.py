@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.cost import Flops, rfft2_flops
+from methods.parts.cost import Flops, rfft2_flops
+from methods.parts.spectral import full_precision, hermitian, irfft2, pair, rfft2
 from methods.registry import Resolution, Unsupported, register
-from methods.spectral import full_precision, hermitian, irfft2, pair, rfft2
 
 
 @register("afno", paper="https://arxiv.org/abs/2111.13587")

@@ -9,17 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.cost import Flops, bins, rfft2_flops
-from methods.freezing import Freezable
+from methods.parts.cost import Flops, bins, rfft2_flops
+from methods.parts.freezing import Freezable
+from methods.parts.spectral import filter_depthwise, full_precision, kernel_spectrum, linear_size, pair, within_reach
 from methods.registry import Resolution, Unsupported, register
-from methods.spectral import (
-    filter_depthwise,
-    full_precision,
-    kernel_spectrum,
-    linear_size,
-    pair,
-    within_reach,
-)
 
 CONVNEXT = "https://arxiv.org/abs/2201.03545"
 REPLKNET = "https://arxiv.org/abs/2203.06717"

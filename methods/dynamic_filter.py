@@ -25,11 +25,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.cost import Flops, bins, rfft2_flops
-from methods.filter_resize import Resizable, Resize, check_resize, filter_spectrum, resize_flops
-from methods.freezing import Freezable
+from methods.parts.cost import Flops, bins, rfft2_flops
+from methods.parts.filter_resize import Resizable, Resize, check_resize, filter_spectrum, resize_flops
+from methods.parts.freezing import Freezable
+from methods.parts.spectral import Size, full_precision, irfft2, pair, product, rfft2
 from methods.registry import Resolution, Unsupported, register
-from methods.spectral import Size, full_precision, irfft2, pair, product, rfft2
 
 OFFICIAL = {
     "complex_weights": "basis",

@@ -34,24 +34,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.antialias import Target
-from methods.continuous import ContinuousConv, Init, Mode, mask_spread, without_autocast
 from methods.conv import FFT_FROM as DEPTHWISE_FFT_FROM
-from methods.cost import Flops, bins, rfft2_flops
-from methods.dense_paths import (
-    Tiling,
-    basis_spectra,
-    best_tiling,
-    filter_tiles,
-    kept_spectra,
-    mix_from_basis,
-    one_tile,
-)
-from methods.gaussian_mask import GaussianMask
-from methods.kernel_nets import make_kernel_net
-from methods.official_weights import Weights
+from methods.parts.antialias import Target
+from methods.parts.continuous import ContinuousConv, Init, Mode, mask_spread, without_autocast
+from methods.parts.cost import Flops, bins, rfft2_flops
+from methods.parts.dense_paths import Tiling, basis_spectra, best_tiling, filter_tiles, kept_spectra, mix_from_basis, one_tile
+from methods.parts.gaussian_mask import GaussianMask
+from methods.parts.kernel_nets import make_kernel_net
+from methods.parts.official_weights import Weights
+from methods.parts.spectral import Size, filter_depthwise, full_precision, kernel_spectrum, linear_size, pair
 from methods.registry import Resolution, Unsupported, register
-from methods.spectral import Size, filter_depthwise, full_precision, kernel_spectrum, linear_size, pair
 
 # Smallest kernel, as the side of a square of its area, for which the Fourier form of a dense kernel wins: on a CPU core, measured
 # at 16 to 128 channels and 28 to 112 pixels; elsewhere, estimated from operation counts.

@@ -18,11 +18,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from methods.cost import Flops, bins, rfft2_flops
-from methods.filter_resize import Resizable, Resize, check_resize, filter_spectrum, resize_flops
-from methods.freezing import Freezable
+from methods.parts.cost import Flops, bins, rfft2_flops
+from methods.parts.filter_resize import Resizable, Resize, check_resize, filter_spectrum, resize_flops
+from methods.parts.freezing import Freezable
+from methods.parts.spectral import Size, filter_depthwise, full_precision, irfft2, pair
 from methods.registry import Resolution, register
-from methods.spectral import Size, filter_depthwise, full_precision, irfft2, pair
 
 
 @register("global_filter", paper="https://arxiv.org/abs/2107.00645")

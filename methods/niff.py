@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.cost import Flops, bins, rfft2_flops
-from methods.freezing import Freezable
-from methods.niff_mlp import FrequencyMLP, coordinates
-from methods.official_weights import Weights, assign
-from methods.registry import Resolution, Unsupported, register
-from methods.spectral import (
+from methods.parts.cost import Flops, bins, rfft2_flops
+from methods.parts.freezing import Freezable
+from methods.parts.niff_mlp import FrequencyMLP, coordinates
+from methods.parts.official_weights import Weights, assign
+from methods.parts.spectral import (
     Size,
     filter_depthwise,
     full_precision,
@@ -27,6 +26,7 @@ from methods.spectral import (
     pair,
     rfft2,
 )
+from methods.registry import Resolution, Unsupported, register
 
 NIFF = "https://arxiv.org/abs/2307.10001"
 OPTIONS = {

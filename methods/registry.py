@@ -22,7 +22,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from methods.describe import Entry, describe_file, first_line
+from methods.catalogue import Entry, describe_file, first_line
 
 if TYPE_CHECKING:
     from torch import nn

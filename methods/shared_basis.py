@@ -27,8 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.conv import odd_sizes
-from methods.cost import Flops
-from methods.freezing import Freezable
+from methods.parts.cost import Flops
+from methods.parts.freezing import Freezable
 from methods.registry import Resolution, Unsupported, register
 
 LAMBDA = 10.0  # weight of the regulariser in every published training

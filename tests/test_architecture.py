@@ -1,172 +1,49 @@
-"""Who may import whom, and how large a file and a function may be: read from the syntax trees of the two packages."""
+"""Which package may import which, and how large files, functions and folders may be."""
 
 import ast
-import sys
-from collections.abc import Iterator
-from functools import cache
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = ("bench", "methods")
-FILES = sorted(str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-LIGHT = ("bench/spec.py", "bench/columns.py", "bench/stats.py")  # the vocabulary: no heavier than numpy
-COMMAND_LINE = {
-    "bench",
-    "bench.cli",
-    "bench.cli_analyze",
-    "bench.cli_compare",
-    "bench.cli_report",
-    "bench.decorators",
-    "bench.options",
-    "bench.words",
-    "bench.spec",
-    "bench.columns",
-    "methods",
-    "methods.registry",
-    "methods.describe",
+from tests.imports import FILES, PACKAGES, file_of, files_under, foreign, imports_in, imports_of, module_of, reach, top, within
+from tests.paths import ROOT
+
+# The import table. A package imports only packages on lines above its own, and only the listed libraries.
+LAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("spec", "columns"), ()),
+    (("methods",), ("torch",)),
+    (("names", "journal"), ()),
+    (("stats",), ("numpy", "scipy")),
+    (("system", "counters"), ("torch",)),
+    (("nets", "data", "timers"), ("torch", "timm", "torchvision", "numpy", "PIL", "sklearn", "huggingface_hub")),
+    (("plan",), ()),
+    (("workload",), ("torch", "timm")),
+    (("tables",), ("pandas", "pyarrow")),
+    (("training",), ("torch", "timm", "torchvision", "numpy")),
+    (("report",), ("pandas", "numpy", "seaborn", "matplotlib", "tabulate", "altair", "vl_convert", "pyarrow")),
+    (("metrics",), ("torch", "numpy")),
+    (("analysis",), ("torch", "pandas", "numpy", "seaborn", "matplotlib", "tabulate")),
+    (("executors",), ("torch",)),
+    (("runner",), ("numpy", "torch")),  # torch: the methods of injected_slowdown alone
+    (("cli",), ("click", "rich", "torch", "timm")),
+    (("__main__",), ()),
+)
+LEVEL = {package: level for level, (packages, _) in enumerate(LAYERS) for package in packages}
+LIBRARIES = {package: libraries for packages, libraries in LAYERS for package in packages}
+COMMAND_LINE = {  # what `bench --help` imports
+    *("bench", "bench.cli", "bench.cli.analyze", "bench.cli.verbs_compare", "bench.cli.verbs_report", "bench.cli.common_args"),
+    *("bench.cli.types", "bench.names", "bench.spec", "bench.columns", "methods", "methods.registry", "methods.catalogue"),
 }
 TORCH_FREE = (
-    "bench/recipes.py",
-    "bench/nets/published.py",
-    "bench/launch.py",
-    "bench/cli.py",
-    "bench/store.py",
-    "bench/ab.py",
-    "bench/labels.py",
-    "bench/comparable.py",
-    "bench/comparison.py",
-    "bench/roofline.py",
-    "bench/commands_report.py",
-    "bench/machine.py",
-    "bench/recommend.py",
-    "bench/reports.py",
-    "bench/report/",
-    "bench/executors/__init__.py",
-    "bench/executors/process.py",
+    *("bench/spec.py", "bench/columns.py", "bench/names.py", "bench/plan.py", "bench/journal.py"),
+    *("bench/stats/", "bench/tables/", "bench/report/", "bench/cli/", "bench/training/recipes.py"),
+    *("bench/nets/__init__.py", "bench/nets/published.py", "bench/system/machine.py", "bench/system/ceilings.py"),
+    *("bench/executors/__init__.py", "bench/executors/rounds.py", "bench/executors/process.py", "bench/executors/worker.py"),
+    *("bench/executors/torchrun_env.py", "bench/runner/sweep.py", "bench/runner/ab.py", "bench/runner/audit.py"),
 )
-
-# Nothing below reaches for what stands above it.
-ABOVE = {
-    "bench/comparison.py": ("executors", "cli", "report", "store", "worker", "metrics"),
-    "bench/comparable.py": ("executors", "cli", "report", "store", "worker", "metrics"),
-    "bench/ab.py": ("cli", "commands", "store", "worker", "metrics"),
-    "bench/metrics/": ("executors", "cli", "report", "store"),
-    "bench/nets/": ("executors", "cli", "report", "store", "worker", "metrics"),
-    "bench/training/": ("executors", "cli", "report", "store", "worker", "metrics"),
-    "bench/data/": ("executors", "cli", "report", "store", "worker", "metrics"),
-    "bench/roofline.py": ("executors", "cli", "report", "store", "worker", "metrics", "ceilings"),
-    "bench/ceilings.py": ("executors", "cli", "report", "store"),
-    "bench/worker.py": ("executors", "cli", "report", "store"),
-    "bench/executors/": ("cli", "report", "store"),
-    "bench/store.py": ("executors", "cli", "report", "worker", "metrics"),
-    "bench/report/": ("executors", "cli", "worker", "metrics"),
-    "bench/recommend.py": ("executors", "cli", "worker", "metrics"),
-}
-
-
-class Import(NamedTuple):
-    """One imported module. `when`: "import" (with its own module), "call" (inside a function) or "typing" (never at run time)."""
-
-    module: str
-    when: str
-    line: int
-
-
-class Reader(ast.NodeVisitor):
-    """Collects the imports of a tree, names of literal `import_module` calls among them."""
-
-    def __init__(self) -> None:
-        self.when = "import"
-        self.found: list[Import] = []
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self.found += [Import(alias.name, self.when, node.lineno) for alias in node.names]
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        assert node.level == 0, f"line {node.lineno}: a relative import"
-        base = node.module or ""
-        for alias in node.names:
-            below = f"{base}.{alias.name}"
-            self.found.append(Import(below if file_of(below) else base, self.when, node.lineno))
-
-    def visit_Call(self, node: ast.Call) -> None:
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in ("import_module", "__import__") and node.args and isinstance(node.args[0], ast.Constant):
-            self.found.append(Import(str(node.args[0].value), self.when, node.lineno))
-        self.generic_visit(node)
-
-    def visit_If(self, node: ast.If) -> None:
-        typing_only = "TYPE_CHECKING" in ast.unparse(node.test)
-        self.inside(node.body, "typing" if typing_only else self.when)
-        self.inside(node.orelse, self.when)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self.inside(node.body, "call" if self.when == "import" else self.when)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def inside(self, body: list[ast.stmt], when: str) -> None:
-        before, self.when = self.when, when
-        for statement in body:
-            self.visit(statement)
-        self.when = before
-
-
-def imports_in(source: str) -> list[Import]:
-    reader = Reader()
-    reader.visit(ast.parse(source))
-    return reader.found
-
-
-@cache
-def imports_of(file: str) -> list[Import]:
-    return imports_in((ROOT / file).read_text(encoding="utf-8"))
-
-
-def file_of(module: str) -> str | None:
-    """The project file behind a module name, if it is one of ours."""
-    stem = module.replace(".", "/")
-    return next((file for file in (f"{stem}.py", f"{stem}/__init__.py") if file in FILES), None)
-
-
-def module_of(file: str) -> str:
-    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-def top(module: str) -> str:
-    return module.split(".")[0]
-
-
-def foreign(module: str) -> bool:
-    return top(module) not in PACKAGES and top(module) not in sys.stdlib_module_names
-
-
-def within(module: str, package: str) -> bool:
-    return module == package or module.startswith(package + ".")
-
-
-def reach(file: str) -> set[str]:
-    """Every module that importing `file` imports: its own, those of the packages above each, and so on."""
-    seen: set[str] = set()
-    todo = [module_of(file)]
-    while todo:
-        module = todo.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        if "." in module:
-            todo.append(module.rpartition(".")[0])
-        if own := file_of(module):
-            todo += [one.module for one in imports_of(own) if one.when == "import"]
-    return seen
-
-
-def files_under(*places: str) -> list[str]:
-    return [file for file in FILES if file.startswith(places)]
+MOST_FILES = 15  # in a folder
 
 
 def test_the_reader_sees_every_kind_of_import():
@@ -197,34 +74,31 @@ except ImportError:
 
 def test_the_reach_includes_what_the_imported_import():
     reached = reach("methods/conv.py")
-    assert {"torch", "methods", "methods.freezing", "methods.registry", "methods.describe", "ast"} <= reached
+    assert {"torch", "methods", "methods.parts.freezing", "methods.registry", "methods.catalogue", "ast"} <= reached
     assert "torch" not in reach("methods/__init__.py")
 
 
-@pytest.mark.parametrize("file", files_under("methods/"))
-def test_methods_import_torch_the_standard_library_and_each_other(file):
-    others = [one for one in imports_of(file) if not within(one.module, "methods") and not within(one.module, "torch")]
-    assert [one for one in others if foreign(one.module) or top(one.module) == "bench"] == []
+def package_of(module: str) -> str:
+    first, _, rest = module.partition(".")
+    return "methods" if first == "methods" else rest.partition(".")[0]
 
 
-@pytest.mark.parametrize("file", files_under(*LIGHT))
-def test_the_vocabulary_imports_nothing_heavier_than_numpy(file):
-    allowed = {module_of(light) for light in LIGHT} | {"bench"}
-    at_run_time = [one for one in imports_of(file) if one.when != "typing"]
-    own = [one for one in at_run_time if top(one.module) in PACKAGES]
-    assert [one for one in own if one.module not in allowed] == []
-    assert [one for one in at_run_time if foreign(one.module) and not within(one.module, "numpy")] == []
+@pytest.mark.parametrize("file", FILES)
+def test_imports_point_down(file):
+    own = package_of(module_of(file))
+    others = {package_of(one.module) for one in imports_of(file) if file_of(one.module)} - {own, ""}
+    assert [other for other in others if LEVEL[other] >= LEVEL.get(own, len(LAYERS))] == []
 
 
-def arrows() -> Iterator[tuple[str, str]]:
-    for place, names in ABOVE.items():
-        for file in files_under(place):
-            yield from ((file, f"bench.{name}") for name in names)
+@pytest.mark.parametrize("file", FILES)
+def test_only_the_listed_libraries_are_imported(file):
+    allowed = LIBRARIES.get(package_of(module_of(file)), ())
+    assert {top(one.module) for one in imports_of(file) if foreign(one.module) and one.when != "typing"} <= {*allowed}
 
 
-@pytest.mark.parametrize(("file", "above"), list(arrows()))
-def test_nothing_reaches_for_what_stands_above_it(file, above):
-    assert [one for one in imports_of(file) if within(one.module, above)] == []
+def test_every_package_stands_in_the_table():
+    found = {package_of(module_of(file)) for file in FILES} - {""}
+    assert found == LEVEL.keys()
 
 
 @pytest.mark.parametrize("file", files_under(*TORCH_FREE))
@@ -233,7 +107,7 @@ def test_no_torch_before_it_is_needed(file):
     assert [module for module in reach(file) if within(module, "torch")] == []
 
 
-@pytest.mark.parametrize("file", files_under("bench/cli.py"))
+@pytest.mark.parametrize("file", files_under("bench/cli/__init__.py"))
 def test_the_command_line_starts_with_click_alone(file):
     reached = reach(file)
     assert {module for module in reached if top(module) in PACKAGES} <= COMMAND_LINE
@@ -255,3 +129,20 @@ def test_files_and_functions_stay_short(file):
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = [f"{node.name}: {node.end_lineno - node.lineno + 1} lines" for node in functions if node.end_lineno - node.lineno >= 50]
     assert long == []
+
+
+def test_folders_stay_small():
+    """At most 15 files a folder, and no folder that holds one file besides its `__init__`."""
+    counts = Counter(path.parent.relative_to(ROOT) for top in (*PACKAGES, "tests", "docs") for path in tracked(ROOT / top))
+    assert {str(folder): count for folder, count in counts.items() if count > MOST_FILES} == {}
+    assert [str(folder) for folder, count in counts.items() if count == 1 and folder.parts[0] in PACKAGES] == []
+
+
+def tracked(folder: Path) -> list[Path]:
+    """Source and text files: no caches, generated pages or markers of packages."""
+    kinds = (".py", ".md", ".js", ".css", ".html")
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix in kinds and path.name != "__init__.py" and "docs/reference" not in path.as_posix()
+    ]

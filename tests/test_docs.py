@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from html import unescape
-from pathlib import Path
 
 import click
 import pandas as pd
@@ -18,8 +17,8 @@ import pytest
 from bench.cli import main
 from bench.columns import ACCURACIES, COLUMNS
 from methods.registry import shipped
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 pytestmark = pytest.mark.timeout(300)  # a page is many commands, and a loaded machine slow

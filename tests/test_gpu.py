@@ -3,25 +3,25 @@
 import math
 import subprocess
 import sys
-from pathlib import Path
 from statistics import median
 
 import pytest
 import torch
 
-from bench import nvml, store
-from bench.cuda_clocks import TIMERS, cuda_healthy, cuda_reset, cuda_round, device_times
+from bench import journal as store
+from bench.executors.job import settle
 from bench.executors.process import Pool
 from bench.metrics import energy
 from bench.metrics.memory import cuda_peak
 from bench.spec import Cell, Energy, Job, Limits, Timing
-from bench.subject import Subject
-from bench.worker import settle
+from bench.system import nvml
+from bench.timers.cuda import TIMERS, cuda_healthy, cuda_reset, cuda_round, device_times
+from bench.workload.build import Subject
 from methods import Unsupported
+from tests.paths import ROOT
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parent.parent
 CUDA = "cuda:0"
 MILLISECOND = 2_000_000  # cycles of the waiting kernel: half a millisecond to two on the clocks of today's cards
 

@@ -10,13 +10,13 @@ from click.testing import CliRunner
 
 from bench.cli import main
 from bench.columns import USUAL
-from bench.report.extract import MARKED, fill
-from bench.report.leaderboard import leaderboard
-from bench.reports import drawn
-from bench.store import NAME, read
+from bench.journal import NAME, read
+from bench.report.leaderboard.extract import MARKED, fill
+from bench.report.leaderboard.page import leaderboard
+from bench.report.write import drawn
 from methods.registry import shipped
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "results"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)

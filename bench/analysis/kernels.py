@@ -24,15 +24,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import methods
-from bench.diagnosis import diagnose
 from bench.spec import STATUS
+from bench.workload.failures import diagnose
 from methods.afno import AFNO
-from methods.continuous import ContinuousConv
 from methods.dynamic_filter import DynamicFilter
 from methods.global_filter import GlobalFilter
 from methods.niff import Niff
+from methods.parts.continuous import ContinuousConv
+from methods.parts.spectral import Size, pair, within_reach
 from methods.shared_basis import SharedBasisConv
-from methods.spectral import Size, pair, within_reach
 
 WITHOUT = {AFNO: "no convolution: it mixes frequencies by a nonlinear network", DynamicFilter: "its filter depends on the image"}
 

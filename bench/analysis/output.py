@@ -46,7 +46,7 @@ def write(found: Findings, out: Path, command: str, env: Mapping[str, Any]) -> l
 
 
 def _page(found: Findings, command: str, env: Mapping[str, Any]) -> Iterable[str]:
-    from bench.report.leaderboard import machine
+    from bench.report.leaderboard.page import machine
 
     yield f"# {found.title}\n"
     yield f"- Reproduce: `{command}`" + (f" at commit {env['commit']}" if env.get("commit") else "")

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from bench import words
+from bench import names as words
 from bench.data._cache import root
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from torch.utils.data import Dataset, TensorDataset
 
 from bench.data import SEED, Splits, Wish
 from bench.data._cache import Arrays, cached
-from bench.data._pathfinder_image import picture
-from bench.data._pathfinder_snakes import UNIT, Scene, Shape, scene
+from bench.data._pathfinder.image import picture
+from bench.data._pathfinder.snakes import UNIT, Scene, Shape, scene
 from bench.data._readers import read
 from bench.spec import digest
 

@@ -19,12 +19,13 @@ from typing import Any
 import torch
 import torch._dynamo  # noqa: F401  # torch loads it at the first use of a meta tensor: a second in each worker, unless the server has it
 
-from bench import cores, env
-from bench.executors import Advance, Reply
+from bench.executors.admission import free_bytes
 from bench.executors.inline import advancing
-from bench.guard import free_bytes
+from bench.executors.job import run
+from bench.executors.rounds import Advance, Reply
 from bench.spec import Job, Limits, Record
-from bench.worker import run
+from bench.system import affinity as cores
+from bench.system import environment as env
 from methods.registry import load, load_file
 
 load()
@@ -101,14 +102,14 @@ class Desk:
 
 
 def _ceilings(device: str, threads: int) -> dict[str, Any]:
-    from bench.ceilings import measure
+    from bench.timers.peak_rates import measure
 
     return measure(device, threads)
 
 
 def _tidy_device(device: str, ended: bool) -> bool:
     """Empty a GPU's caches after a job; False where it answers no more, as after a failed assertion in a kernel."""
-    from bench.cuda_clocks import cuda_healthy, cuda_reset
+    from bench.timers.cuda import cuda_healthy, cuda_reset
 
     healthy = cuda_healthy(device)
     if healthy and ended:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from bench.executors import Advance, groups, interleave
+from bench.executors.job import Story, run
+from bench.executors.rounds import Advance, groups, interleave
 from bench.spec import Job, Limits, Record
-from bench.worker import Story, run
 
 
 def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:

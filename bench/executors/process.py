@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
 
-from bench.cores import Seat
-from bench.executors import groups, interleave
-from bench.executors.workers import START_SECONDS, Died, Worker
+from bench.executors.rounds import groups, interleave
+from bench.executors.worker import START_SECONDS, Died, Worker
 from bench.spec import INTERLEAVED, Job, Limits, Record, Training
+from bench.system.affinity import Seat
 
 
 class Pool:

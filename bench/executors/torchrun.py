@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
+from bench.executors.job import run
 from bench.spec import Job, Limits, Record
-from bench.worker import run
 
 PLANNING = timedelta(hours=1)  # the first process plans, and may fetch data, while the others wait
 

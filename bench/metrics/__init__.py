@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.subject import Outcome
+    from bench.workload.build import Outcome
 
 Measure = Callable[..., Generator[Any, Any, "Outcome"]]
 

@@ -17,16 +17,17 @@ from torch.utils.data import TensorDataset
 
 from bench import data
 from bench.data import Splits, Wish
-from bench.diagnosis import diagnose
 from bench.nets.resolution import adapted, ways
 from bench.spec import Training, protocol_name
-from bench.subject import Outcome, Subject, autocast
-from bench.torch_state import seed
-from bench.training import ranks, search
+from bench.system.torch_state import seed
+from bench.training import distributed as ranks
+from bench.training import search
 from bench.training.batches import length
 from bench.training.checkpoint import Checkpoint
-from bench.training.kept import Keeper
 from bench.training.loop import Diverged, Trainer, top1
+from bench.training.weights import Keeper
+from bench.workload.build import Outcome, Subject, autocast
+from bench.workload.failures import diagnose
 from methods import Unsupported
 
 Evals = dict[str, float | str]  # resolution and way -> percent, or "status: detail" where there is none

@@ -17,11 +17,11 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from bench.clocks import Step, no_collection, warm_up
-from bench.rapl import Packages
 from bench.spec import Energy
-from bench.stats import log_interval
-from bench.subject import Outcome, Subject
+from bench.stats.rounds import log_interval
+from bench.system.rapl import Packages
+from bench.timers.cpu import Step, no_collection, warm_up
+from bench.workload.build import Outcome, Subject
 from methods import Unsupported
 
 SHORTEST = 1.0  # seconds of a window
@@ -62,7 +62,7 @@ def counter_of(device: torch.device) -> tuple[str, Counter]:
     """The name of the device's counter and its reading in joules; raises `Unsupported` where there is none."""
     if device.type == "cpu":
         return "rapl", Packages().joules
-    from bench import nvml
+    from bench.system import nvml
 
     card = nvml.gpu(str(device))
 

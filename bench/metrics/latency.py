@@ -13,10 +13,17 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import torch
 
-from bench.clocks import cpu_round
 from bench.spec import Timing
-from bench.stats import CLOCKS, Interval, Round, clean_share, clock_of, contended, half_width, log_interval, medians
-from bench.subject import Outcome, Subject
+from bench.stats.rounds import (
+    Round,
+    busy,
+    clean_share,
+    half_width,
+    headline,
+    medians,
+)
+from bench.timers.cpu import cpu_round
+from bench.workload.build import Outcome, Subject
 
 
 def measure(subject: Subject, protocol: Timing) -> Generator[bool, bool, Outcome]:
@@ -37,7 +44,7 @@ def one_round(subject: Subject, protocol: Timing, seed: int) -> Round:
     with subject.watched(seed) as step:
         if torch.device(device).type == "cpu":
             return cpu_round(step, protocol)
-        from bench.cuda_clocks import cuda_round
+        from bench.timers.cuda import cuda_round
 
         return cuda_round(step, protocol, device)
 
@@ -46,17 +53,6 @@ def raw(one: Round) -> dict[str, list[int] | list[float]]:
     """The samples of a round as they are kept."""
     nanoseconds = {f"{name}_ns": [round(value * 1e9) for value in getattr(one, name)] for name in ("wall", "cpu")}
     return {**nanoseconds, "switches": one.switches, "faults": one.faults}
-
-
-def headline(rounds: Sequence[Round], threads: int) -> Interval:
-    """The figure of a cell in seconds: median over rounds of the medians by the clock that can be trusted."""
-    read = CLOCKS[clock_of(busy(rounds), threads)]
-    return log_interval([float(np.median(read(one))) for one in rounds])
-
-
-def busy(rounds: Sequence[Round]) -> bool:
-    """Whether other processes disturbed a CPU too much; a GPU's events do not see them."""
-    return bool(rounds[0].cpu) and contended(rounds)
 
 
 def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str | None]:

@@ -4,7 +4,7 @@
                      output, gradients, what autograd saves, and scratch that torch itself allocates. The input, the weights and for
                      inference the frozen kernel exist before the call and are not in it
     mem_input_ratio  the same over the bytes of the input
-    mem_rss_bytes    growth of the process, library scratch included: see `bench.metrics.rss`. CPU only
+    mem_rss_bytes    growth of the process, library scratch included: see `bench.system.resident_memory`. CPU only
     mem_saved_bytes  what autograd holds between forward and backward: the storages, each once and whole, of all saved tensors. The
                      input is in it where it is saved; parameters and buffers, which exist anyway, are not. Training only
 
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.autograd.profiler import profile
 
-from bench.metrics.rss import rss_growth
 from bench.spec import Protocol
-from bench.subject import Outcome, Subject
+from bench.system.resident_memory import rss_growth
+from bench.workload.build import Outcome, Subject
 
 Step = Callable[[], Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 from bench.spec import Protocol
-from bench.subject import Outcome, Subject
+from bench.workload.build import Outcome, Subject
 
 
 def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:

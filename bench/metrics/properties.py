@@ -29,13 +29,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.cost_guard import predict
-from bench.diagnosis import diagnose
-from bench.metrics.shifts import circular, distance, zero
+from bench.metrics._shifts import circular, distance, zero
 from bench.nets.resolution import adapted, ways
 from bench.spec import Protocol
-from bench.subject import Outcome, Subject, autocast
-from bench.torch_state import seed
+from bench.system.torch_state import seed
+from bench.workload.build import Outcome, Subject, autocast
+from bench.workload.cost import predict
+from bench.workload.failures import diagnose
 from methods import Unsupported
 
 HIGHEST = 3  # cycles of the smooth image along a side, before its window adds one

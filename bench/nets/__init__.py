@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bench import words
+from bench import names as words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,9 +21,9 @@ Build = Callable[..., "nn.Module"]  # channels, resolution -> operator; out_chan
 FAMILIES: dict[str, tuple[str, ...]] = {  # module -> names
     "mixer": ("mixer",),
     "flexnet": ("flexnet3", "flexnet5", "flexnet7"),
-    "shared_resnet": ("shared_resnet32", "shared_resnet56", "shared_resnet34", "shared_resnet50", "shared_resnet101"),
-    "niff_nets": ("niff_resnet18", "niff_resnet50", "niff_resnet101", "niff_densenet121", "niff_mobilenetv2"),
-    "niff_convnext": ("niff_convnext_t", "niff_convnext_s", "niff_convnext_b"),
+    "shared_basis.resnet": ("shared_resnet32", "shared_resnet56", "shared_resnet34", "shared_resnet50", "shared_resnet101"),
+    "niff.networks": ("niff_resnet18", "niff_resnet50", "niff_resnet101", "niff_densenet121", "niff_mobilenetv2"),
+    "niff.convnext": ("niff_convnext_t", "niff_convnext_s", "niff_convnext_b"),
     "metaformer": (
         *(
             "dfformer_s18",

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from bench.nets import Build, Size
 from bench.nets.layers import ChannelMlp, ChannelNorm, drop_paths, load, output_size, truncated_normal
-from methods.filter_resize import Resize
 from methods.global_filter import GlobalFilter
-from methods.spectral import pair
+from methods.parts.filter_resize import Resize
+from methods.parts.spectral import pair
 
 
 class Plan(NamedTuple):

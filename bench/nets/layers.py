@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets import Size
-from methods.official_weights import Weights, assign
-from methods.spectral import pair
+from methods.parts.official_weights import Weights, assign
+from methods.parts.spectral import pair
 
 EPSILON = 1e-6  # of the norms inside these networks
 

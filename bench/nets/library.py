@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench import nets, words
+from bench import names as words
+from bench import nets
 from bench.nets import swap
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from bench.nets import Build, Size
 from bench.nets.layers import EPSILON, ChannelMlp, ChannelNorm, drop_paths, load, output_size, truncated_normal
 from bench.nets.token_mixers import mixers
 from methods.dynamic_filter import StarReLU
-from methods.filter_resize import Resize
+from methods.parts.filter_resize import Resize
 
 DEPTHS = {"18": (3, 3, 9, 3), "36": (3, 12, 18, 3)}
 WIDTHS = {"s": (64, 128, 320, 512), "m": (96, 192, 384, 576), "b": (128, 256, 512, 768)}

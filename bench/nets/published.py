@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from bench import words
+from bench import names as words
 
 IMAGENET = 1000  # classes
 SPECTRUM = "published: a mixer's last matrix is applied to the map; here to the half spectrum, which has more numbers"

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from methods.spectral import pair
+from methods.parts.spectral import pair
 
 
 def ways(network: nn.Module) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from torch.func import functional_call
 import methods
 from bench.nets import Build, Size
 from methods import Unsupported
-from methods.spectral import pair
+from methods.parts.spectral import pair
 
 WHERE = ("all", "depthwise", "dense")
 STEMS = re.compile(r"stem.*|conv1|patch_embed")  # what networks call the module of their first convolutions

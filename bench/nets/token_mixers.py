@@ -11,8 +11,8 @@ from bench.nets import Build, Size
 from bench.nets.layers import Pointwise, load
 from methods.afno import AFNO
 from methods.dynamic_filter import DynamicFilter, StarReLU
-from methods.filter_resize import Resize
 from methods.global_filter import GlobalFilter
+from methods.parts.filter_resize import Resize
 
 INSIDE = {"dwconv.weight": "operator.weight", "complex_weights": "operator.complex_weight"} | {
     name: f"operator.{name}" for name in ("w1", "b1", "w2", "b2")

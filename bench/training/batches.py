@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from bench.data._readers import read
-from bench.training import ranks
+from bench.training import distributed as ranks
 
 if TYPE_CHECKING:
     from bench.data import Images

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.training import ranks
+from bench.training import distributed as ranks
 
 
 class Checkpoint:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from bench.data import Splits
 from bench.spec import Training
-from bench.training import ranks, recipe
+from bench.training import distributed as ranks
+from bench.training import optim as recipe
 from bench.training.batches import Batch, batch_of, begin, evaluation_batches, length, mixed, training_batches
 from bench.training.checkpoint import Checkpoint
 from bench.training.objective import Cast, Objective

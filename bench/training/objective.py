@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.training.norms import joined
+from bench.training.sync_batchnorm import joined
 
 Cast = Callable[[], AbstractContextManager[Any]]
 Criterion = Callable[[Tensor, Tensor], Tensor]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from bench.spec import Training
-from bench.training import ranks
+from bench.training import distributed as ranks
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Diverged, Trainer, top1
 

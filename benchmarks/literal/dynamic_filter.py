@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.dynamic_filter import DynamicFilter
-from methods.filter_resize import check_size
+from methods.parts.filter_resize import check_size
 
 
 def literal(module: DynamicFilter, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.flexconv import DepthwiseFlexConv, FlexConv
-from methods.kernel_nets import MultiplicativeFilterNet
+from methods.parts.kernel_nets import MultiplicativeFilterNet
 
 FFT_ABOVE = 50  # both sides of the kernel; the published threshold of `use_fft`
 

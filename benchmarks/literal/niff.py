@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.niff import Niff
-from methods.niff_mlp import FrequencyMLP
+from methods.parts.niff_mlp import FrequencyMLP
 
 
 def literal(module: Niff, x: Tensor) -> Tensor:

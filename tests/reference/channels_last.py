@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from bench.contract import distance
+from methods.contract import distance
 
 
 def state(vectors, prefix="param."):

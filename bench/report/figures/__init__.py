@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from bench.journal import Journal
 from bench.report.figures import frames, kernels, pareto, reach, relative, roofline, scaling, winners
 from bench.report.figures.canvas import theme
-from bench.store import Journal
-from bench.table import Row, framed
+from bench.tables.cells import Row, framed
 
 # What `frames.slug` and `reach.draw` call a file.
 KIND = r"winners|relative|pareto|roofline|crossover(-\d+)?|(latency|memory)-(resolution|channels)"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.stats import Interval, t95
+from bench.stats.rounds import Interval, t95
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> Interval:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.labels import place, threads
+from bench.names import place, threads
 from bench.report import style
 from bench.report.text import missing, pixels
-from bench.table import SETTING
+from bench.tables.cells import SETTING
 
 FIXED = (*SETTING, "height", "width")
 SWEPT = 3  # kernel sizes of one method from which on they are drawn against each other and not beside other methods

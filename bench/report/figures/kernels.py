@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bench import crossover
+from bench.journal import Journal
 from bench.report import style
 from bench.report.figures import frames, lines
 from bench.report.figures.canvas import below, canvas, handle, logarithmic, save
-from bench.store import Journal
+from bench.tables import crossover
 
 COLUMNS = 2
 MAPS = 6  # resolutions in one figure, the others in the next

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import learned
-from bench.reach import APART, LEARNED, Curve, common, distances, families, means, usable
-from bench.report import protocol
+from bench.journal import Journal
 from bench.report.figures import lines
 from bench.report.figures.canvas import below, save
+from bench.report.leaderboard import protocol
 from bench.spec import Cell
-from bench.store import Journal
+from bench.tables import accuracy as learned
+from bench.tables.reach import APART, LEARNED, Curve, common, distances, families, means, usable
 
 LOWEST = 40  # percent where the axis begins: a little below guessing
 READING = (

@@ -1,7 +1,7 @@
 """Operations a second against operations a byte, under the roofs of the machine: how far from its limits each cell is.
 
-Williams, Waterman and Patterson 2009 (doi 10.1145/1498765.1498785). Operations and bytes are those of `bench.roofline`: of a direct
-form the taps inside the map; every array that goes in or comes out once.
+Williams, Waterman and Patterson 2009 (doi 10.1145/1498765.1498785). `bench.tables.roofline` defines operations and bytes: a
+direct form counts the taps inside the map, and each input and output array counts once.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bench import roofline
+from bench.journal import Journal
 from bench.report.figures import frames, lines
 from bench.report.figures.canvas import below, logarithmic, save
 from bench.report.text import short
-from bench.store import Journal
+from bench.system import ceilings
+from bench.tables import roofline
 
 ROOF = "#404040"
 READING = (
@@ -31,7 +32,7 @@ def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
     """A figure for each setting whose environment has ceilings; `table` is that of `frames.complete`."""
     envs = table["env"].nunique()
     for setting, rows in frames.settings(table, "latency", ("height", "width")):
-        here = journal.envs.get(setting["env"], {}).get("ceilings", {}).get(roofline.where(setting["device"], setting["threads"]))
+        here = journal.envs.get(setting["env"], {}).get("ceilings", {}).get(ceilings.where(setting["device"], setting["threads"]))
         points = points_of(rows)
         if here and len(points):
             name = frames.slug("roofline", setting, envs)

@@ -12,11 +12,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from bench import comparison
 from bench.report import style
 from bench.report.figures import frames
 from bench.report.figures.canvas import below, canvas, save
-from bench.table import Row, timing
+from bench.stats import ratios as comparison
+from bench.tables.cells import Row, timing
 
 FREE = ("height", "width", "channels")
 NAMES = 4  # methods that a field names

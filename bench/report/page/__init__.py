@@ -16,12 +16,12 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from bench import crossover
-from bench.report.leaderboard import machine
+from bench.journal import Journal
+from bench.report.leaderboard.page import machine
 from bench.report.page import choices, colours, data, roofs
 from bench.report.text import GENERATED, replaceable
-from bench.stats import t95
-from bench.store import Journal
+from bench.stats.rounds import t95
+from bench.tables import crossover
 
 if TYPE_CHECKING:
     import pandas as pd

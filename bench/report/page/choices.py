@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.columns import COLUMNS
+from bench.journal import Journal
 from bench.report.page.data import Values
-from bench.store import Journal
 
 SWEPT = ("res", "channels", "kernel", "series", "status")
 FILTERS = ("run", "level", "device", "dtype", "mode", "threads", "batch", "timer", "seed", "env", *SWEPT)

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import learned, roofline
 from bench.columns import COLUMNS, METRICS, Column
-from bench.report.ranking import remarks
+from bench.journal import Journal
+from bench.report.leaderboard.ranking import remarks
 from bench.report.text import missing
-from bench.store import Journal
+from bench.system import ceilings
+from bench.tables import accuracy as learned
+from bench.tables import roofline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +101,7 @@ def of_page(row: Mapping[Any, Any], journal: Journal) -> dict[str, Any]:
     status, reason = outcome(row)
     kernel = f"kernel={row['kernel']:.0f}" if not missing(row["kernel"]) else ""
     square = row["height"] == row["width"]
-    here = journal.envs.get(row["env"], {}).get("ceilings", {}).get(roofline.where(row["device"], row["threads"]), {})
+    here = journal.envs.get(row["env"], {}).get("ceilings", {}).get(ceilings.where(row["device"], row["threads"]), {})
     work, moved = roofline.operations(dict(row)), row["bytes_min"]
     own = {
         "run": journal.name,

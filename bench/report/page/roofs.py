@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench import roofline
+from bench.journal import Journal
 from bench.report.text import short
-from bench.store import Journal
+from bench.tables import roofline
 
 
 def roofs(journals: Sequence[Journal]) -> list[dict[str, Any]]:

@@ -1,0 +1,79 @@
+"""The kernel networks that are fitted: modules whose call gives a kernel of 33 x 33 values.
+
+"small" has about 300 parameters, fewer than the 1089 values; "big" is FlexConv's own net (32 features, 3 layers) or one with about
+as many parameters. The published sizes are not known: our small MAGNet comes near its published errors. Filter networks begin with
+the frequency scale of the published fits, 256, and windows anywhere; SIREN with omega_0 = 30. NIFF's networks have their own sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench.analysis.fitting.targets import SIZE, axis
+from methods.niff import Niff
+from methods.parts.kernel_nets import make_kernel_net
+
+OMEGA = 256.0
+
+
+class Continuous(nn.Module):
+    """A kernel network of the position on the grid over [-1, 1]^2."""
+
+    def __init__(self, kind: str, hidden: int, omega: float | None = None):
+        super().__init__()
+        self.net = make_kernel_net(kind, 1, hidden, 3, omega)
+
+    def forward(self) -> Tensor:
+        return self.net(axis(), axis())[0]
+
+
+class Spectral(nn.Module):
+    """NIFF's networks of the frequency; the kernel is the inverse transform of their spectrum, offset 0 in its middle."""
+
+    def __init__(self, hidden: tuple[int, ...]):
+        super().__init__()
+        self.niff = Niff(1, SIZE, hidden)
+
+    def forward(self) -> Tensor:
+        # torch's own inverse, which can be batched over networks
+        taps = torch.fft.irfft2(self.niff.spectrum((SIZE, SIZE)), s=(SIZE, SIZE))[0]
+        return taps.roll((SIZE // 2, SIZE // 2), (0, 1))
+
+
+class Free(nn.Module):
+    """A weight of its own for each value, drawn as those of a depthwise convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(SIZE * SIZE)
+        self.weight = nn.Parameter(torch.empty(SIZE, SIZE).uniform_(-bound, bound))
+
+    def forward(self) -> Tensor:
+        return self.weight
+
+
+class Net(NamedTuple):
+    """How a net is made, and the learning rates that it is fitted with."""
+
+    make: Callable[[], nn.Module]
+    rates: tuple[float, ...] = (0.01,)
+
+
+NETS: dict[str, Net] = {
+    "magnet_small": Net(lambda: Continuous("magnet", 6, OMEGA)),
+    "magnet_big": Net(lambda: Continuous("magnet", 32, OMEGA)),
+    "gabor_small": Net(lambda: Continuous("gabor", 6, OMEGA)),
+    "gabor_big": Net(lambda: Continuous("gabor", 32, OMEGA)),
+    "fourier_small": Net(lambda: Continuous("fourier", 8, OMEGA)),
+    "fourier_big": Net(lambda: Continuous("fourier", 32, OMEGA)),
+    "siren_small": Net(lambda: Continuous("siren", 16), (0.01, 0.001)),
+    "siren_big": Net(lambda: Continuous("siren", 64), (0.01, 0.001)),
+    "niff_small": Net(lambda: Spectral((8, 4))),
+    "niff_big": Net(lambda: Spectral((16, 128, 32))),
+    "weights": Net(Free),
+}

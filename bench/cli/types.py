@@ -1,0 +1,117 @@
+"""Command-line values: comma lists, method names and globs, resolutions, overridden options. No torch here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+import methods
+from bench.columns import AXES, METRICS
+from bench.names import nearest, parse, split
+
+
+class Comma(click.ParamType):
+    """A comma list, brackets kept whole; the option is repeatable as well.
+
+    Each word is converted alone, with completion where choices are known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        convert: Callable[[str], Any],
+        choices: Callable[[], Iterable[str]] = tuple,
+    ):
+        self.name, self._one, self._choices = name, convert, choices
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self._one(word) for word in split(str(value)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        head, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(head + comma + word) for word in self._choices() if word.startswith(last)]
+
+
+class Quantity(click.ParamType):
+    """A positive number with a unit, which may be left out: 500ms, 2min, 4GB."""
+
+    def __init__(self, name: str, units: Mapping[str, float]):
+        self.name, self.units = name, units
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([A-Za-z%]*)", str(value))
+        if not match or match[2] not in self.units or not float(match[1]) * self.units[match[2]] > 0:
+            self.fail(f"{value!r} is not a positive number with one of the units {', '.join(filter(None, self.units))}", param, ctx)
+        return float(match[1]) * self.units[match[2]]
+
+
+SECONDS = Quantity("seconds", {"": 1, "s": 1, "ms": 1e-3, "min": 60, "h": 3600})
+BYTES = Quantity("bytes", {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "MiB": 2**20, "GiB": 2**30})
+SHARE = Quantity("share", {"": 1, "%": 0.01})
+
+
+def flat(ctx: click.Context, param: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """Callback of a repeated comma option: one tuple, each value once, in order."""
+    return tuple(dict.fromkeys(item for group in value for item in group))
+
+
+def _positive(word: str) -> int:
+    if not re.fullmatch(r"[0-9]+", word) or int(word) < 1:
+        raise ValueError(f"{word!r} is not a positive whole number")
+    return int(word)
+
+
+def _natural(word: str) -> int:
+    value = 0 if word == "0" else _positive(word)
+    if value > 2**31:
+        raise ValueError(f"{word} is too large: at most {2**31}")
+    return value
+
+
+def _resolution(word: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]*)(?:x([1-9][0-9]*))?", word)
+    if not match:
+        raise ValueError(f"{word!r} is not a resolution such as 224 or 64x96")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _device(word: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", word):
+        raise ValueError(f"{word!r} is not a device: auto, cpu, cuda or cuda:0")
+    return word
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def convert(word: str) -> str:
+        if word not in choices:
+            raise ValueError(f"{word!r} is not one of {', '.join(choices)}{nearest(word, choices)}")
+        return word
+
+    return convert
+
+
+def _choice(name: str, *choices: str) -> Comma:
+    return Comma(name, _one_of(*choices), lambda: choices)
+
+
+POSITIVE = Comma("numbers", _positive)
+NATURAL = Comma("numbers", _natural)
+RESOLUTION = Comma("resolutions", _resolution)
+DEVICE = Comma("devices", _device, lambda: ("auto", "cpu", "cuda"))
+DTYPE = _choice("dtypes", "fp32", "bf16")
+MODE = _choice("modes", "infer", "train")
+METRIC = _choice("metrics", *METRICS)
+AXIS = _choice("axes", *AXES)
+FORMATS = ("markdown", "html", "csv", "json", "parquet", "latex")  # of reports
+FORMAT = _choice("formats", *FORMATS)
+WORDS = Comma("names", lambda text: str(parse(text)))  # NAME[option=value,...]
+METHODS = Comma("methods", str, lambda: ["all", *methods.names()])

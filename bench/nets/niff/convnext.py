@@ -1,0 +1,50 @@
+"""NIFF forms of ConvNeXt-T/S/B (Grabinski et al., TMLR 2024, https://arxiv.org/abs/2307.10001)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from bench.nets import Size, library
+from bench.nets.niff.layers import exchange
+
+SKELETONS = {"niff_convnext_t": "convnext_tiny", "niff_convnext_s": "convnext_small", "niff_convnext_b": "convnext_base"}
+
+
+def build(
+    name: str,
+    operator: None,
+    classes: int,
+    in_channels: int,
+    resolution: Size,
+    drop_path: float = 0.0,
+    boundary: str = "circular",
+    coords: str = "index",
+) -> nn.Module:
+    """The NIFF form `name` of a ConvNeXt of torchvision.
+
+    drop_path: of the last block, rising from 0 at the first. boundary, coords: see `methods.niff.Niff`. Weights are drawn as torch
+    draws each layer, as in the published code, where the truncated normal of ConvNeXt is not called. Raises ValueError for images
+    that are too small.
+    """
+    skeleton = f"torchvision/{SKELETONS[name]}"
+    network = library.build(skeleton, None, classes, in_channels, resolution, stochastic_depth_prob=drop_path)
+    convert(network, in_channels, resolution, boundary, coords)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.reset_parameters()
+    return network
+
+
+def convert(network: nn.Module, in_channels: int, resolution: Size, boundary: str = "circular", coords: str = "index") -> None:
+    """Put NIFF layers into the blocks: 7x7 depthwise convolutions become filters, 1x1 layers keep no bias; both lose theirs.
+
+    The filters come from networks of 2-16-128-32-C units.
+    """
+    from torchvision.models.convnext import CNBlock
+
+    exchange(network, "niff_big", in_channels, resolution, boundary=boundary, coords=coords)
+    for block in network.modules():
+        if isinstance(block, CNBlock):
+            for layer in block.block:  # not deeper: the filters' small networks keep theirs
+                if isinstance(layer, nn.Linear):
+                    layer.register_parameter("bias", None)

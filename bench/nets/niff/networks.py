@@ -1,0 +1,61 @@
+"""NIFF forms of ResNet, DenseNet and MobileNetV2 (Grabinski et al., TMLR 2024, https://arxiv.org/abs/2307.10001).
+
+The networks are torchvision's. `bench.nets.niff.layers.exchange` replaces their convolutions of stride 1. Parameter counts
+equal those of the published code. The published 1x1 layers are linear layers between two transforms. Here they are 1x1
+convolutions, which are equivalent, and are initialised like the others: the batch norm removes their scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from bench.nets import Size, library
+from bench.nets.niff.layers import exchange, kaiming
+
+METHODS = {"depthwise": "niff", "split": "niff_split", "full": "niff_full"}  # by mode, in place of a 3x3 convolution
+
+
+class Form(NamedTuple):
+    """What a network of torchvision becomes; the first of `modes` is the published default."""
+
+    skeleton: str
+    modes: tuple[str, ...]
+    initialisation: Mapping[str, Any]  # of `kaiming`, as the skeleton's own
+
+
+FORMS = {
+    "niff_resnet18": Form("resnet18", ("split", "full"), {"fan": "fan_out"}),
+    "niff_resnet50": Form("resnet50", ("split", "full"), {"fan": "fan_out"}),
+    "niff_resnet101": Form("resnet101", ("split", "full"), {"fan": "fan_out"}),
+    "niff_densenet121": Form("densenet121", ("split", "full"), {"fan": "fan_in"}),
+    "niff_mobilenetv2": Form("mobilenet_v2", ("depthwise",), {"fan": "fan_out", "zero_biases": True}),
+}
+
+
+def build(
+    name: str,
+    operator: None,
+    classes: int,
+    in_channels: int,
+    resolution: Size,
+    mode: str | None = None,
+    boundary: str = "circular",
+    coords: str = "index",
+) -> nn.Module:
+    """The NIFF form `name` of a network.
+
+    mode: of ResNets and DenseNet: "split" = small networks (2-8-4-C) give one filter a channel, a 1x1 convolution mixes; "full" = a
+    tiny one (2-8-I*O) gives one filter for each pair of channels. MobileNetV2 has depthwise convolutions alone.
+    boundary, coords: see `methods.niff.Niff`. Raises ValueError for another mode and for images that are too small.
+    """
+    form = FORMS[name]
+    mode = mode or form.modes[0]
+    if mode not in form.modes:
+        raise ValueError(f"network '{name}': mode must be one of {', '.join(form.modes)}, not {mode!r}")
+    network = library.build(f"torchvision/{form.skeleton}", None, classes, in_channels, resolution)
+    exchange(network, METHODS[mode], in_channels, resolution, boundary=boundary, coords=coords)
+    kaiming(network, **form.initialisation)
+    return network

@@ -1,0 +1,89 @@
+"""Provenance: on what machine, with what software and settings a figure was measured."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import resource
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.spec import digest
+from bench.system.machine import hardware
+from bench.system.torch_state import fix_precision
+
+PROBE = 64 << 20  # bytes
+PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "pandas")
+
+
+def collect() -> dict[str, Any]:
+    """The environment as a JSON-able dict; `id` is a digest of the rest but the commit, so equal environments share it."""
+    fix_precision()
+    facts = {
+        **hardware(),
+        "os": f"{platform.system()} {platform.release()}",
+        "libc": " ".join(platform.libc_ver()),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "malloc": allocator(),
+        **_gpus(),
+    }
+    return {"id": digest(facts), **facts, "commit": _commit()}
+
+
+def allocator() -> str:
+    """How the C allocator treats a large block that comes back, as seen: "tuned" keeps its pages, "default" faults them in anew."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        ctypes.memset(block := _libc().malloc(PROBE), 1, PROBE)
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        _libc().free(block)
+    return "tuned" if faults < PROBE // resource.getpagesize() // 2 else "default"
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    return libc
+
+
+def _gpus() -> dict[str, Any]:
+    if not torch.cuda.is_available():
+        return {"gpus": []}
+    return {
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "tf32": {"matmul": torch.backends.cuda.matmul.allow_tf32, "cudnn": torch.backends.cudnn.allow_tf32},
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0],
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of this project's checkout, with "+" where the sources differ from it; None outside a checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    head = _output("git", "-C", str(root), "rev-parse", "--short=12", "HEAD")
+    changed = _output("git", "-C", str(root), "status", "--porcelain", "--", "bench", "methods")
+    return head + ("+" if changed else "") if head else None
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

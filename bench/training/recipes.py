@@ -1,0 +1,137 @@
+"""Named training protocols: how the methods' papers train, and a short one for a CPU. No torch here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from typing import Any, get_type_hints
+
+from bench.names import nearest
+from bench.spec import Training
+
+# ConvNeXt on ImageNet (https://arxiv.org/abs/2201.03545), by which NIFF's networks are trained as well; its drop path belongs to
+# the network
+CONVNEXT = Training(
+    res=224,
+    batch=4096,
+    epochs=300,
+    lr=(4e-3,),
+    weight_decay=0.05,
+    warmup=20,
+    augment="rand-m9-mstd0.5-inc1",
+    erase=0.25,
+    mixup=0.8,
+    cutmix=1.0,
+    smoothing=0.1,
+    ema=0.9999,
+    dtype="bf16",
+    channels_last=True,
+)
+
+# Deeply shared filter bases on CIFAR (https://arxiv.org/abs/2006.05066): plain momentum, all parameters decay
+SHARED_BASIS = Training(
+    res=32,
+    batch=256,
+    epochs=300,
+    optimizer="momentum",
+    lr=(0.1,),
+    weight_decay=5e-4,
+    decay_all=True,
+    schedule="multistep",
+    milestones=(150, 225),
+    warmup=0,
+    augment="flip",
+)
+
+RECIPES: dict[str, Training] = {
+    "quick": Training(),
+    # FlexConv on CIFAR-10 (https://arxiv.org/abs/2110.08059); SIREN kernels take lr=0.001
+    "flexnet": Training(res=32, batch=64, epochs=350, optimizer="adam", lr=(1e-2,), weight_decay=0.0, warmup=5, augment="flip"),
+    # DFFormer on ImageNet (https://arxiv.org/abs/2303.03932): ConvNeXt's augmentation
+    "dfformer": replace(CONVNEXT, batch=1024, lr=(1e-3,), ema=0.0, channels_last=False),
+    "convnext": CONVNEXT,
+    "shared_basis": SHARED_BASIS,
+    "shared_basis_imagenet": replace(SHARED_BASIS, res=224, epochs=150, weight_decay=1e-4, milestones=(60, 100, 140)),
+}
+HINTS = get_type_hints(Training)
+FIELDS = [field.name for field in fields(Training) if field.name != "data"]  # which has an option of its own
+SWITCH = {"true": True, "false": False}
+TIME = {"s": 1, "min": 60, "h": 3600}
+CHOICES = {"schedule": ("cosine", "multistep"), "dtype": ("fp32", "bf16")}
+POSITIVE = ("res", "eval_res", "batch", "epochs", "seconds", "lr", "search_epochs", "milestones")  # other numbers may be 0
+SHARES = ("erase", "smoothing", "ema")  # up to 1
+
+
+def summary(name: str) -> str:
+    """What a recipe is, in a line."""
+    recipe = RECIPES[name]
+    rates = " or ".join(f"{rate:g}" for rate in recipe.lr)
+    return f"{recipe.res} px, {recipe.epochs} epochs of batch {recipe.batch}, {recipe.optimizer}, lr {rates}, {recipe.schedule}"
+
+
+def changed(recipe: str, overrides: Iterable[str]) -> Training:
+    """A recipe with settings FIELD=VALUE in place of its own; raises ValueError for an unknown recipe, field or value."""
+    if recipe not in RECIPES:
+        raise ValueError(f"unknown recipe '{recipe}'{nearest(recipe, RECIPES)} (known: {', '.join(RECIPES)})")
+    found: dict[str, Any] = {}
+    for text in overrides:
+        name, _, value = text.partition("=")
+        if name not in FIELDS:
+            raise ValueError(f"--train {text!r}: no setting '{name}'{nearest(name, FIELDS)} (settings: {', '.join(FIELDS)})")
+        try:
+            found[name] = _converted(name, value)
+        except ValueError as error:
+            raise ValueError(f"--train {text!r}: {value!r} is no value of {name}{_hint(name)}") from error
+    return replace(RECIPES[recipe], **found)
+
+
+def _hint(name: str) -> str:
+    return f" ({', '.join(CHOICES[name])})" if name in CHOICES else ""
+
+
+def _converted(name: str, text: str) -> Any:
+    """The value of a setting; raises ValueError."""
+    hint = HINTS[name]
+    if hint is bool:
+        if text not in SWITCH:
+            raise ValueError(text)
+        return SWITCH[text]
+    if hint is str:
+        if not text or text not in CHOICES.get(name, (text,)):
+            raise ValueError(text)
+        return text
+    if hint in (int, float):
+        return _number(name, hint, text)
+    if hint == float | None:
+        return _number(name, float, text)
+    values = tuple(_number(name, hint.__args__[0], part) for part in text.split(",") if text)
+    if len(set(values)) < len(values) or (name == "lr" and not values):
+        raise ValueError(text)
+    return values
+
+
+def _number(name: str, kind: Callable[[str], float], text: str) -> float:
+    value = kind(text)
+    if not math.isfinite(value) or value < 0 or (name in POSITIVE and not value) or (name in SHARES and value > 1):
+        raise ValueError(text)
+    return value
+
+
+def checked(protocol: Training) -> Training:
+    """The protocol itself; raises ValueError where its schedule would drop after its end."""
+    late = [milestone for milestone in protocol.milestones if milestone >= protocol.epochs and protocol.seconds is None]
+    if protocol.schedule == "multistep" and (late or protocol.seconds is not None):
+        raise ValueError(f"milestones {protocol.milestones} do not fit the budget: give --train milestones=... or another schedule")
+    return protocol
+
+
+def length(text: str) -> dict[str, Any]:
+    """The fields of a budget: "epochs=20", or a time such as "60s", which is filled with as many as fit; raises ValueError."""
+    if match := re.fullmatch(r"epochs=([1-9][0-9]*)", text):
+        return {"epochs": int(match[1]), "seconds": None}
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)(s|min|h)", text)
+    if not match or not float(match[1]):
+        raise ValueError(f"--budget {text!r} is neither a time such as 60s nor epochs=20")
+    return {"seconds": float(match[1]) * TIME[match[2]]}

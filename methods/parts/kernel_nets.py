@@ -1,0 +1,247 @@
+"""Networks that give a convolution kernel as a continuous function of position: MAGNet and its relatives, SIREN, MLP.
+
+A position is (row, column) in [-1, 1]^2. Every net maps it to `hidden` features and those, linearly, to one value per output
+channel. On a grid of Kh x Kw positions the features are maps (hidden, Kh, Kw).
+
+    magnet, gabor, fourier   h_0 = f_0;  h_i = f_i * (A_i h_{i-1} + c_i), i = 1..L, with Gabor filters or plain sines f_i
+                             (FlexConv; Fathony et al., "Multiplicative Filter Networks", ICLR 2021)
+    siren, nsiren            h_i = sin(omega_0 (W_i h_{i-1} + b_i)), or sin(omega_0 W_i h_{i-1} + b_i)
+                             (Sitzmann et al., https://arxiv.org/abs/2006.09661)
+    mlp                      h_i = ReLU(norm(W_i h_{i-1} + b_i))
+
+How the filters differ from the published code, equal to rounding: a Gabor filter is a product of two window functions times
+sin(a_y + b_x) = sin a_y cos b_x + cos a_y sin b_x, a matrix of rank two, so that exponentials and sines are taken at Kh + Kw points
+instead of Kh * Kw, in float64. The filters of all layers are made at once.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.parts.official_weights import Weights
+from methods.registry import Unsupported
+
+
+class KernelNet(nn.Module):
+    """Base: `hidden_maps` and a linear output. `matrix()` (outputs, hidden + 1) holds its weight and, last, its bias."""
+
+    def __init__(self, outputs: int, hidden: int):
+        super().__init__()
+        self.hidden = hidden
+        self.out_weight = nn.Parameter(torch.empty(outputs, hidden))
+        self.out_bias = nn.Parameter(torch.empty(outputs))
+
+    def hidden_maps(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Features (hidden, Kh, Kw) at float64 row positions (Kh,) and column positions (Kw,)."""
+        raise NotImplementedError
+
+    def matrix(self) -> Tensor:
+        return torch.cat((self.out_weight, self.out_bias[:, None]), 1)
+
+    def forward(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Kernel values (outputs, Kh, Kw)."""
+        maps = self.hidden_maps(rows, columns)
+        return torch.addmm(self.out_bias[:, None], self.out_weight, maps.flatten(1)).unflatten(1, maps.shape[1:])
+
+    def flops(self, points: int) -> int:
+        """Real operations of `hidden_maps` on a grid of that many points."""
+        raise NotImplementedError
+
+    def from_official(self, weights: Weights) -> dict[str, Tensor]:
+        """Our state dict, taken from the official implementation's names."""
+        raise NotImplementedError
+
+
+class MultiplicativeFilterNet(KernelNet):
+    """MAGNet ("magnet": a Gabor window with a width per axis), isotropic Gabor ("gabor") or plain sines ("fourier").
+
+    `omega` scales the frequencies, `spread` bounds the windows' centres. `init` "official" draws as FlexConv's code does, "ccnn" as
+    its follow-up's: 2 pi omega instead of omega / sqrt(layers + 1), phases zero, mixing biases one, output biases zero.
+    """
+
+    ALPHA = 6.0  # shape of the Gamma distribution of the first layer's inverse window widths; its rate is 1
+
+    def __init__(self, kind: str, outputs: int, hidden: int, layers: int, omega: float, spread: float, init: str):
+        super().__init__(outputs, hidden)
+        self.kind, self.layers, self.omega, self.spread = kind, layers, omega, spread
+        filters = layers + 1
+        self.frequency = nn.Parameter(torch.empty(filters, hidden, 2))
+        self.phase = nn.Parameter(torch.empty(filters, hidden))
+        if kind != "fourier":
+            self.mu = nn.Parameter(torch.empty(filters, hidden, 2))
+            self.gamma = nn.Parameter(torch.empty(filters, hidden, 2 if kind == "magnet" else 1))
+        self.mix_weight = nn.Parameter(torch.empty(layers, hidden, hidden))
+        self.mix_bias = nn.Parameter(torch.empty(layers, hidden))
+        self._draw_filters(2 * math.pi * omega if init == "ccnn" else omega / math.sqrt(filters))
+        self._draw_phases_and_linears(init)
+
+    @torch.no_grad()
+    def _draw_filters(self, scale: float) -> None:
+        nn.init.uniform_(self.frequency, -math.sqrt(0.5), math.sqrt(0.5)).mul_(scale)
+        if self.kind == "fourier":
+            return
+        nn.init.uniform_(self.mu, -self.spread, self.spread)
+        for i, gamma in enumerate(self.gamma):
+            shape = self.ALPHA / (i + 1 if self.kind == "magnet" else self.layers + 1)
+            if not gamma.is_meta:  # older versions of torch draw no gamma there
+                gamma.copy_(torch._standard_gamma(torch.full_like(gamma, shape)))
+        self.frequency.mul_(self.gamma)
+
+    def _draw_phases_and_linears(self, init: str) -> None:
+        if init == "ccnn":
+            bound, biases = math.sqrt(3 / self.hidden), {"phase": 0.0, "mix_bias": 1.0, "out_bias": 0.0}
+            for name, value in biases.items():
+                nn.init.constant_(getattr(self, name), value)
+        else:
+            bound = math.sqrt(1 / self.hidden)
+            nn.init.uniform_(self.phase, -math.pi, math.pi)
+            nn.init.uniform_(self.mix_bias, -bound, bound)
+            nn.init.uniform_(self.out_bias, -bound, bound)
+        nn.init.uniform_(self.mix_weight, -bound, bound)
+        nn.init.uniform_(self.out_weight, -bound, bound)
+
+    def filters(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """All filters on the grid: (layers + 1, hidden, Kh, Kw)."""
+        a, b = (self.frequency.double()[..., j, None] * axis for j, axis in enumerate((rows, columns)))
+        a = a + self.phase.double()[..., None]
+        left, right = torch.stack((a.sin(), a.cos()), -1), torch.stack((b.cos(), b.sin()), -2)
+        if self.kind != "fourier":
+            left, right = left * self._window(rows, 0)[..., None], right * self._window(columns, 1)[..., None, :]
+        dtype = self.frequency.dtype
+        return (left.to(dtype).flatten(0, 1) @ right.to(dtype).flatten(0, 1)).unflatten(0, self.phase.shape)
+
+    def _window(self, axis: Tensor, j: int) -> Tensor:
+        """exp(-(gamma (p - mu))^2 / 2) along one axis: (layers + 1, hidden, K), float64."""
+        gamma = self.gamma.double()[..., min(j, self.gamma.shape[-1] - 1), None]
+        return torch.exp(-0.5 * (gamma * (axis - self.mu.double()[..., j, None])) ** 2)
+
+    def hidden_maps(self, rows: Tensor, columns: Tensor) -> Tensor:
+        first, *others = self.filters(rows, columns).flatten(2)
+        h = first
+        for f, weight, bias in zip(others, self.mix_weight, self.mix_bias):
+            h = f * torch.addmm(bias[:, None], weight, h)
+        return h.unflatten(1, (len(rows), len(columns)))
+
+    def flops(self, points: int) -> int:
+        return points * (4 * self.hidden * (self.layers + 1) + 2 * self.hidden**2 * self.layers)
+
+    def from_official(self, weights: Weights) -> dict[str, Tensor]:
+        linears = "linears" if "linears.0.weight" in weights else "linear"  # CCNN's plural
+        stacks = {
+            "frequency": ("filters.{}.linear.weight", self.layers + 1),
+            "phase": ("filters.{}.linear.bias", self.layers + 1),
+            "mix_weight": (linears + ".{}.weight", self.layers),
+            "mix_bias": (linears + ".{}.bias", self.layers),
+        }
+        if self.kind != "fourier":
+            stacks |= {"mu": ("filters.{}.mu", self.layers + 1), "gamma": ("filters.{}.gamma", self.layers + 1)}
+        own = {name: torch.stack([weights.take(key.format(i)) for i in range(n)]) for name, (key, n) in stacks.items()}
+        return own | {"out_weight": weights.take("output_linear.weight"), "out_bias": weights.take("output_linear.bias")}
+
+
+class LayeredNet(KernelNet):
+    """A plain network, 2 -> hidden -> ... -> hidden -> outputs, of `layers` linear maps, the output's included."""
+
+    def __init__(self, outputs: int, hidden: int, layers: int):
+        super().__init__(outputs, hidden)
+        self.in_weight = nn.Parameter(torch.empty(hidden, 2))
+        self.mix_weight = nn.Parameter(torch.empty(layers - 2, hidden, hidden))
+        self.bias = nn.Parameter(torch.empty(layers - 1, hidden))
+
+    def activate(self, h: Tensor, bias: Tensor, i: int) -> Tensor:
+        """Output (hidden, P) of layer i, given W_i h_{i-1} and b_i (hidden, 1)."""
+        raise NotImplementedError
+
+    def hidden_maps(self, rows: Tensor, columns: Tensor) -> Tensor:
+        size = (len(rows), len(columns))
+        h = torch.stack((rows[:, None].expand(size), columns.expand(size))).flatten(1).to(self.bias.dtype)
+        for i, weight in enumerate((self.in_weight, *self.mix_weight)):
+            h = self.activate(weight @ h, self.bias[i, :, None], i)
+        return h.unflatten(1, size)
+
+    def flops(self, points: int) -> int:
+        return 2 * points * (self.in_weight.numel() + self.mix_weight.numel())
+
+    def from_sequence(self, weights: Weights, step: int) -> dict[str, Tensor]:
+        """Our weights, where the official linear maps stand at every `step`-th place of one sequence."""
+        places = [f"kernel_net.{step * i}" for i in range(len(self.bias) + 1)]
+        matrices = [weights.take(place + ".weight") for place in places]
+        biases = [weights.take(place + ".bias") for place in places]
+        mix = torch.stack(matrices[1:-1]) if len(places) > 2 else torch.empty_like(self.mix_weight)
+        own = {"in_weight": matrices[0], "mix_weight": mix, "bias": torch.stack(biases[:-1])}
+        return own | {"out_weight": matrices[-1], "out_bias": biases[-1]}
+
+
+class Siren(LayeredNet):
+    """sin(omega (W h + b)); without `scaled_bias` sin(omega W h + b)."""
+
+    def __init__(self, outputs: int, hidden: int, layers: int, omega: float, scaled_bias: bool = True):
+        super().__init__(outputs, hidden, layers)
+        self.omega, self.scaled_bias = omega, scaled_bias
+        bound, torch_bound = math.sqrt(6 / hidden) / omega, 1 / math.sqrt(hidden)
+        nn.init.uniform_(self.in_weight, -1 / 2, 1 / 2)
+        for weight in (self.mix_weight, self.out_weight):
+            nn.init.uniform_(weight, -bound, bound)
+        nn.init.uniform_(self.bias[0], -math.sqrt(1 / 2), math.sqrt(1 / 2))
+        for bias in (self.bias[1:], self.out_bias):
+            nn.init.uniform_(bias, -torch_bound, torch_bound)
+
+    def activate(self, h: Tensor, bias: Tensor, i: int) -> Tensor:
+        return torch.sin(self.omega * (h + bias) if self.scaled_bias else self.omega * h + bias)
+
+    def from_official(self, weights: Weights) -> dict[str, Tensor]:
+        for i in range(len(self.bias)):
+            weights.constant(f"kernel_net.{2 * i}.omega_0", self.omega)
+        return self.from_sequence(weights, 2)
+
+
+class MLP(LayeredNet):
+    """ReLU layers, each after a layer norm over all features and positions: the kernel's values depend on the crop."""
+
+    EPSILON = 1e-12
+
+    def __init__(self, outputs: int, hidden: int, layers: int):
+        super().__init__(outputs, hidden, layers)
+        self.norm_weight = nn.Parameter(torch.ones(layers - 1, hidden))
+        self.norm_bias = nn.Parameter(torch.zeros(layers - 1, hidden))
+        for weight in (self.in_weight, self.mix_weight, self.out_weight):
+            nn.init.uniform_(weight, -1 / math.sqrt(weight.shape[-1]), 1 / math.sqrt(weight.shape[-1]))
+        for bias in (self.bias, self.out_bias):
+            nn.init.zeros_(bias)
+
+    def activate(self, h: Tensor, bias: Tensor, i: int) -> Tensor:
+        h = (h + bias)[None]
+        return F.relu(F.group_norm(h, 1, self.norm_weight[i], self.norm_bias[i], self.EPSILON)[0])
+
+    def from_official(self, weights: Weights) -> dict[str, Tensor]:
+        own = self.from_sequence(weights, 3)
+        for name in ("weight", "bias"):
+            norms = [weights.take(f"kernel_net.{3 * i + 1}.layer_norm.{name}") for i in range(len(self.bias))]
+            own["norm_" + name] = torch.stack(norms)
+        return own
+
+
+OMEGA = {"magnet": 25.6, "gabor": 25.6, "fourier": 256.0, "siren": 30.0, "nsiren": 30.0}  # published frequency scales
+CCNN_OMEGA = 977.0  # of filter nets with CCNN's initialisation; its CIFAR-10 value
+KINDS = (*OMEGA, "mlp")
+
+
+def make_kernel_net(
+    kind: str, outputs: int, hidden: int, layers: int, omega: float | None = None, spread: float = 1.0, init: str = "official"
+) -> KernelNet:
+    """A net by name; raises `Unsupported` for another. See `MultiplicativeFilterNet` for `spread` and `init`."""
+    if kind not in KINDS:
+        raise Unsupported(f"kernel_net must be one of {', '.join(KINDS)}, not {kind!r}")
+    least = 2 if kind in ("siren", "nsiren", "mlp") else 1  # these count the output's layer
+    if hidden < 1 or layers < least:
+        raise Unsupported(f"a {kind} kernel net needs hidden >= 1 and layers >= {least}, not {hidden} and {layers}")
+    if kind == "mlp":
+        return MLP(outputs, hidden, layers)
+    if kind in ("siren", "nsiren"):
+        return Siren(outputs, hidden, layers, OMEGA[kind] if omega is None else omega, scaled_bias=kind == "siren")
+    published = CCNN_OMEGA if init == "ccnn" else OMEGA[kind]
+    return MultiplicativeFilterNet(kind, outputs, hidden, layers, published if omega is None else omega, spread, init)

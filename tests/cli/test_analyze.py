@@ -1,0 +1,119 @@
+"""The verb `analyze` as such: what it takes, and what every analysis leaves behind."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from matplotlib.figure import Figure
+
+import methods
+from bench.analysis import network as specimen
+from bench.analysis import output
+from bench.analysis.epochs import last
+from bench.cli import main
+from bench.report.text import GENERATED
+from bench.spec import Cell
+from tests.paths import ROOT
+
+ENV = {
+    "id": "e0", "cpu": "Test CPU", "cores": 2, "memory_gb": 4.0, "cpu_capability": "AVX2", "torch": "2.15.0", "python": "3.11",
+    "os": "Linux", "malloc": "tuned", "gpus": [], "commit": "abc123",
+}  # fmt: skip
+
+
+def refused(*words):
+    result = CliRunner().invoke(main, ["analyze", *map(str, words)])
+    assert result.exit_code == 2, result.output
+    return result.output.strip().splitlines()[-1]
+
+
+def test_what_it_is_asked_to_look_at_must_be_there(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"no weights")
+    assert "give kept weights, or --backbone" in refused("localisation")
+    assert "not both" in refused("localisation", tmp_path, "--backbone", "resnet18")
+    assert "--keep-weights last` writes them" in refused("masks", tmp_path)
+    assert "holds no kept weights" in refused("localisation", tmp_path / "x.pt")
+    assert "needs --methods" in refused("localisation", "--backbone", "mixer", "--res", 16)
+    assert "unknown method 'nif'" in refused("localisation", "--backbone", "mixer", "--methods", "nif", "--res", 16)
+
+
+def test_a_crossover_is_of_a_run_of_both_forms(tmp_path):
+    assert "did not measure both forms" in refused("crossover", tmp_path)
+    run = ROOT / "results" / "crossover-cpu"
+    shown = CliRunner().invoke(main, ["analyze", "crossover", str(run)])
+    assert shown.exit_code == 0
+    table = pd.read_csv(run / "crossover.csv")
+    assert len([line for line in shown.output.splitlines() if line.startswith("| cpu")]) == len(table) > 10
+
+
+def test_a_network_by_name_is_looked_at_with_each_method_and_as_published():
+    known = {entry.name: entry for entry in methods.catalogue()}
+    asked = (("test_resnet", "mixer", "flexnet3"), ("niff", "dwconv7"), [(32, 32)], known)
+    labels = [one.label for one in specimen.named(*asked)]
+    assert labels == [
+        "test_resnet", "test_resnet + niff", "test_resnet + dwconv7", "mixer + niff", "mixer + dwconv7", "flexnet3",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="--load is of one network, not of 6"):
+        specimen.named(*asked, load="weights.pt")
+
+
+def test_a_network_as_it_begins_depends_on_its_seed_alone():
+    known = {entry.name: entry for entry in methods.catalogue()}
+    (one,) = specimen.named(("mixer",), ("dwconv7",), [(16, 16)], known, classes=5)
+    first, again, other = (one.fresh(begin).state_dict() for begin in (0, 0, 1))
+    assert first["head.weight"].shape[0] == 5
+    assert all((first[name] == again[name]).all() for name in first)
+    assert any((first[name] != other[name]).any() for name in first)
+    assert not one.trained
+
+
+def test_of_each_training_the_last_kept_epoch_is_looked_at():
+    cell = Cell("niff", 16, 16, level="model", network="mixer")
+    kept = [
+        specimen.Specimen(cell, (16, 16), weights=Path(f"{stem}-epoch{epoch:03d}.weights.pt"), epoch=epoch)
+        for stem, epoch in (("a", 2), ("a", 10), ("a", 0), ("b", 0))
+    ]
+    named = specimen.Specimen(cell, (16, 16))
+    assert last([*kept, named]) == [kept[1], kept[3], named]
+
+
+def findings():
+    figure = Figure()
+    figure.subplots().plot([1, 2], [3, 4])
+    table = pd.DataFrame({"layer": ["a", "b"], "size": [3.0, None]})
+    return output.Findings("Sizes", "What was found.", {"sizes": table}, {"plot": figure}, {"size": "px: of the kernel"})
+
+
+def test_findings_are_written_with_what_they_were_made_by(tmp_path):
+    paths = output.write(findings(), tmp_path / "a", "python -m bench analyze sizes", ENV)
+    assert sorted(str(path.relative_to(tmp_path / "a")) for path in paths) == [
+        "ANALYSIS.md", "analysis.json", "figures/plot.png", "figures/plot.svg", "sizes.csv",
+    ]  # fmt: skip
+    page = (tmp_path / "a" / "ANALYSIS.md").read_text()
+    for text in ("# Sizes", "`python -m bench analyze sizes` at commit abc123", "Test CPU", "What was found.", "figures/plot.svg"):
+        assert text in page
+    assert "`size`: px: of the kernel" in page and GENERATED in page
+    assert json.loads((tmp_path / "a" / "analysis.json").read_text())["env"] == ENV
+    assert pd.read_csv(tmp_path / "a" / "sizes.csv")["size"].isna().tolist() == [False, True]
+
+
+def test_a_page_written_by_hand_stays(tmp_path):
+    (tmp_path / "ANALYSIS.md").write_text("my notes")
+    assert "choose another folder with -o" in refused("fitting", "--steps", 1, "-o", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ANALYSIS.md"]
+
+
+def test_the_environment_is_that_of_the_beginning(tmp_path, monkeypatch):
+    """A commit made while an analysis runs is not the one that made it."""
+    now = {**ENV, "commit": "before"}
+    monkeypatch.setattr("bench.system.environment.collect", lambda: {**now})
+
+    def analyse(*_):
+        now["commit"] = "after"
+        return findings()
+
+    monkeypatch.setattr("bench.analysis.fitting.analysis.analyse", analyse)
+    assert CliRunner().invoke(main, ["analyze", "fitting", "-o", str(tmp_path / "a")]).exit_code == 0
+    assert json.loads((tmp_path / "a" / "analysis.json").read_text())["env"]["commit"] == "before"

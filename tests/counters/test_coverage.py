@@ -1,0 +1,50 @@
+"""No silent zeros: every operator of every registered method has a formula or is free by name, or the count fails."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import methods
+from bench.counters.aten import COMPLEX, FORMULAS, FREE, KNOWN, REAL, REDUCTIONS
+from bench.counters.flops import Counter, UnknownOperator, count, operator_name
+from bench.workload.build import operator
+from tests.counters.test_selftest import subject_of
+
+
+@pytest.mark.parametrize("mode", ["infer", "train"])
+@pytest.mark.parametrize("name", methods.names())
+def test_every_operator_of_a_method_has_a_formula_or_is_free(name, mode):
+    """Read from the names that are dispatched, not from the counter's own list of what it does not know."""
+    seen = set()
+
+    class Names(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            floating = any(
+                isinstance(leaf, torch.Tensor) and (leaf.is_floating_point() or leaf.is_complex()) for leaf in tree_leaves(out)
+            )
+            if floating and not func.is_view:
+                seen.add(operator_name(func))
+            return out
+
+    subject = subject_of(name, mode=mode)
+    x, cotangent = torch.empty(2, *subject.shape(), device="meta")
+    step = subject.step(operator(subject), x, cotangent)
+    with Names(), Counter() as counter:
+        step()
+    assert counter.unknown == set()
+    assert seen <= KNOWN, f"in no table of flop_tables: {seen - KNOWN}"
+
+
+def test_free_operators_are_in_no_other_table():
+    assert FREE.isdisjoint({*FORMULAS, *REAL, *COMPLEX, *REDUCTIONS})
+
+
+@pytest.mark.parametrize("mode", ["infer", "train"])
+def test_an_operator_without_a_formula_fails_by_its_name(mode):
+    x = torch.empty(3, device="meta", requires_grad=mode == "train")
+    with torch.inference_mode(mode == "infer"), pytest.raises(UnknownOperator, match=r"aten\.lgamma"):
+        count(x.lgamma)

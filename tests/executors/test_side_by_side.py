@@ -1,0 +1,137 @@
+"""Trainings on a CPU that run beside each other: the same records, and one's death costs its own."""
+
+import gc
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.executors import process
+from bench.executors.process import Pool, side_by_side, trained
+from bench.plan import accuracy_cell
+from bench.spec import Cell, Job, Limits, Training
+from tests.paths import FAULTS
+
+TASK = Training(res=8, epochs=2)
+
+
+def trainings(*methods):
+    return [Job(accuracy_cell(Cell(name, 8, 8), TASK, "mixer[width=4,depth=1]"), "accuracy", TASK) for name in methods]
+
+
+def ended(at_once, *methods):
+    return {r.job.cell.method: r for r in Pool((FAULTS,)).execute(trainings(*methods), Limits(timeout=60, at_once=at_once))}
+
+
+def test_the_records_are_those_of_one_after_the_other():
+    alone, together = ended(1, "dwconv3", "conv3"), ended(2, "dwconv3", "conv3")
+    assert alone.keys() == together.keys() == {"dwconv3", "conv3"}
+    for name, record in alone.items():
+        assert record.status == "ok"
+        assert record.rounds["loss"] == together[name].rounds["loss"]
+        assert record.values["accuracy"] == together[name].values["accuracy"]
+
+
+def test_a_crash_costs_its_own_record():
+    records = ended(3, "dwconv3", "segfault", "raises")
+    assert {name: record.status for name, record in records.items()} == {"dwconv3": "ok", "segfault": "crashed", "raises": "error"}
+
+
+def test_so_many_run_at_once():
+    both = threading.Barrier(2, timeout=30)
+    assert sorted(side_by_side([both.wait, both.wait], 2)) == [0, 1]
+    with pytest.raises(threading.BrokenBarrierError):
+        list(side_by_side([threading.Barrier(2, timeout=0.2).wait] * 2, 1))
+
+
+def test_what_is_open_is_dropped_where_the_caller_stops():
+    begun = []
+    gate = threading.Event()
+
+    def call(number):
+        begun.append(number)
+        gate.wait(30 if number else 0)
+        return number
+
+    results = side_by_side([lambda n=n: call(n) for n in range(8)], 2)
+    assert next(results) == 0
+    results.close()
+    gate.set()
+    assert len(begun) <= 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_files_do_not_add_up():
+    """When the last of six trainings ends, though not yet the sweep, the files of all their workers are closed."""
+    names = ["raises", "exits", "nan", "segfault", "declines", "curses"]
+    pool = Pool((FAULTS,))
+    pool.collect_env()  # the server that forks workers has its own files
+    count = [files()]
+    for _ in pool.execute(trainings(*names), Limits(timeout=60, at_once=2)):
+        count.append(files())  # while the others run
+    assert len(count) == 1 + len(names)
+    assert count[-1] <= count[0] + 2, count
+
+
+def files():
+    """How many files this process has open."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+class Slow:
+    """A worker that starts only when let, and never answers."""
+
+    begun: list["Slow"]
+    let: threading.Event
+
+    def __init__(self, *settings):
+        self.alive, self.crowded = True, False
+        self.begun.append(self)
+        self.let.wait(30)
+
+    def ask(self, request, timeout):
+        while self.alive:
+            time.sleep(0.01)
+        raise process.Died("crashed", "killed")
+
+    def stop(self):
+        self.alive = False
+
+
+def test_a_worker_that_starts_while_the_caller_stops_ends(monkeypatch):
+    monkeypatch.setattr(process, "Worker", Slow)
+    Slow.begun, Slow.let = [], threading.Event()
+    threads = set(threading.enumerate())
+    pool = Pool()
+    records = pool.execute(trainings("dwconv3", "conv3", "niff"), Limits(at_once=2))
+    monkeypatch.setattr(process, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(records)
+    Slow.let.set()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(Slow.begun) == 1, "the other was still waiting for its turn to start"
+    assert not Slow.begun[0].alive
+    assert not pool.workers
+
+
+def interrupted(futures):
+    """Ctrl-C as soon as a worker starts."""
+    deadline = time.monotonic() + 30
+    while not Slow.begun and time.monotonic() < deadline:
+        time.sleep(0.01)
+    raise KeyboardInterrupt
+
+
+def test_only_a_number_of_epochs_is_trained_beside_others():
+    """Neither a budget of seconds, which neighbours share, nor a GPU."""
+    (job,) = trainings("dwconv3")
+    assert trained(job)
+    assert not trained(replace(job, protocol=replace(TASK, seconds=1.0)))
+    assert not trained(replace(job, cell=replace(job.cell, device="cuda:0")))
+    assert not trained(Job(job.cell, "params"))

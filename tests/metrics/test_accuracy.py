@@ -1,0 +1,325 @@
+"""The accuracy metric and its data: determinism, learnability, the choices on the way, and that every method trains."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import methods
+from bench import columns, data
+from bench.data import Splits, Wish, digits
+from bench.metrics import accuracy
+from bench.plan import accuracy_cell
+from bench.spec import PROTOCOLS, Cell
+from bench.training import loop, search
+from bench.training.loop import Diverged
+from bench.workload.build import Subject
+
+PROTOCOL = PROTOCOLS["accuracy"]
+
+
+def outcome(method, protocol, seed=0, kernel=None, network="mixer"):
+    cell = accuracy_cell(Cell(method, 56, 56, kernel=kernel, seed=seed), protocol, network)
+    pauses, measuring = 0, accuracy.measure(Subject(cell), protocol)
+    while True:
+        try:
+            next(measuring)
+            pauses += 1
+        except StopIteration as end:
+            assert pauses >= protocol.epochs
+            return end.value
+
+
+class Counted(TensorDataset):
+    """A test part that counts how often all of it is read."""
+
+    reads = 0
+
+    @property
+    def tensors(self):
+        Counted.reads += 1
+        return self.kept
+
+    @tensors.setter
+    def tensors(self, kept):
+        self.kept = kept
+
+    def __len__(self):
+        return len(self.kept[0])
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """The first 32 images of each part of the digits, at any resolution."""
+
+    def load(text, wish):
+        whole = digits.load(wish)
+        parts = [TensorDataset(*(tensor[:32] for tensor in part.tensors)) for part in whole[:3]]
+        return whole._replace(train=parts[0], validation=parts[1], test=parts[2])
+
+    monkeypatch.setattr(data, "load", load)
+    return replace(PROTOCOL, res=8, epochs=1, batch=16)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_trains(name, few):
+    kernel = 5 if methods.get(name).entry.needs_kernel else None
+    values, rounds, _, _ = outcome(name, few, kernel=kernel, network="mixer[depth=1]")
+    assert 0 <= values["accuracy"] <= 100
+    assert len(rounds["loss"]) == len(rounds["penalty"]) == 1
+    assert 0 < rounds["loss"][0] < 10
+    assert rounds["penalty"][0] < 10, "the penalty would outweigh the cross entropy"
+
+
+def test_values_are_those_of_the_dictionary(few):
+    values, rounds, _, evals = outcome("conv3", few, seed=5, network="mixer[depth=1]")
+    over_seeds = {"accuracy_lo", "accuracy_hi", "accuracy_half", "accuracy_seeds"}
+    assert set(values) - {"accuracy_seed"} == {name for name in columns.of("accuracy") if name not in over_seeds}
+    known = {"accuracy_data": "digits", "accuracy_res": 8, "accuracy_epochs": 1, "accuracy_seed": 5, "accuracy_lr": 2e-2}
+    known |= {"accuracy_network": "mixer[depth=1]", "accuracy_processes": 1, "accuracy_floor_of": "largest class"}
+    assert {name: values[name] for name in known} == known
+    host = 10 * 17 + 2 * 16 + 2 * 16 * 2 + 2 * 16 + (16 * 32 + 32) + (32 * 16 + 16) + 2 * 16  # head, norms, MLP, stem
+    assert values["accuracy_params"] == host + 16 * (16 * 9 + 1)
+    assert values["accuracy_images_s"] == pytest.approx(32 / values["accuracy_train_s"])
+    assert values["accuracy_floor"] == pytest.approx(100 * 37 / 360)
+    assert set(rounds) == {"loss", "penalty", "validation", "lr", "seconds"} and evals == {}
+    assert rounds["validation"] == [values["accuracy_validation"]]
+
+
+def test_same_seed_same_result_another_seed_another(few):
+    first, second, other = (outcome("dwconv7", replace(few, epochs=3), seed=seed) for seed in (1, 1, 2))
+    curve = ("loss", "penalty", "validation", "lr")
+    assert [first.rounds[name] for name in curve] == [second.rounds[name] for name in curve]
+    assert first.values["accuracy"] == second.values["accuracy"]
+    assert first.rounds["loss"] != other.rounds["loss"]
+
+
+def test_an_operator_learns_digits_that_the_host_alone_cannot(monkeypatch):
+    short = replace(PROTOCOL, res=8, epochs=4)
+    assert outcome("dwconv7", short).values["accuracy"] > 90
+    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: nn.Identity())
+    assert outcome("dwconv7", short).values["accuracy"] < 70
+
+
+def test_the_test_part_is_looked_at_once_after_all_choices(few, monkeypatch):
+    """At the resolution of the training; also where other rates are tried and the length is chosen."""
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda text, wish: (s := load(text, wish))._replace(test=Counted(*s.test.tensors)))
+    monkeypatch.setattr(accuracy, "placed", lambda part, device: part)
+    monkeypatch.setattr(Counted, "reads", 0)
+    choosing = replace(few, lr=(0.01, 0.02), seconds=0.01, eval_res=(8,))
+    found = outcome("conv3", choosing)
+    assert Counted.reads == 2, "images and labels of one batch"
+    assert found.evals == {"8": found.values["accuracy"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "chosen"),
+    [
+        ([(0.1, 50.0, 1.0), (0.2, 60.0, 1.2)], 0.2),
+        ([(0.1, 60.0, 1.0), (0.2, 50.0, 1.2)], 0.1),
+        ([(0.1, 60.0, 1.0), (0.2, 60.0, 1.2)], 0.2),
+        ([(0.1, 60.1, 1.0), (0.2, 60.0, 1.2), (0.4, None, None)], 0.2),  # one image of a thousand decides nothing
+        ([(0.1, 62.0, 1.0), (0.2, 60.0, 1.2), (0.4, 53.0, 1.3)], 0.2),
+        ([(0.1, 100.0, 1.0), (0.2, 99.9, 1.2)], 0.2),
+        ([(0.1, 100.0, 1.0), (0.2, 98.0, 1.2)], 0.1),
+    ],
+)
+def test_the_rate_is_the_highest_of_those_that_are_not_told_from_the_best(found, chosen):
+    """On a thousand images 60 and 56 percent are."""
+    assert search.best([search.Try(*one) for one in found], 1000) == chosen
+
+
+def test_where_all_rates_diverge_the_job_does():
+    with pytest.raises(Diverged, match=r"learning rate 0.1: step 3: .*; learning rate 1: step 0"):
+        search.best([search.Try(0.1, None, None, "step 3: cross entropy nan"), search.Try(1.0, None, None, "step 0: x")], 100)
+
+
+class Fragile(nn.Module):
+    """An operator that a large learning rate breaks."""
+
+    def __init__(self, channels, resolution):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x):
+        return x.roll(1, -1) + x * self.weight * torch.where(self.weight.abs() > 1, float("nan"), 1.0)
+
+
+def test_learning_rates_are_tried_and_one_that_diverges_is_recorded(few, monkeypatch):
+    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Fragile(channels, resolution))
+    protocol = replace(few, lr=(1e-5, 1e-2, 100.0), search_epochs=3, epochs=2)
+    values, rounds, _, _ = outcome("conv3", protocol)
+    assert rounds["search_lr"] == [1e-5, 1e-2, 100.0]
+    assert rounds["search_validation"][2] is None and rounds["search_loss"][2] is None
+    found = [search.Try(*one) for one in zip(rounds["search_lr"], rounds["search_validation"], rounds["search_loss"])]
+    assert values["accuracy_lr"] == search.best(found, 32) and values["accuracy_epochs"] == len(rounds["loss"]) == 2
+    alone = outcome("conv3", replace(protocol, lr=(values["accuracy_lr"],)))
+    assert alone.rounds["loss"] == rounds["loss"], "the search leaves no trace in the training"
+
+
+class Ticks:
+    """A clock that goes on by a second whenever it is read."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize(("budget", "epochs"), [(0.5, 1), (29.0, 9), (30.0, 10)])
+def test_a_budget_of_seconds_is_filled(budget, epochs, few, monkeypatch):
+    """A step, so the clock says, takes a second, and the validation another: 3 s an epoch of 2 steps."""
+    monkeypatch.setattr(search, "time", Ticks())
+    values, rounds, _, _ = outcome("conv3", replace(few, seconds=budget))
+    assert values["accuracy_epochs"] == len(rounds["loss"]) == epochs
+
+
+def test_other_resolutions_in_every_manner_or_the_reason_for_none(few, monkeypatch):
+    class Fixed(nn.Module):
+        def __init__(self, channels, resolution):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(resolution))
+
+        def forward(self, x):
+            return x * self.weight
+
+    protocol = replace(few, eval_res=(8, 12))
+    found = outcome("dynamic_filter", protocol)
+    ways = methods.get("dynamic_filter").build(16, 8).ways
+    assert len(ways) > 1 and set(found.evals) == {"8", *(f"12 {way}" for way in ways)}
+    assert found.evals["8"] == found.values["accuracy"]
+    assert all(0 <= value <= 100 for value in found.evals.values())
+    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Fixed(channels, resolution))
+    fixed = outcome("conv3", protocol)
+    assert fixed.evals["8"] == fixed.values["accuracy"]
+    assert fixed.evals["12"].startswith("error: RuntimeError: ")
+    assert "12" in fixed.evals["12"] and "8" in fixed.evals["12"], "torch's words on the two sizes"
+
+
+class Raises(nn.Conv2d):
+    """An operator that runs on maps of 8 pixels only."""
+
+    def __init__(self, error, channels):
+        super().__init__(channels, channels, 1)
+        self.error = error
+
+    def forward(self, x):
+        if x.shape[-1] != 8:
+            raise self.error
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("filters of 8 px do not fit"), "unsupported: filters of 8 px do not fit"),
+        (methods.Unsupported("even sizes"), "unsupported: even sizes"),
+        (MemoryError("no room"), "oom: no room"),
+        (KeyError("x"), "error: KeyError: 'x'"),
+    ],
+)
+def test_what_another_resolution_raises_has_its_own_status(error, told, few, monkeypatch):
+    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Raises(error, channels))
+    assert outcome("conv3", replace(few, eval_res=(12,))).evals["12"].startswith(told)
+
+
+class Endless(nn.Conv2d):
+    """An operator whose output is finite on maps of 8 pixels only."""
+
+    def __init__(self, channels, resolution):
+        super().__init__(channels, channels, 1)
+
+    def forward(self, x):
+        return super().forward(x) * (1 if x.shape[-1] == 8 else float("nan"))
+
+
+def test_logits_that_are_not_finite_elsewhere_are_no_accuracy(few, monkeypatch):
+    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Endless(channels, resolution))
+    found = outcome("conv3", replace(few, eval_res=(12,)))
+    assert found.evals["12"].startswith("error: Diverged: evaluation: logits are not finite")
+
+
+def test_data_of_another_resolution_are_loaded_once(few, monkeypatch):
+    load, asked = data.load, []
+    monkeypatch.setattr(data, "load", lambda text, wish: asked.append(wish.res) or load(text, wish))
+    found = outcome("dynamic_filter", replace(few, eval_res=(8, 12)))
+    assert len(found.evals) > 2 and asked == [8, 12]
+
+
+def test_every_evaluation_gives_signs_of_life(few, monkeypatch):
+    """With a pause after every batch: the data, a step, the validation, the epoch, before and in the test part and each other."""
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
+    cell = accuracy_cell(Cell("conv3", 56, 56), few, "mixer[depth=1]")
+    pauses = [len(list(accuracy.measure(Subject(cell), replace(few, eval_res=res)))) for res in ((), (12,), (12, 16))]
+    assert pauses == [8, 10, 12]
+
+
+def test_a_data_set_of_one_resolution_costs_no_training(few, monkeypatch):
+    load = data.load
+
+    def one_size(text, wish):
+        if wish.res != 8:
+            raise ValueError(f"there are no images of {wish.res} px")
+        return load(text, wish)
+
+    monkeypatch.setattr(data, "load", one_size)
+    found = outcome("conv3", replace(few, eval_res=(12,)))
+    assert found.evals == {"12": "unsupported: there are no images of 12 px"} and found.values["accuracy"] >= 0
+
+
+def test_in_memory_parts_are_put_on_the_device_and_others_left():
+    part = TensorDataset(torch.zeros(2, 1), torch.zeros(2))
+    assert accuracy.placed(part, "meta").tensors[0].device.type == "meta"
+    other = SimpleNamespace()
+    assert accuracy.placed(other, "meta") is other
+
+
+def test_the_split_is_disjoint_stratified_and_fixed():
+    from sklearn.datasets import load_digits
+
+    labels = load_digits().target
+    parts = digits.split(labels, data.SEED)
+    assert sorted(index for part in parts for index in part) == list(range(1797))
+    assert [len(part) for part in parts] == [1149, 288, 360]
+    for part, share in zip(parts, (0.64, 0.16, 0.2)):
+        shares = np.bincount(labels[part]) / np.bincount(labels)
+        assert abs(shares - share).max() < 0.01
+    assert sorted(parts[2].tolist())[:8] == [21, 24, 28, 34, 35, 37, 39, 42]
+    assert not np.array_equal(parts[2], digits.split(labels, data.SEED + 1)[2])
+
+
+@pytest.mark.parametrize("res", [8, 13])
+def test_digits_are_standardised_images(res):
+    splits = data.load("digits", Wish(res))
+    assert isinstance(splits, Splits) and (splits.classes, splits.channels) == (10, 1)
+    images, labels = splits.train.tensors
+    assert images.shape == (1149, 1, res, res) and images.dtype == torch.float32
+    assert splits.validation.tensors[0].shape == (288, 1, res, res)
+    assert splits.test.tensors[0].shape == (360, 1, res, res)
+    assert labels.dtype == torch.int64 and labels.unique().tolist() == list(range(splits.classes))
+    assert images.mean().abs() < 1e-4 and (images.std() - 1).abs() < 1e-4
+    assert splits.floor == pytest.approx(100 * 37 / 360)
+
+
+def test_data_sets_are_listed_without_torch():
+    assert "digits" in data.names()
+    code = "import sys; from bench import data; data.names(); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_data_set_or_option_is_answered():
+    with pytest.raises(ValueError, match=r"unknown data set 'digit' \(known: .*digits"):
+        data.load("digit", Wish(8))
+    with pytest.raises(ValueError, match=r"data set 'digits.*': .*'size'"):
+        data.load("digits[size=3]", Wish(8))
+    with pytest.raises(ValueError, match="digits are not augmented"):
+        data.load("digits", Wish(8, augment="flip"))

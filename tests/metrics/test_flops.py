@@ -1,0 +1,166 @@
+"""The FLOP metric: its columns, and operators without a formula. How every method is counted: `tests/counters/test_selftest.py`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import methods
+from bench import columns
+from bench.counters.flops import UnknownOperator, count
+from bench.counters.formulas import taps_inside
+from bench.metrics.flops import kernel_making, measure, steady
+from bench.spec import Cell, Protocol
+from bench.workload.build import Subject
+from methods import contract
+from methods.parts.cost import rfft2_flops
+
+CONV_METHODS = ["conv3", "conv7", "dwconv3", "dwconv7", "dwconv13", "dwconv31", "dwconv51", "dwconv_full"]
+
+
+def subject_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
+    kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
+    return Subject(Cell(name, *size, channels, kernel=kernel, **settings))
+
+
+def values_of(subject):
+    rounds = measure(subject, Protocol())
+    next(rounds)
+    with pytest.raises(StopIteration) as end:
+        next(rounds)
+    return end.value.value.values
+
+
+@pytest.mark.parametrize("name", CONV_METHODS)
+def test_backward_of_a_convolution_is_twice_its_forward(name):
+    forward, step = (steady(subject_of(name, mode=mode), "direct") for mode in ("infer", "train"))
+    assert step.linear == 3 * forward.linear
+    assert step.inside == 3 * forward.inside
+
+
+def test_columns_of_the_metric():
+    assert list(values_of(subject_of("dwconv7"))) == columns.of("flops")
+
+
+def test_values_of_a_transformed_convolution():
+    """dwconv31 at 56 x 56: transforms of 72 x 72, of the map forward and back and of the kernel."""
+    one, points, maps = rfft2_flops(72, 72), 72 * 37, 2 * 64 * 56 * 56
+    values = values_of(subject_of("dwconv31", (56, 56), 64, batch=2))
+    assert values["flops"] == 128 * (2 * one + 6 * points) + maps  # the bias
+    assert values["flops_fft"] == 128 * 2 * one
+    assert values["flops_kernel"] == 64 * one
+    assert values["kernel_share"] == 64 * one / (64 * one + values["flops"])
+    assert values["gmacs"] == maps * 31**2 / 1e9
+    assert values["flops_eff"] == 2 * 2 * 64 * taps_inside(56, 56, 31, padding=15) ** 2 + maps
+    assert values["sfu_ops"] == 0
+
+
+def test_a_training_call_holds_three_forwards():
+    """The convolution's backward in Fourier space is as long as its forward twice: map and kernel, there and back."""
+    values = values_of(subject_of("dwconv31", (56, 56), 64, mode="train"))
+    one = rfft2_flops(72, 72)
+    assert values["flops_fft"] == 64 * 6 * one
+    assert values["flops_kernel"] == 64 * one
+    assert values["gmacs"] == values_of(subject_of("dwconv31", (56, 56), 64))["gmacs"]
+
+
+def test_the_path_of_the_cells_device_is_counted():
+    assert values_of(subject_of("dwconv31", device="cpu"))["flops_fft"] > 0
+    assert values_of(subject_of("dwconv31", device="cuda:0", dtype="bf16"))["flops_fft"] == 0
+
+
+def test_precision_changes_nothing():
+    assert values_of(subject_of("dwconv31", mode="train")) == values_of(subject_of("dwconv31", mode="train", dtype="bf16"))
+
+
+def test_a_kernel_that_training_does_not_make_is_not_counted_there():
+    """The shared basis folds its normalisation for inference alone."""
+    assert kernel_making(subject_of("shared_basis"))[0] > 0
+    assert kernel_making(subject_of("shared_basis", mode="train")) == (0, 0.0)
+
+
+def test_a_freeze_that_cannot_be_seen_into_gives_null():
+    values = values_of(Given(Cell("own_freeze", 12, 12, channels=16)))
+    assert values["flops_kernel"] is None and values["kernel_share"] is None
+    assert (values["flops"], values["sfu_ops"]) == (0, 16 * 144)
+
+
+def test_counting_needs_no_memory():
+    subject = subject_of("dwconv_full", (2048, 2048), 256, batch=8, mode="train")
+    assert steady(subject).fft == 256 * (2 * 8 + 1) * 2 * rfft2_flops(3072, 3072)
+
+
+@torch.library.custom_op("bench_tests::twice", mutates_args=())
+def twice(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+twice.register_fake(torch.empty_like)
+
+
+def operators(call):
+    return count(call).operators
+
+
+def test_operators_are_those_that_write_numbers():
+    x, y = torch.empty(4, 4, device="meta"), torch.empty(4, 4, device="meta")
+    assert operators(lambda: x + y) == operators(lambda: x.add_(y)) == operators(lambda: x > 0) == operators(lambda: x @ y) == 1
+    assert operators(lambda: x.relu().neg().exp()) == 3
+    assert operators(lambda: x.t().reshape(-1)) == operators(lambda: x.t().flatten()) == 1  # a transpose has no such view
+    assert operators(lambda: x.t()[1:].unsqueeze(0).expand(3, -1, -1).detach().real) == 0
+    assert operators(lambda: torch.empty(3, device="meta").new_empty(5).unsqueeze_(0)) == 0
+    assert operators(lambda: torch.zeros(3, device="meta")) == 1  # a fill
+    assert operators(lambda: (x.contiguous(), x.to(torch.float32), x.reshape(4, 4))) == 0  # hand back what they are given
+    assert operators(lambda: x.t().contiguous()) == operators(x.double) == 1
+    assert operators(lambda: x.copy_(y)) == operators(lambda: torch.arange(3, device="meta")) == 1
+
+
+def test_operators_in_inference_mode_are_those_of_composite_parts():
+    x, weight = torch.empty(1, 4, 8, 8, device="meta"), torch.empty(4, 1, 3, 3, device="meta")
+    with torch.inference_mode():
+        assert operators(lambda: torch.conv2d(x, weight, groups=4)) == 1
+        assert operators(lambda: torch.fft.irfft2(torch.fft.rfft2(x))) == 2
+        assert operators(lambda: (x.contiguous(), x.reshape(4, 64), x.mT)) == 0
+        assert operators(x.mT.contiguous) == operators(lambda: x.mT.reshape(-1)) == 1
+
+
+def test_operators_of_a_method():
+    """dwconv31: pad, transform, product, inverse transform, crop, bias. In training the kernel's too, and all of the backward."""
+    assert values_of(subject_of("dwconv31"))["op_count"] == 6
+    assert values_of(subject_of("dwconv3"))["op_count"] == 1
+    assert values_of(subject_of("dwconv3", mode="train"))["op_count"] == 2
+    assert values_of(subject_of("dwconv31", mode="train"))["op_count"] > 18
+
+
+class Twice(nn.Module):
+    """Uses an operator that no table has."""
+
+    def forward(self, x):
+        return twice(x)
+
+
+class OwnFreeze(nn.Module):
+    """Freezes without `kept`."""
+
+    def freeze(self):
+        return self
+
+    def forward(self, x):
+        return x.exp()
+
+
+class Given(Subject):
+    """Any module in the place of a method."""
+
+    def operator(self, channels, resolution):
+        return {"twice": Twice, "own_freeze": OwnFreeze}[self.cell.method]()
+
+
+def test_an_unknown_operator_is_named():
+    with pytest.raises(UnknownOperator, match=r"bench_tests\.twice"):
+        values_of(Given(Cell("twice", 12, 12)))
+    with pytest.raises(UnknownOperator, match=r"aten\.lgamma"):
+        count(torch.empty(3, device="meta").lgamma)
+    with pytest.raises(UnknownOperator, match=r"aten\.sin\.default"):  # a known name with arguments that its formula does not cover
+        count(torch.empty(3, dtype=torch.complex64, device="meta").sin)

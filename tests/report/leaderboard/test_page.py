@@ -1,0 +1,214 @@
+"""The page ranks, compares with the baseline, and hides no failure."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from bench import journal as store
+from bench.columns import ACCURACIES, COLUMNS, METRICS
+from bench.report.data_dictionary import dictionary
+from bench.report.export import latex
+from bench.report.leaderboard.gallery import pictures
+from bench.report.leaderboard.page import leaderboard
+from bench.report.leaderboard.ranking import without_empty
+from bench.report.text import Footnotes, escape, short, write_generated
+from bench.spec import Cell, Job, Protocol, Record, Timing
+
+ENV = {
+    "id": "e1",
+    "cpu": "Processor",
+    "cores": 2,
+    "memory_gb": 8,
+    "cpu_capability": "AVX2",
+    "gpus": [],
+    "torch": "2.9",
+    "python": "3.11",
+}
+ENV |= {"os": "Linux", "malloc": "tuned", "commit": None}
+
+
+def latency(method, ms, status="ok", detail="", **cell):
+    values = {"latency_ms": ms, "latency_lo_ms": ms / 1.1, "latency_hi_ms": ms * 1.1, "contended": 0} if status == "ok" else {}
+    rounds = {clock: [ms, ms * 1.001, ms] for clock in ("clean", "cpu", "wall")} if values else {}
+    return Record(Job(Cell(method, 56, 56, **cell), "latency", Timing(), "c"), status, detail, values, rounds, env="e1")
+
+
+def params(method, count):
+    return Record(Job(Cell(method, 56, 56), "params", Protocol(), "c"), "ok", "", {"params_count": count}, env="e1")
+
+
+def page(tmp_path, *records, name="mine", started=1.0):
+    path = tmp_path / name / store.NAME
+    with store.Writer(path) as writer:
+        writer.env(ENV)
+        writer.run({"command": f"python -m bench run {name}", "started": started, "baseline": "dwconv7"})
+        for record in records:
+            writer.record(record)
+    return leaderboard([store.read(path) for path in sorted(tmp_path.glob("*/journal.jsonl"))])
+
+
+def rows(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_methods_are_ranked_and_compared_with_the_baseline(tmp_path):
+    table = rows(page(tmp_path, latency("slow", 4.0), latency("dwconv7", 1.0), latency("fast", 0.5)))
+    assert [line[:4] for line in table[-3:]] == [
+        ["1", "`fast`", "**0.500 ±9.5%**", "2.00x ±0.0%"],
+        ["2", "`dwconv7`", "1.00 ±9.5%", "1"],
+        ["3", "`slow`", "4.00 ±9.5%", "0.250x ±0.0%"],
+    ]
+
+
+def test_a_failure_is_a_row_with_its_status_and_a_footnote(tmp_path):
+    text = page(
+        tmp_path, latency("fine", 1.0), latency("bad", 0, "crashed", "killed by SIGSEGV"), latency("big", 0, "oom", "a|b <c>")
+    )
+    table = rows(text)
+    assert table[-2] == ["", "`bad`", "*crashed*<sup>1</sup>"]
+    assert "<sup>1</sup> crashed: killed by SIGSEGV" in text
+    assert "<sup>2</sup> oom: a\\|b &lt;c&gt;" in text
+
+
+def test_a_method_that_did_not_run_is_not_the_best_of_a_column(tmp_path):
+    text = page(
+        tmp_path,
+        latency("a", 1.0),
+        latency("b", 2.0),
+        latency("dead", 0, "timeout"),
+        params("a", 9),
+        params("b", 7),
+        params("dead", 0),
+    )
+    assert "**7**" in text
+    assert "**0**" not in text
+
+
+def test_settings_are_apart_and_the_newest_run_comes_first(tmp_path):
+    page(tmp_path, latency("a", 1.0), latency("a", 1.0, mode="train"), latency("a", 1.0, channels=128), name="old", started=1.0)
+    text = page(tmp_path, latency("a", 1.0), name="new", started=2.0)
+    headings = [line for line in text.splitlines() if line.startswith("##") and not line.startswith("####")]
+    assert headings == [
+        "## new",
+        "### cpu, 1 thread, fp32, inference, batch 1, 64 channels",
+        "## old",
+        "### cpu, 1 thread, fp32, inference, batch 1, 64 channels",
+        "### cpu, 1 thread, fp32, training step, batch 1, 64 channels",
+        "### cpu, 1 thread, fp32, inference, batch 1, 128 channels",
+    ]
+
+
+def test_it_says_where_and_how(tmp_path):
+    text = page(tmp_path, latency("a", 1.0))
+    assert "Reproduce: `python -m bench run mine`" in text
+    assert "Processor (2 cores, 8 GB, AVX2), GPU none, torch 2.9, Python 3.11" in text
+
+
+def test_processor_time_is_marked(tmp_path):
+    record = latency("a", 1.0)
+    record.values["contended"] = 1
+    assert "±9.5%<sup>1</sup>" in page(tmp_path, record)
+
+
+def test_a_method_of_another_session_is_not_said_to_be_interleaved(tmp_path):
+    later = replace(latency("later", 2.0), session=9.0)
+    text = page(tmp_path, latency("dwconv7", 1.0), latency("beside", 2.0), later)
+    table = {line[1]: line[3] for line in rows(text)}
+    assert table["`beside`"] == "0.500x ±0.0%"
+    assert table["`later`"] == "0.500x ±0.1%<sup>1</sup>"
+    assert "another session than the baseline" in text
+
+
+def test_seeds_have_sections_of_their_own(tmp_path):
+    text = page(tmp_path, latency("dwconv7", 1.0), latency("dwconv7", 2.0, seed=1), latency("a", 4.0, seed=1))
+    assert "64 channels, seed 1" in text
+    assert {line[1]: line[3] for line in rows(text)[-2:]} == {"`dwconv7`": "1", "`a`": "0.500x ±0.0%"}
+
+
+def test_networks_say_what_their_channels_are(tmp_path):
+    text = page(tmp_path, latency("niff", 1.0, level="model", network="resnet18", channels=3))
+    assert "batch 1, networks of 1000 classes, 3 image channels" in text
+    assert rows(text)[-1][1] == "`resnet18 + niff`"
+
+
+def test_without_the_baseline_nothing_is_compared(tmp_path):
+    assert rows(page(tmp_path, latency("a", 1.0)))[0] == ["#", "method", "latency, ms"], "no column that is empty"
+
+
+def test_sections_of_two_environments_of_a_run_are_told_apart(tmp_path):
+    """In headings, and with them in the captions of LaTeX; where a run has one environment nothing is said."""
+    text = page(tmp_path, latency("a", 1.0), replace(latency("b", 2.0), env="e2"))
+    headings = [line for line in text.splitlines() if line.startswith("### ")]
+    setting = "### cpu, 1 thread, fp32, inference, batch 1, 64 channels"
+    assert headings == [f"{setting}, environment `e1`", f"{setting}, environment `e2`"]
+    captions = [table.caption for table in latex.tables(text.splitlines())]
+    assert len(set(captions)) == 2 and "environment `e2`" in captions[1]
+    assert f"{setting}\n" in page(tmp_path / "one", latency("a", 1.0))
+
+
+def test_every_column_is_explained():
+    text = dictionary()
+    assert all(f"`{column.name}`" in text and column.meaning in text for column in (*COLUMNS, *ACCURACIES))
+    assert set(METRICS) == {"params", "flops", "latency", "memory", "energy", "accuracy", "properties"}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0012345, "0.00123"), (1.0, "1.00"), (12.34, "12.3"), (99.96, "100.0"), (123456.7, "123,457"), (0, "0"), (None, "")],
+)
+def test_three_significant_digits(number, text):
+    assert short(number) == text
+
+
+def test_a_hand_written_file_is_not_replaced(tmp_path):
+    mine = tmp_path / "LEADERBOARD.md"
+    mine.write_text("by hand")
+    with pytest.raises(ValueError, match="not generated"):
+        write_generated(mine, "new")
+    assert mine.read_text() == "by hand"
+    mine.unlink()
+    write_generated(mine, "first")
+    assert write_generated(mine, "second").read_text().startswith("second")
+
+
+def test_footnotes_repeat_their_number():
+    notes = Footnotes()
+    assert [notes.mark("a"), notes.mark("b"), notes.mark("a")] == ["<sup>1</sup>", "<sup>2</sup>", "<sup>1</sup>"]
+    assert notes.lines()[1].startswith("<sup>2</sup> b")
+    assert escape("<img>|a") == "&lt;img&gt;\\|a"
+
+
+def test_columns_that_no_method_fills_are_left_out():
+    assert without_empty([{"#": "", "method": "a", "GMAC": "1"}, {"#": "", "method": "b", "GMAC": ""}]) == [
+        {"method": "a", "GMAC": "1"},
+        {"method": "b", "GMAC": ""},
+    ]
+
+
+def at(side, record):
+    return replace(record, job=replace(record.job, cell=replace(record.job.cell, height=side, width=side)))
+
+
+def test_the_contents_link_to_every_run_and_analysis(tmp_path):
+    page(tmp_path, latency("a", 1.0), at(28, latency("b", 1.0)), name="my run.1")
+    text = leaderboard([store.read(tmp_path / "my run.1" / store.NAME)], analyses=["what it saw/ANALYSIS.md"])
+    assert "- [my run.1](#my-run1): 2 operators at 28 to 56 px on cpu\n" in text
+    assert "- Analyses: [what it saw](what%20it%20saw/ANALYSIS.md)" in text
+
+
+def test_the_most_telling_figures_are_shown_and_the_others_linked():
+    names = [
+        "latency-channels_cpu",
+        "latency-resolution_cpu_c16",
+        "latency-resolution_cpu_c64",
+        "winners_cpu",
+        "reach_farpair_16px",
+    ]
+    paths = [f"run/figures/{name}.svg" for name in (*names, "crossover-1_cpu", "crossover-2_cpu", "pareto_cpu")]
+    text = "\n".join(pictures(paths))
+    assert re.findall(r"!\[.*?\]\(run/figures/(.*?)\.svg\)", text) == ["reach_farpair_16px", "winners_cpu", "pareto_cpu"]
+    linked = re.findall(r"(?<!!)\[[^\]]*\]\((.*?)\)", text)
+    assert sorted(linked) == sorted(path for path in paths if not re.search("reach|winners|pareto", path))
+    assert "- latency against resolution: [cpu, c16](" in text
+    assert list(pictures([])) == []

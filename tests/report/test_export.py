@@ -1,0 +1,290 @@
+"""The report verb: every format says what the tables say, and figures are never older than them."""
+
+import json
+import math
+import re
+import sys
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from bench import journal as store
+from bench.cli import main
+from bench.columns import COLUMNS
+from bench.report.export import latex
+from bench.report.write import write_reports
+from tests.report.leaderboard.test_page import ENV, latency, params
+
+HOSTILE = "a_b|c&d%e#f$g{h}i~j^k\\l<img src=x>"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with one run of a name that every format must escape."""
+    folder = tmp_path / "results"
+    with store.Writer(folder / "run_1" / store.NAME) as writer:
+        writer.env(ENV)
+        writer.run({"command": "python -m bench run --methods all", "started": 1.0, "baseline": "dwconv7"})
+        for record in (
+            *(latency("dwconv7", 1.0), latency("fast", 0.5), latency("tied", 0.5005), latency(HOSTILE, 2.0)),
+            *(latency("big", 0, "oom", "asked for 50% of {all} | 8 GB"), params("fast", 7), params("dwconv7", 9)),
+        ):
+            writer.record(record)
+    return folder
+
+
+def report(folder, *words):
+    return CliRunner().invoke(main, ["report", str(folder), "--no-figures", *words], catch_exceptions=False)
+
+
+def read_csv(results):
+    return pd.read_csv(results / "run_1" / "table.csv")
+
+
+def test_json_says_what_the_csv_says(results):
+    assert report(results, "--format", "json").exit_code == 0
+    found = json.loads((results / "run_1" / "table.json").read_text(), parse_constant=pytest.fail)
+    written = read_csv(results)
+    assert list(found["rows"][0]) == list(written.columns)
+    for row, (_, other) in zip(found["rows"], written.iterrows(), strict=True):
+        for name, value in row.items():
+            same = value == other[name] or (value in (None, "") and pd.isna(other[name]))
+            assert same, f"{name}: {value!r} is not {other[name]!r}"
+    failed = next(row for row in found["rows"] if row["method"] == "big")
+    assert failed["latency_ms"] is None and failed["latency_status"] == "oom"
+
+
+def test_json_explains_its_columns_and_where_it_was_measured(results):
+    report(results, "--format", "json")
+    found = json.loads((results / "run_1" / "table.json").read_text())
+    assert {column["name"] for column in found["columns"]} == set(found["rows"][0])
+    assert found["columns"][: len(COLUMNS)] == [vars(column) for column in COLUMNS]
+    assert [env["cpu"] for env in found["environments"]] == ["Processor"]
+    assert found["runs"][0]["command"] == "python -m bench run --methods all"
+    assert found["baseline"] == {"op": "dwconv7", "model": "none"}
+
+
+def test_parquet_says_what_the_csv_says(results):
+    pytest.importorskip("pyarrow")
+    assert report(results, "--format", "parquet").exit_code == 0
+    found, written = pd.read_parquet(results / "run_1" / "table.parquet"), read_csv(results)
+    assert list(found["method"]) == list(written["method"])
+    for name in ("latency_ms", "speedup", "params_count", "place"):
+        pd.testing.assert_series_equal(found[name], written[name], check_dtype=False, check_exact=True)
+
+
+def test_parquet_without_its_library_is_refused(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refused = report(results, "--format", "parquet")
+    assert refused.exit_code == 2
+    assert "--format parquet needs pyarrow" in refused.output
+    assert not (results / "LEADERBOARD.md").exists(), "refused before anything is written"
+
+
+def test_csv_and_markdown_are_always_written_and_the_others_where_asked_for(results):
+    report(results)
+    names = {path.name for path in (results / "run_1").iterdir()}
+    assert {"table.csv"} <= names and not {"table.json", "table.tex"} & names
+    assert not (results / "index.html").exists()
+    assert {"LEADERBOARD.md", "README.md"} <= {path.name for path in results.iterdir()}
+
+
+def test_what_was_exported_once_stays_as_new_as_the_tables(results):
+    report(results, "--format", "json,latex")
+    for name in ("table.json", "table.tex"):
+        (results / "run_1" / name).write_text("old")
+    report(results)
+    assert "dwconv7" in (results / "run_1" / "table.json").read_text()
+    assert "dwconv7" in (results / "run_1" / "table.tex").read_text()
+
+
+def test_an_unknown_format_is_one_sentence(results):
+    refused = report(results, "--format", "markdwn")
+    assert refused.exit_code == 2
+    assert "'markdwn' is not one of markdown, html, csv, json, parquet, latex; did you mean 'markdown'?" in refused.output
+
+
+@pytest.fixture
+def tex(results):
+    assert report(results, "--format", "latex").exit_code == 0
+    return (results / "run_1" / "table.tex").read_text()
+
+
+def plain(text):
+    """LaTeX without comments and without escaped signs."""
+    lines = [line for line in text.splitlines() if not line.startswith("%")]
+    return re.sub(r"\\[#$%&_{}]", "", "\n".join(lines))
+
+
+def test_latex_is_balanced(tex):
+    depth = 0
+    for sign in plain(tex):
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        assert depth >= 0
+    assert depth == 0
+    assert plain(tex).count("$") % 2 == 0
+    opened = re.findall(r"\\(begin|end)\{(\w+)\}", tex)
+    assert opened == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
+
+
+def test_latex_rows_have_the_columns_that_are_declared(tex):
+    declared = re.search(r"\\begin\{tabular\}\{([lr]+)\}", tex)[1]
+    body = re.findall(r"^(.*) \\\\$", plain(tex), re.MULTILINE)
+    assert len(body) == 6
+    assert {line.count("&") + 1 for line in body} == {len(declared)}
+    assert declared.startswith("rl")
+
+
+def test_latex_has_booktabs_rules_around_head_and_body(tex):
+    lines = tex.splitlines()
+    top, middle, bottom = (lines.index(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    assert (middle - top, bottom - middle) == (2, 6)
+    assert r"\hline" not in tex
+
+
+def test_latex_says_what_the_leaderboard_says(tex):
+    assert r"1= & \texttt{fast} & \textbf{0.500 $\pm$9.5\%} & 2.00x $\pm$0.0\% & \textbf{7}" in tex
+    assert r"1= & \texttt{tied} &" in tex
+    assert r" & \texttt{big} & \textit{oom}\textsuperscript{1} &" in tex
+    assert r"\textsuperscript{1} oom: asked for 50\% of \{all\} \textbar{} 8 GB" in tex
+    assert r"\caption{run\_1. cpu, 1 thread, fp32, inference, batch 1, 64 channels. 56 px}" in tex
+
+
+def test_latex_escapes_names(tex):
+    name = (
+        r"a\_b\textbar{}c\&d\%e\#f\$g\{h\}i\textasciitilde{}j\textasciicircum{}k\textbackslash{}l\textless{}img src=x\textgreater{}"
+    )
+    assert rf"\texttt{{{name}}}" in tex
+
+
+@pytest.mark.parametrize(
+    ("markdown", "expected"),
+    [
+        ("**0.5 ±1%<sup>2</sup>** ◆", r"\textbf{0.5 $\pm$1\%\textsuperscript{2}} $\diamond$"),
+        (r"pad\_kernel a\*b &amp; &lt;", r"pad\_kernel a*b \& \textless{}"),
+        ("99 ±>50", r"99 $\pm$\textgreater{}50"),
+        ("*Way*", r"\textit{Way}"),
+        ("`a*b*_c`", r"\texttt{a*b*\_c}"),
+    ],
+)
+def test_markdown_becomes_latex(markdown, expected):
+    assert latex.text(markdown) == expected
+
+
+def test_a_page_without_tables_has_none():
+    assert latex.document("## a\n\ntext\n").splitlines() == [latex.HEAD]
+
+
+def test_captions_are_the_headings_above_a_table():
+    page = "## run\n\n### a\n\n#### 1 px\n\n| x |\n|--:|\n| 1 |\n\n### b\n\ntext\n\n| y |\n|:--|\n| 2 |\n\n<sup>1</sup> why\n"
+    found = list(latex.tables(page.splitlines()))
+    assert [table.caption for table in found] == ["run. a. 1 px", "run. b"]
+    assert [table.below for table in found] == [[], ["<sup>1</sup> why"]]
+
+
+def drawing(journal, table, folder):
+    """In place of seaborn's pictures."""
+    folder.mkdir(exist_ok=True)
+    (folder / "winners_cpu.svg").write_text(f"{len(table)} rows of {journal.name}")
+    return [folder / "winners_cpu.svg"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bench.report.figures", SimpleNamespace(draw=drawing))
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_report_draws_figures_and_shows_them(results):
+    told = CliRunner().invoke(main, ["report", str(results)], catch_exceptions=False)
+    assert str(results / "run_1" / "figures" / "winners_cpu.svg") in told.output
+    assert "![winners: cpu](run_1/figures/winners_cpu.svg)" in (results / "LEADERBOARD.md").read_text()
+    assert (results / "run_1" / "figures" / "winners_cpu.svg").read_text() == "5 rows of run_1"
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_run_draws_where_it_has_figures_so_that_none_is_old(results):
+    figures = results / "run_1" / "figures"
+    write_reports([results / "run_1"])
+    assert not figures.exists()
+    figures.mkdir()
+    write_reports([results / "run_1"])
+    assert [path.name for path in figures.iterdir()] == ["winners_cpu.svg"]
+
+
+def test_without_figures_those_that_are_there_are_still_linked(results):
+    drawing(store.Journal(results), [], results / "run_1" / "figures")
+    report(results)
+    assert "(run_1/figures/winners_cpu.svg)" in (results / "LEADERBOARD.md").read_text()
+
+
+def test_the_page_is_written_over_all_runs(results, monkeypatch):
+    def write(journals, tables, path):
+        path.write_text(",".join(f"{journal.name}: {len(table)}" for journal, table in zip(journals, tables)))
+        return path
+
+    monkeypatch.setitem(sys.modules, "bench.report.page", SimpleNamespace(write=write))
+    told = report(results, "--format", "html")
+    assert told.output.splitlines()[-1] == str(results / "index.html")
+    assert (results / "index.html").read_text() == "run_1: 5"
+
+
+def test_a_page_that_is_there_is_renewed_or_said_to_be_old(results, monkeypatch, capsys):
+    page = results / "index.html"
+    page.write_text("old")
+
+    def write(journals, tables, path):
+        path.write_text("new")
+        return path
+
+    def lacking(journals, tables, path):
+        raise ValueError("needs altair")
+
+    monkeypatch.setitem(sys.modules, "bench.report.page", SimpleNamespace(write=lacking))
+    assert page not in write_reports([results / "run_1"])
+    assert page.read_text() == "old"
+    assert capsys.readouterr().err == f"{page} is older than the tables: needs altair\n"
+    monkeypatch.setitem(sys.modules, "bench.report.page", SimpleNamespace(write=write))
+    assert page in write_reports([results / "run_1"])
+    assert page.read_text() == "new"
+
+
+def test_tables_that_nothing_supports_any_more_are_gone(results):
+    for name in ("accuracy.csv", "crossover.csv"):
+        (results / "run_1" / name).write_text("old")
+    report(results)
+    assert not list(results.glob("run_1/[ac]*.csv"))
+
+
+def test_another_view_leaves_the_tables_as_they_are_and_the_next_report_writes_the_usual_page(results):
+    report(results)
+    usual, table = (results / "LEADERBOARD.md").read_text(), (results / "run_1" / "table.csv").read_text()
+    report(results, "--sort", "params_count", "--baseline", "fast", "--group", "mode")
+    other = (results / "LEADERBOARD.md").read_text()
+    assert "Not the usual page" in other and "vs fast" in other
+    assert (results / "run_1" / "table.csv").read_text() == table
+    report(results)
+    assert (results / "LEADERBOARD.md").read_text() == usual
+
+
+def test_a_baseline_that_no_run_has_is_one_sentence(results):
+    refused = report(results, "--baseline", "fats")
+    assert refused.exit_code == 2
+    assert "--baseline fats: no run has measured it; did you mean 'fast'?" in refused.output
+
+
+def test_infinite_figures_are_null(results):
+    from bench.report.export.tables import as_data
+
+    journal = store.read(results / "run_1" / store.NAME)
+    (row,) = as_data(journal, pd.DataFrame({"speedup": [math.inf]}))["rows"]
+    assert row == {"speedup": None}
+
+
+def test_analyses_beside_the_runs_are_linked(results):
+    (results / "reach").mkdir()
+    (results / "reach" / "ANALYSIS.md").write_text("# what was found")
+    report(results)
+    assert "- Analyses: [reach](reach/ANALYSIS.md)" in (results / "LEADERBOARD.md").read_text()

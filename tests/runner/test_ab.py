@@ -1,0 +1,218 @@
+"""Two methods side by side: labels, pairing, the verdict in words, failures, and what is kept."""
+
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+import methods
+from bench import journal as store
+from bench.cli import main
+from bench.names import cell_of, setting
+from bench.runner.ab import fixed_rounds, text, trial
+from bench.spec import Cell, Limits, Record
+from bench.tables.cells import tidy
+from methods import Unsupported
+from tests.paths import FAULTS
+
+KNOWN = {entry.name: entry for entry in methods.catalogue()}
+SMALL = ("--res", "8", "--channels", "4", "--rounds", "3")
+
+
+def bench(*words):
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+def read(label):
+    return cell_of(label, KNOWN, height=8, width=8)
+
+
+@pytest.mark.parametrize(
+    ("label", "params", "kernel"),
+    [
+        ("niff", (), None),
+        (" niff [ hidden = 16 ] ", (("hidden", 16),), None),
+        ("niff[hidden=(16,8),boundary=zero]", (("boundary", "zero"), ("hidden", (16, 8))), None),
+        ("niff[hidden=16,8,mode=split]", (("hidden", (16, 8)), ("mode", "split")), None),
+        ("niff[hidden=16,]", (("hidden", (16,)),), None),
+        ("dwconv[kernel=9]", (), 9),
+        ("dwconv[kernel=9, backend=fft]", (("backend", "fft"),), 9),
+    ],
+)
+def test_a_label_is_a_cell(label, params, kernel):
+    cell = read(label)
+    assert (cell.params, cell.kernel) == (params, kernel)
+    assert read(cell.label) == cell, "what a cell is called is read as that cell"
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        ("nif", "unknown method 'nif'; did you mean 'niff'"),
+        ("niff[hidden=16", "is not a method such as"),
+        ("[hidden=16]", "is not a method such as"),
+        ("niff[]", "'' is not OPTION=VALUE"),
+        ("niff[16]", "'16' is not OPTION=VALUE"),
+        ("niff[hidden=]", "'hidden=' is not OPTION=VALUE"),
+        ("niff[hidden=1,hidden=2]", "hidden is given twice"),
+        ("niff[hiden=1]", "did you mean 'hidden'"),
+        ("niff[hidden={1:2}]", "is not a finite number"),
+        ("niff[kernel=3]", "method 'niff' takes no kernel size"),
+        ("dwconv", "write dwconv[kernel=7]"),
+        ("dwconv[kernel=0]", "kernel=0 is not a positive whole number"),
+        ("dwconv[kernel_size=3]", "a kernel size is written kernel=3"),
+        ("dwconv7[kernel=3]", "method 'dwconv7' takes no kernel size"),
+    ],
+)
+def test_a_bad_label_is_one_sentence(label, sentence):
+    with pytest.raises(ValueError, match=r".") as error:
+        read(label)
+    assert sentence in str(error.value)
+
+
+def test_one_number_is_one_layer():
+    niff = methods.get("niff")
+    one, other = (niff.build(4, 8, hidden=hidden) for hidden in (16, (16,)))
+    assert [p.shape for p in one.parameters()] == [p.shape for p in other.parameters()]
+    with pytest.raises(Unsupported, match="at least one unit"):
+        niff.build(4, 8, hidden=0)
+
+
+def test_a_setting_in_words():
+    assert setting(Cell("x", 8, 9)) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
+    cell = Cell("x", 8, 8, channels=3, level="model", device="cuda:0", mode="train", seed=3, threads=2)
+    assert setting(cell) == "cuda:0, fp32, training step, batch 1, networks, 3 image channels, 8 px, seed 3"
+
+
+class Fake:
+    """A pool whose records have the given latencies by round, and that remembers what it was asked."""
+
+    def __init__(self, **rounds):
+        self.rounds = rounds
+
+    def execute(self, jobs, limits):
+        self.jobs, self.limits = jobs, limits
+        for job in reversed(jobs):
+            figures = self.rounds[job.cell.alias]
+            if isinstance(figures, str):
+                yield Record(job, figures, "because")
+            else:
+                clocks = {"clean": figures, "cpu": [2 * one for one in figures], "wall": [3 * one for one in figures]}
+                yield Record(
+                    job, "ok", values={"contended": int(job.cell.alias == "B" and self.busy), "clean_share": 0.9}, rounds=clocks
+                )
+
+    busy = False
+
+
+A, B = (Cell("niff", 56, 56, alias=alias) for alias in "AB")
+SLOWLY = [1.0, 2.0, 1.0, 3.0, 1.0, 2.0, 1.0, 2.0]  # rounds of a machine that changes its speed
+
+
+def tried(factor, a=A, b=B, busy=False):
+    pool = Fake(A=SLOWLY, B=[factor * one for one in SLOWLY] if isinstance(factor, float) else factor)
+    pool.busy = busy
+    return trial(pool, a, b, fixed_rounds(a, "cold", 8), Limits())
+
+
+@pytest.mark.parametrize(
+    ("factor", "word", "sentence"),
+    [
+        (1.0, "same", "The same: the whole interval lies within 3.0% of 1."),
+        (1.03, "slower", "B is slower: the whole interval lies more than 2% above 1."),
+        (0.97, "faster", "B is faster: the whole interval lies more than 2% below 1."),
+    ],
+)
+def test_rounds_are_paired(factor, word, sentence):
+    """Latencies spread over a factor of three, their ratio is known exactly."""
+    result = tried(factor)
+    assert result.verdict == word
+    assert result.ratio == pytest.approx((factor,) * 3)
+    assert text(result).endswith(sentence)
+    assert f"B / A {factor:.3f} [{factor:.3f}, {factor:.3f}] over 8 rounds" in text(result).replace("0.9700", "0.970")
+
+
+def test_a_gpu_needs_half_the_difference():
+    a, b = (replace(cell, device="cuda:0") for cell in (A, B))
+    assert tried(1.015, a, b).verdict == "slower"
+    assert tried(1.015).verdict == "same"
+
+
+def test_undecided_is_said():
+    result = tried([1.2 * SLOWLY[0], *SLOWLY[1:4], *(1.1 * one for one in SLOWLY[4:])])
+    assert result.verdict == "unclear"
+    assert "more --rounds narrow it" in text(result)
+
+
+def test_where_processor_time_stands_in_it_does_for_both():
+    result = tried(1.5, busy=True)
+    assert result.clock == "cpu"
+    assert result.ratio.mid == pytest.approx(1.5)
+    said = text(result)
+    assert "A  niff  3.00 ms" in said, "twice the median of 1.5"
+    assert "Processor time stands in" in said
+    assert "90% of calls undisturbed" in said
+    assert "Processor time" not in text(tried(1.5))
+
+
+def test_a_failure_has_its_reason_and_no_verdict():
+    result = tried("oom")
+    assert result.verdict == "failed"
+    said = text(result)
+    assert "A  niff  1.50 ms" in said
+    assert said.endswith("B  niff  oom: because")
+
+
+def test_the_number_of_rounds_is_fixed_beforehand():
+    cpu, gpu = (fixed_rounds(cell, "hot", 9) for cell in (A, replace(A, device="cuda:0")))
+    assert (cpu.rounds, cpu.max_rounds, cpu.timer) == (9, 9, "wall")
+    assert gpu.timer == "hot"
+
+
+def test_two_settings_are_no_pair():
+    with pytest.raises(ValueError, match="rounds of two settings cannot be paired"):
+        tried(1.0, b=replace(B, batch=2))
+    with pytest.raises(ValueError, match="needs an alias"):
+        tried(1.0, b=A)
+
+
+def test_the_command_decides_or_not_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = bench("ab", "niff", "niff[hidden=16]", *SMALL)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0] == "cpu, 1 thread, fp32, inference, batch 1, 4 channels, 8 px"
+    assert lines[1].startswith("A  niff             ") and " ms" in lines[1]
+    assert lines[2].startswith("B  niff[hidden=16]  ") and " ms" in lines[2]
+    assert lines[3].startswith("B / A ") and lines[3].endswith("over 3 rounds")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_side_ends_in_exit_3_and_records_are_kept(tmp_path):
+    result = bench("ab", "fine", "raises", *SMALL, "--plugin", FAULTS, "-o", str(tmp_path / "kept"))
+    assert result.exit_code == 3
+    assert "B  raises  error: RuntimeError: the operator's own trouble" in result.output
+    journal = store.read(tmp_path / "kept" / store.NAME)
+    table = tidy(journal).set_index("label")
+    assert dict(table["latency_status"]) == {"fine (A)": "ok", "raises (B)": "error"}
+    assert {record.env for record in journal.records.values()} == set(journal.envs)
+    assert all(record.job.code for record in journal.current())
+    again = bench("ab", "fine", "fine", *SMALL, "--plugin", FAULTS, "-o", str(tmp_path / "kept"))
+    assert again.exit_code == 2 and "holds a run already" in " ".join(again.output.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("niff", "nif"), "did you mean 'niff'"),
+        (("niff", "niff", "--res", "8,9"), "takes one value here"),
+        (("niff", "niff", "--rounds", "1"), "1 is not in the range 2<=x<=300"),
+        (("niff", "niff", "--threads", "100000"), "is more than the"),
+        (("niff", "niff", "--device", "cuda:99"), "device cuda:99 is not there"),
+        (("niff",), "Missing argument 'B'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(words, sentence):
+    result = bench("ab", "--res", "8", *words) if "--res" not in words else bench("ab", *words)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.output.split())

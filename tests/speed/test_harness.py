@@ -1,0 +1,104 @@
+"""Planning, resuming and reporting take time in proportion to the records: counted in operations, not in seconds."""
+
+import statistics
+import sys
+from collections import Counter
+
+import pytest
+
+from bench import journal as store
+from bench.plan import Axes
+from bench.report import write as reports
+from bench.report.leaderboard.page import leaderboard
+from bench.runner.sweep import Request
+from bench.system import environment as env
+from bench.tables.cells import write_tables
+from benchmarks import scale
+
+FACTOR = 4
+METHODS = ("conv3", "dwconv3", "dwconv7", "niff")
+
+
+def grid(settings):
+    return Axes(METHODS, tuple((8 + 4 * one, 8) for one in range(settings)), channels=(4,))
+
+
+def written(folder, settings):
+    """The journal of an unfinished sweep over so many settings."""
+    path = folder / str(settings) / "run" / store.NAME
+    scale.write(path, grid(settings), env.collect())
+    return path
+
+
+def calls(function):
+    """How many functions, those written in C among them, run until it returns."""
+    count = 0
+
+    def called(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.fixture
+def request_over(tmp_path):
+    def over(settings):
+        path = written(tmp_path, settings)
+        return Request(grid(settings), scale.METRICS, path.parent, executor="inline")
+
+    return over
+
+
+STAGES = {
+    "read": lambda request, journal: store.read(journal.path),
+    "plan a resume": lambda request, journal: scale.resumed(request),
+    "tables": lambda request, journal: write_tables(journal),
+    "leaderboard": lambda request, journal: leaderboard([journal]),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_linear_in_the_records(request_over, stage):
+    costs = []
+    for settings in (25, 25 * FACTOR):
+        request = request_over(settings)
+        journal = store.read(request.out / store.NAME)
+        STAGES[stage](request, journal)  # once for what is imported or cached on the way
+        costs.append(calls(lambda: STAGES[stage](request, journal)))  # noqa: B023  # called at once
+    assert costs[1] < 1.1 * FACTOR * costs[0]
+
+
+def test_estimates_look_at_each_record_once(request_over, monkeypatch):
+    """A median a job would sort all records of its kind for each job that is left."""
+    planned = scale.resumed(request_over(30))
+    seen = []
+    median = statistics.median
+    monkeypatch.setattr(statistics, "median", lambda values: seen.append(len(values)) or median(values))
+    assert planned.todo
+    assert set(planned.estimates()) == set(planned.todo)
+    assert sum(seen) == len(planned.journal.records)
+
+
+def test_a_journal_is_read_once_to_plan_and_once_to_report(request_over, monkeypatch):
+    request = request_over(2)
+    reads = Counter()
+    read = store.read
+    monkeypatch.setattr(store, "read", lambda path: reads.update([path]) or read(path))
+    scale.resumed(request)
+    assert reads == {request.out / store.NAME: 1}
+    reports.write_reports([request.out])
+    assert reads == {request.out / store.NAME: 2}
+
+
+def test_records_of_one_cell_share_it(request_over):
+    """Most of a large journal's memory is cells and names."""
+    records = store.read(request_over(2).out / store.NAME).records.values()
+    cells = {id(record.job.cell) for record in records}
+    assert len(cells) == len({record.job.cell for record in records}) < len(records)

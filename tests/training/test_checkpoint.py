@@ -1,0 +1,310 @@
+"""A training that was stopped goes on to the same result, as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+from bench.data import Splits
+from bench.journal import NAME, read
+from bench.metrics import accuracy
+from bench.nets.mixer import Mixer
+from bench.plan import accuracy_cell
+from bench.spec import Cell, Training
+from bench.training import batches, loop, search
+from bench.training.checkpoint import Checkpoint
+from bench.training.loop import Trainer
+from bench.workload.build import Subject
+from tests.paths import ROOT
+
+pytestmark = pytest.mark.timeout(400)  # processes that import torch, on two busy cores
+TINY = Training(res=8, batch=8, epochs=3, ema=0.9, mixup=0.3)
+
+
+class Dropped(nn.Conv2d):
+    """Draws random numbers in training."""
+
+    def __init__(self, channels, resolution):
+        super().__init__(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.2, self.training)
+
+
+class Augmented(Dataset):
+    """Images that change at random with each reading, from all three generators."""
+
+    def __init__(self, part):
+        self.part = part
+
+    def __len__(self):
+        return len(self.part)
+
+    def __getitem__(self, index):
+        image, label = self.part[index]
+        return image * random.uniform(0.5, 1.5) + float(np.random.rand()) + torch.rand(1), label
+
+
+def part(seed, count=32):
+    labels = torch.arange(count) % 2
+    noise = torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return TensorDataset(noise + labels.view(-1, 1, 1, 1), labels)
+
+
+def splits(read=False):
+    return Splits(Augmented(part(0)) if read else part(0), part(1), part(2), classes=2, channels=1, floor=50.0)
+
+
+def trainer(path, protocol=TINY, read=False, lr=0.02, every=0.0):
+    torch.manual_seed(7)
+    network = Mixer(Dropped, 2, 1, 4, 1, (8, 8))
+    return Trainer(network, splits(read), protocol, 3, lr, protocol.epochs, checkpoint=Checkpoint(path, every))
+
+
+def state(made):
+    return {name: value.state_dict() for name, value in made._parts().items()}
+
+
+def curve(made):
+    return [epoch[:4] for epoch in made.curve]  # without seconds
+
+
+def assert_equal(first, second):
+    """Every tensor and number of two nested states."""
+    assert type(first) is type(second)
+    if isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_equal(first[key], second[key])
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second)
+        for one, other in zip(first, second):
+            assert_equal(one, other)
+    else:
+        assert torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
+
+
+@pytest.fixture
+def few_workers(monkeypatch):
+    """One process that reads images, however many cores there are."""
+    monkeypatch.setattr(batches.os, "cpu_count", lambda: 2)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["in memory", "read"])
+@pytest.mark.parametrize("stop", [1, 3, 4, 7, 11])
+def test_a_training_stopped_after_a_step_goes_on_to_the_same_end(stop, read, tmp_path, monkeypatch, few_workers):
+    """Four steps an epoch: stopped within epochs and at the end of the first, before it was validated."""
+    monkeypatch.setattr(loop, "CHECK_STEPS", 1)
+    whole = trainer(None, read=read)
+    list(whole.run())
+    cut = trainer(tmp_path / "job.pt", read=read)
+    save, taken = cut.checkpoint.save, []
+
+    def once(training):
+        if training["step"] == stop:
+            save(training)
+            taken.append(stop)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cut.checkpoint, "save", once)
+    with pytest.raises(KeyboardInterrupt):
+        list(cut.run())
+    later = trainer(tmp_path / "job.pt", read=read)
+    assert taken == [later.step] == [stop]
+    begun = later.step
+    list(later.run())
+    assert later.step == whole.step == 12 and begun > 0
+    assert curve(later) == curve(whole)
+    assert_equal(state(later), state(whole))
+
+
+def test_augmentation_is_that_of_the_epoch_and_differs_between_epochs(few_workers):
+    made = [next(batches.training_batches(Augmented(part(0)), 8, 3, epoch, 0))[0] for epoch in (0, 0, 1)]
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+    first, second = (Augmented(part(0))[0][0] for _ in range(2))
+    assert not torch.equal(first, second), "nothing was drawn that could differ"
+
+
+def stopped(path, **given):
+    """A training of which the first epoch is saved."""
+    made = trainer(path, **given)
+    running = made.run()
+    next(running)
+    running.close()
+    return made
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:1000]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no archive"),
+        lambda path: torch.save({"step": 3}, path),
+        lambda path: torch.save([1], path),
+        lambda path: torch.save({**torch.load(path), "of": ["another", torch.__version__, 1]}, path),
+        lambda path: torch.save({**torch.load(path), "of": ["job", "1.0", 1]}, path),
+        lambda path: torch.save({**torch.load(path), "of": ["job", torch.__version__, 2]}, path),
+    ],
+    ids=["torn", "empty", "no archive", "foreign", "list", "another job", "another torch", "two processes"],
+)
+def test_what_is_no_state_of_the_job_is_passed_over(harm, tmp_path):
+    path = tmp_path / "job.pt"
+    stopped(path)
+    assert trainer(path).step == 4, "it would have gone on"
+    harm(path)
+    assert trainer(path).step == 0
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda state: state["network"].popitem(),
+        lambda state: state["network"].update({"head.weight": torch.zeros(3, 3)}),
+        lambda state: state["optimizer"]["param_groups"].pop(),
+        lambda state: state.pop("average"),
+        lambda state: state.pop("penalty"),
+        lambda state: state.update(curve=[(1.0, 2.0)]),
+    ],
+    ids=["a weight less", "another shape", "other groups", "no average", "no penalty", "short curve"],
+)
+def test_a_state_that_does_not_fit_the_network_is_passed_over_as_a_whole(harm, tmp_path):
+    path = tmp_path / "job.pt"
+    stopped(path)
+    kept = torch.load(path)
+    harm(kept["training"])
+    torch.save(kept, path)
+    anew, fresh = trainer(path), trainer(None)
+    assert (anew.step, anew.curve, anew.loss) == (0, [], 0.0)
+    assert_equal(state(anew), state(fresh))
+    list(anew.run())
+    list(fresh.run())
+    assert curve(anew) == curve(fresh)
+
+
+def test_a_training_of_another_rate_or_length_does_not_go_on(tmp_path):
+    path = tmp_path / "job.pt"
+    stopped(path)
+    assert trainer(path, lr=0.01).step == 0
+    assert trainer(path, replace(TINY, epochs=5)).step == 0
+
+
+def test_a_state_is_saved_when_it_is_due_and_only_then(tmp_path, monkeypatch):
+    path = tmp_path / "job.pt"
+    stopped(path, every=1e9)
+    assert not path.exists()
+    checkpoint = Checkpoint(path, 60.0)
+    begun = checkpoint.saved
+    for seconds, due in ((59.0, False), (61.0, True)):
+        monkeypatch.setattr(time, "monotonic", lambda now=begun + seconds: now)
+        assert checkpoint.due() is due
+    assert not Checkpoint(None, 0.0).due()
+
+
+def test_a_state_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / "job.pt"
+    stopped(path)
+    before = path.read_bytes()
+
+    def torn(state, file):
+        Path(file).write_bytes(b"torn")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", torn)
+    with pytest.raises(OSError, match="no space"):
+        stopped(path)
+    assert path.read_bytes() == before
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_what_was_chosen_is_not_chosen_again(tmp_path, monkeypatch):
+    """Stopped in the training after the search and the probe: neither is repeated, and the curve is that of an unbroken run."""
+    protocol = Training(res=8, batch=64, epochs=1, lr=(0.01, 0.02), search_epochs=1, seconds=1e-3)
+    cell = accuracy_cell(Cell("conv3", 8, 8), protocol, "mixer[depth=1]")
+    path = tmp_path / "checkpoints" / "job.pt"
+
+    def run(**given):
+        measuring = accuracy.measure(Subject(cell, **given), protocol)
+        while True:
+            try:
+                next(measuring)
+            except StopIteration as end:
+                return end.value
+
+    whole = run()
+    values = accuracy.Task.top1
+
+    def stop(*args):
+        raise Stopped
+
+    monkeypatch.setattr(accuracy.Task, "top1", stop)
+    with pytest.raises(Stopped):
+        run(checkpoint=path, save_every=0.0)
+    kept = torch.load(path)["choices"]
+    assert [one[0] for one in kept["tries"]] == [0.01, 0.02] and kept["epochs"] == 1
+    monkeypatch.setattr(accuracy.Task, "top1", values)
+    monkeypatch.setattr(search, "_step_seconds", None)  # calling it would fail
+    again = run(checkpoint=path, save_every=0.0)
+    assert {name: again.rounds[name] for name in again.rounds if name != "seconds"} == {
+        name: whole.rounds[name] for name in whole.rounds if name != "seconds"
+    }
+    assert again.values["accuracy"] == whole.values["accuracy"]
+    assert not path.exists(), "removed at the end"
+
+
+def command(out, *extra):
+    given = ["--metrics", "accuracy", "--methods", "dwconv7", "--baseline", "none", "--res", "8", "--device", "cpu"]
+    protocol = ["--budget", "epochs=8", "--train-res", "8", "--backbone", "mixer[depth=1]"]
+    return [sys.executable, "-m", "bench", "run", *given, *protocol, "-o", str(out), *extra]
+
+
+def record(out):
+    (found,) = read(out / NAME).records.values()
+    assert found.status == "ok", found.detail
+    return found
+
+
+def test_killed_in_mid_epoch_a_run_continues_to_the_same_result(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command(tmp_path / "whole"), check=True, **quiet)
+    out = tmp_path / "cut"
+    first = subprocess.Popen(command(out, "--save-every", "1ms"), start_new_session=True, **quiet)
+    saved = kill_in_mid_epoch(first, out / "checkpoints")
+    assert not read(out / NAME).records
+    subprocess.run(command(out, "--save-every", "1ms"), check=True, **quiet)
+    whole, cut = record(tmp_path / "whole"), record(out)
+    for name in ("loss", "penalty", "validation", "lr"):
+        assert cut.rounds[name] == whole.rounds[name]
+    assert cut.values["accuracy"] == whole.values["accuracy"]
+    kept = [epoch[4] for epoch in saved["training"]["curve"]]
+    assert len(kept) >= 2 and cut.rounds["seconds"][: len(kept)] == kept, "the first epochs were not trained again"
+    assert not (out / "checkpoints").exists()
+
+
+def kill_in_mid_epoch(process, folder, steps=35):
+    """SIGKILL a run once it has saved a state of the third epoch or later, between two epochs; what it saved last."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for path in folder.glob("*.pt"):
+            training = torch.load(path)["training"]
+            if training["step"] > 2 * steps and training["step"] % steps:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return torch.load(path)
+        time.sleep(0.002)
+    pytest.fail(f"no state of a mid-epoch was seen (exit status {process.poll()}): {json.dumps(os.listdir(folder.parent))}")

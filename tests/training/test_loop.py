@@ -1,0 +1,386 @@
+"""The host network and the training loop: what they promise to every operator."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import methods
+from bench.data import Splits
+from bench.nets.mixer import Mixer
+from bench.spec import Training
+from bench.training import loop
+from bench.training.loop import Diverged, Trainer, top1
+from bench.training.objective import penalties
+from bench.training.optim import criterion, lr_scales, mixing, parameter_groups, schedule
+
+TINY = Training(res=8, batch=16, epochs=2)
+
+
+class Scale(nn.Module):
+    """An operator of two parameters with equal gradients."""
+
+    def __init__(self, channels, resolution):
+        super().__init__()
+        self.mask_sigma = nn.Parameter(torch.ones(channels, 1, 1))
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x):
+        return x * (self.mask_sigma + self.weight) + x.roll(1, -1)
+
+
+def images(count=32, seed=0):
+    """Noise, brighter by one in the second class."""
+    labels = torch.arange(count) % 2
+    noise = torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return TensorDataset(noise + labels.view(-1, 1, 1, 1), labels)
+
+
+def splits(count=32):
+    return Splits(images(count), images(32, 1), images(32, 2), classes=2, channels=1, floor=50.0)
+
+
+def host(operator=Scale, depth=1, seed=0):
+    torch.manual_seed(seed)
+    return Mixer(operator, classes=2, in_channels=1, width=4, depth=depth, resolution=(8, 8))
+
+
+def trainer(network=None, protocol=TINY, seed=0, count=32, lr=None, **extra):
+    return Trainer(network or host(), splits(count), protocol, seed, lr or protocol.lr[0], protocol.epochs, **extra)
+
+
+def trained(*args, **kwargs):
+    made = trainer(*args, **kwargs)
+    list(made.run())
+    return made
+
+
+def test_the_host_is_the_same_for_every_operator():
+    first = host(lambda c, r: nn.Conv2d(c, c, 7, padding=3), depth=2).state_dict()
+    second = host(depth=2).state_dict()
+    shared = [name for name in first if ".operator." not in name]
+    assert len(shared) > 20
+    assert all(torch.equal(first[name], second[name]) for name in shared)
+
+
+def test_only_the_operator_looks_beyond_a_pixel():
+    x = images(3).tensors[0]
+    shuffled = x.flatten(1)[:, torch.randperm(64, generator=torch.Generator().manual_seed(0))].view_as(x)
+    blind = host(lambda c, r: nn.Identity()).eval()
+    seeing = host(lambda c, r: nn.Conv2d(c, c, 3, padding=1)).eval()
+    torch.testing.assert_close(blind(shuffled), blind(x))
+    assert not torch.allclose(seeing(shuffled), seeing(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1e3])
+def test_the_operators_scale_does_not_matter(gain):
+    class Loud(Scale):
+        def forward(self, x):
+            return gain * super().forward(x)
+
+    x = images().tensors[0]
+    torch.testing.assert_close(host(Loud)(x), host()(x), rtol=1e-2, atol=1e-2)
+
+
+def test_operator_is_told_its_channels_and_resolution():
+    asked = []
+    Mixer(lambda c, r: asked.append((c, r)) or nn.Identity(), 2, in_channels=3, width=6, depth=3, resolution=(12, 8), patch=2)
+    assert asked == [(6, (6, 4))] * 3
+
+
+def test_loss_falls_and_epochs_are_counted():
+    epochs = trained(protocol=replace(TINY, epochs=20)).curve
+    assert len(epochs) == 20
+    assert epochs[-1].loss < 0.7 * epochs[0].loss
+    assert epochs[-1].validation > 90
+    assert all(epoch.penalty == 0 and epoch.seconds > 0 for epoch in epochs)
+
+
+def test_epochs_of_two_trainings_may_be_interleaved(monkeypatch):
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)  # a pause after every step
+    alone, first, second = (trainer(host(Dropped), seed=seed) for seed in (3, 3, 4))
+    pauses = list(alone.run())
+    assert len(pauses) == TINY.epochs * (alone.steps + 2), "one more in the validation, and one after it"
+    for _ in zip(first.run(), second.run()):
+        pass
+    assert [epoch.loss for epoch in first.curve] == [epoch.loss for epoch in alone.curve]
+    assert [epoch.loss for epoch in second.curve] != [epoch.loss for epoch in alone.curve[: len(second.curve)]]
+
+
+class Dropped(Scale):
+    """Draws random numbers."""
+
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.3, self.training)
+
+
+def test_a_remainder_of_one_image_is_left_out():
+    assert trained(count=17).step == TINY.epochs
+    fewer = trained(count=5)
+    assert (fewer.images, fewer.step) == (5, TINY.epochs)
+
+
+def test_penalty_draws_the_weights():
+    class Drawn(Scale):
+        def penalty(self):
+            return 1e3 * (self.weight - 0.5).square().sum()
+
+    network = host(Drawn)
+    epochs = trained(network, replace(TINY, epochs=40, lr=(0.02,))).curve
+    assert epochs[0].penalty > 100
+    assert epochs[-1].penalty < 1
+    assert torch.allclose(network.blocks[0].operator.weight, torch.tensor(0.5), atol=0.02)
+    assert epochs[-1].loss < 1, "the cross entropy must not hold the penalty"
+
+
+def test_penalty_is_asked_of_the_outermost_module_once():
+    class Outer(nn.Sequential):
+        def penalty(self):
+            return 2 * self[0].penalty()
+
+    class Inner(nn.Module):
+        def penalty(self):
+            return torch.tensor(1.0)
+
+    assert [float(p) for p in penalties(nn.Sequential(Outer(Inner()), nn.Sequential(Inner()), nn.ReLU()))] == [2.0, 1.0]
+
+
+def test_lr_scale_slows_the_named_parameters():
+    class Slow(Scale):
+        lr_scale = {"mask": 0.1}  # noqa: RUF012
+
+    network = host(Slow)
+    trained(network, replace(TINY, epochs=1, batch=32))  # one step: Adam moves by lr times the sign
+    operator = network.blocks[0].operator
+    moved = [(p - 1).abs().mean().item() for p in (operator.mask_sigma, operator.weight)]
+    assert moved[0] == pytest.approx(0.1 * moved[1], rel=1e-2)
+    assert moved[1] > 0
+
+
+def test_the_inner_lr_scale_counts():
+    inner, outer = nn.Linear(2, 2), nn.Module()
+    inner.lr_scale, outer.lr_scale, outer.net = {"bias": 0.5}, {"net": 0.1}, inner
+    assert lr_scales(outer) == {inner.weight: 0.1, inner.bias: 0.5}
+
+
+def test_weight_decay_spares_operators_and_vectors():
+    network = host(lambda c, r: nn.Conv2d(c, c, 3, padding=1))
+    decayed = {id(p) for group in parameter_groups(network, 0.05) if group["weight_decay"] for p in group["params"]}
+    names = {name for name, p in network.named_parameters() if id(p) in decayed}
+    assert names == {"stem.weight", "head.weight", "blocks.0.mlp.1.weight", "blocks.0.mlp.3.weight"}
+    grouped = [p for group in parameter_groups(network, 0.05) for p in group["params"]]
+    assert len(grouped) == len(list(network.parameters()))
+
+
+def test_weight_decay_of_all_spares_nothing():
+    (group,) = parameter_groups(host(lambda c, r: nn.Conv2d(c, c, 3)), 0.05, decay_all=True)
+    assert group["weight_decay"] == 0.05
+
+
+class Breaks(Scale):
+    """Not a number from a call on."""
+
+    calls, last = 0, 3
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * (float("nan") if self.calls > self.last else 1)
+
+
+@pytest.mark.parametrize("last", [3, 25])
+def test_a_non_finite_loss_is_an_error_that_names_the_step(last):
+    """Also where losses of later steps have been read with it."""
+    network = host(type("BreaksLater", (Breaks,), {"last": last}))
+    network.blocks[0].operator.train(True)
+    with pytest.raises(Diverged, match=f"step {last}: cross entropy nan"):
+        trained(network, replace(TINY, batch=4, epochs=9), count=240)
+
+
+def test_a_non_finite_penalty_is_an_error():
+    class Endless(Scale):
+        def penalty(self):
+            return torch.tensor(float("inf"))
+
+    with pytest.raises(Diverged, match=r"step 0: .* penalty inf"):
+        trained(host(Endless))
+
+
+def test_top1_counts_in_evaluation_mode():
+    class Constant(nn.Module):
+        def forward(self, x):
+            assert not self.training
+            return torch.tensor([[0.0, 1.0, 0.0]]).expand(len(x), 3)
+
+    labels = torch.tensor([1] * 270 + [0] * 30)  # more than one evaluation batch
+    assert percent(Constant(), TensorDataset(torch.zeros(300, 1, 2, 2), labels)) == pytest.approx(90)
+
+
+def percent(network, part):
+    evaluating = top1(network, part)
+    while True:
+        try:
+            next(evaluating)
+        except StopIteration as end:
+            return end.value
+
+
+def test_an_evaluation_pauses_between_its_batches_outside_of_inference_mode(monkeypatch):
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
+    part = TensorDataset(torch.zeros(600, 2), torch.zeros(600, dtype=torch.int64))
+    assert [torch.is_inference_mode_enabled() for _ in top1(nn.Identity(), part)] == [False] * 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_counted_as_no_class(value):
+    logits = torch.zeros(300, 2)
+    logits[280, 1] = value
+    with pytest.raises(Diverged, match="evaluation: logits are not finite"):
+        percent(nn.Identity(), TensorDataset(logits, torch.ones(300, dtype=torch.int64)))
+
+
+def rates(protocol, epochs, steps=10, lr=1.0):
+    optimizer, scheduler = schedule(nn.Linear(2, 2), protocol, lr, epochs, steps)
+    found = []
+    for step in range(epochs * steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        scheduler.step_update(step + 1)
+    return [*found, optimizer.param_groups[0]["lr"]]
+
+
+def test_cosine_rises_in_the_warm_up_and_falls_to_nothing():
+    found = rates(replace(TINY, warmup=2), 10)
+    assert found[0] == pytest.approx(0.01)
+    assert found[:20] == sorted(found[:20]) and found[20:] == sorted(found[20:], reverse=True)
+    assert found[10] == pytest.approx((1 + 0.01) / 2)
+    assert found[50] == pytest.approx(0.5) and found[100] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_warm_up_is_cut_to_half_of_a_short_training():
+    found = rates(replace(TINY, warmup=20), 4)
+    assert found[:20] == sorted(found[:20]) and found[19] > 0.95
+    assert found[20] == pytest.approx(0.5)  # where the cosine over all steps is by then
+
+
+def test_multistep_drops_at_its_milestones():
+    found = rates(replace(TINY, schedule="multistep", milestones=(2, 3), warmup=0), 4)
+    assert found[:19] == [1.0] * 19  # timm's drops come one step early
+    assert found[20:29] == pytest.approx([0.1] * 9)
+    assert found[30:] == pytest.approx([0.01] * 11)
+
+
+def test_an_unknown_schedule_is_an_error():
+    with pytest.raises(ValueError, match="schedule must be one of cosine, multistep, not 'stairs'"):
+        schedule(nn.Linear(2, 2), replace(TINY, schedule="stairs"), 1.0, 2, 10)
+
+
+@pytest.mark.parametrize(("name", "nesterov"), [("sgd", True), ("momentum", False)])
+def test_names_of_momentum(name, nesterov):
+    optimizer, _ = schedule(nn.Linear(2, 2), replace(TINY, optimizer=name), 0.1, 2, 10)
+    assert type(optimizer) is torch.optim.SGD
+    assert {(group["momentum"], group["nesterov"]) for group in optimizer.param_groups} == {(0.9, nesterov)}
+
+
+def test_the_average_of_the_weights_is_evaluated():
+    protocol = replace(TINY, ema=0.5, epochs=3)
+    made = trainer(protocol=protocol)
+    own = [{name: value.clone() for name, value in made.network.state_dict().items()}]
+    for _ in made.probe():
+        own.append({name: value.clone() for name, value in made.network.state_dict().items()})
+    weight = own[1]["stem.weight"]  # the first update takes the weights as they are
+    for update, state in enumerate(own[2:], 1):
+        decay = min(0.5, 1 - (1 + update) ** (-2 / 3))
+        weight = decay * weight + (1 - decay) * state["stem.weight"]
+    torch.testing.assert_close(made.result.stem.weight, weight)
+    assert made.result is not made.network
+    done = trained(protocol=protocol)
+    assert done.curve[-1].validation == percent(done.result, splits().validation)
+    assert not torch.equal(done.result.stem.weight, done.network.stem.weight)
+
+
+def test_a_long_average_follows_a_short_training():
+    done = trained(protocol=replace(TINY, ema=0.9999, epochs=20))
+    plain = trained(protocol=replace(TINY, epochs=20))
+    assert done.curve[-1].loss == plain.curve[-1].loss, "the average does not change the training"
+    assert done.curve[-1].validation > 90
+
+
+@pytest.mark.parametrize("setting", ["mixup", "cutmix"])
+def test_images_are_mixed_with_their_labels(setting):
+    protocol = replace(TINY, smoothing=0.1, **{setting: 1.0})
+    mix = mixing(protocol, 2, 16)
+    torch.manual_seed(0)
+    x, labels = images(16).tensors
+    mixed_images, mixed_labels = mix(x.clone(), labels)
+    assert mixed_labels.shape == (16, 2) and not torch.equal(mixed_images, x)
+    assert mixed_labels.sum(1).tolist() == pytest.approx([1.0] * 16)
+    assert mixed_labels.min() >= 0.05 - 1e-6, "smoothed here"
+    logits = torch.tensor([[3.0, 0.0]]).expand(16, 2)
+    expected = -(mixed_labels * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(criterion(protocol)(logits, mixed_labels), expected)
+    assert trained(protocol=replace(protocol, epochs=3)).curve[-1].loss > 0
+
+
+def test_an_odd_batch_cannot_be_mixed():
+    with pytest.raises(ValueError, match="an even batch in each process, not 15"):
+        trainer(protocol=replace(TINY, mixup=0.5, batch=15))
+    with pytest.raises(ValueError, match="not 5"):
+        trainer(protocol=replace(TINY, mixup=0.5), count=5)
+
+
+def test_labels_are_smoothed():
+    logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
+    plain, smooth = (criterion(replace(TINY, smoothing=s))(logits, labels) for s in (0.0, 0.2))
+    logs = logits.log_softmax(1)[0]
+    assert float(plain) == pytest.approx(-float(logs[0]))
+    assert float(smooth) == pytest.approx(-0.9 * float(logs[0]) - 0.1 * float(logs[1]))
+
+
+def vector(network):
+    return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+
+
+def test_a_gradient_is_clipped():
+    moves = []
+    for clip in (0.0, 1e-3):
+        network = host()
+        before = vector(network)
+        protocol = replace(TINY, optimizer="momentum", weight_decay=0.0, clip=clip, lr=(1.0,), epochs=1, batch=32, warmup=0)
+        trained(network, protocol)
+        moves.append(float((vector(network) - before).norm()))
+    assert moves[1] == pytest.approx(1e-3, rel=1e-2) and moves[0] > 1e-2  # plain momentum's first step is lr times the gradient
+
+
+def test_channels_last_changes_the_layout_alone():
+    operator = lambda c, r: nn.Conv2d(c, c, 3, padding=1)  # noqa: E731
+    plain, last = (trained(host(operator), replace(TINY, channels_last=one)) for one in (False, True))
+    weight = last.network.blocks[0].operator.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    assert [e.loss for e in last.curve] == pytest.approx([e.loss for e in plain.curve], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["niff", "dynamic_filter"])
+def test_bf16_trains_with_the_fourier_part_in_float32(name):
+    """Torch's transforms on a CPU refuse bfloat16: that they run at all is the proof; everything else of the network is cast."""
+    seen = set()
+    network = host(methods.get(name).build)
+    network.head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    cast = lambda: torch.autocast("cpu", torch.bfloat16)  # noqa: E731
+    done = trained(network, replace(TINY, epochs=4, dtype="bf16"), cast=cast)
+    assert seen == {torch.bfloat16}
+    assert all(torch.isfinite(p).all() and p.dtype == torch.float32 for p in network.parameters())
+    assert done.curve[-1].loss < done.curve[0].loss
+
+
+def test_a_penalty_is_not_rounded_to_bf16():
+    class Fine(Scale):
+        def penalty(self):
+            return (self.weight.flatten()[None] @ self.weight.flatten()[:, None]).sum() * 1.001
+
+    def cast():
+        return torch.autocast("cpu", torch.bfloat16)
+
+    made = trainer(host(Fine), cast=cast)
+    next(made.probe())
+    assert made.penalty == pytest.approx(4 * 1.001, rel=1e-6)

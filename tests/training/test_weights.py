@@ -1,0 +1,225 @@
+"""Weights that a training leaves for the analysis: which, when, and that they are those of the network that was evaluated."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.utils.data import TensorDataset
+
+from bench import data
+from bench.analysis import network as specimen
+from bench.analysis.epochs import histories
+from bench.cli import main
+from bench.data import Wish, digits
+from bench.executors.job import kept as where
+from bench.journal import NAME
+from bench.journal import read as journal
+from bench.metrics import accuracy
+from bench.plan import accuracy_cell
+from bench.spec import PROTOCOLS, Cell, Job, Limits
+from bench.training import loop
+from bench.training import weights as kept
+from bench.training.loop import top1
+from bench.workload.build import Subject
+
+PROTOCOL = replace(PROTOCOLS["accuracy"], res=8, epochs=3, batch=16)
+CELL = accuracy_cell(Cell("flexconv", 56, 56, params=(("hidden", 4),), seed=4), PROTOCOL, "mixer[depth=1,width=4]")
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """48 digits to train with, 32 to validate and to test."""
+    whole = digits.load(Wish(8))
+    parts = [TensorDataset(*(tensor[:count] for tensor in part.tensors)) for part, count in zip(whole[:3], (48, 32, 32))]
+    found = whole._replace(train=parts[0], validation=parts[1], test=parts[2])
+    monkeypatch.setattr(data, "load", lambda text, wish: found)
+    return found
+
+
+def train(folder=None, each=False, protocol=PROTOCOL, checkpoint=None, stop=None):
+    """The outcome; None where the training is left after so many pauses, as a kill leaves it."""
+    subject = Subject(CELL, checkpoint=checkpoint, save_every=0.0, weights=folder, each_epoch=each)
+    measuring = accuracy.measure(subject, protocol)
+    pauses = 0
+    while pauses != stop:
+        try:
+            next(measuring)
+            pauses += 1
+        except StopIteration as end:
+            return end.value
+    return None
+
+
+def evaluated(network, part):
+    running = top1(network, part)
+    while True:
+        try:
+            next(running)
+        except StopIteration as end:
+            return end.value
+
+
+def files(folder):
+    return sorted(path.name[-len("epoch000.weights.pt") :] for path in folder.iterdir())
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_each_epoch_or_the_last_is_kept(tmp_path):
+    train(tmp_path / "each", each=True)
+    train(tmp_path / "last")
+    assert files(tmp_path / "each") == [f"epoch00{n}.weights.pt" for n in range(4)]
+    assert files(tmp_path / "last") == ["epoch003.weights.pt"]
+    (last,) = (tmp_path / "last").iterdir()
+    assert same(kept.read(last)["weights"], kept.read(tmp_path / "each" / last.name)["weights"])
+    assert last.name.startswith("mixer-depth=1-width=4-flexconv-hidden=4-digits-seed-4-")
+
+
+def test_a_file_says_what_network_it_belongs_to(tmp_path):
+    train(tmp_path)
+    (path,) = tmp_path.iterdir()
+    found = kept.read(path)
+    assert found["job"] == Job(CELL, "accuracy", PROTOCOL)
+    assert {name: found[name] for name in ("classes", "channels", "epoch", "epochs")} == {
+        "classes": 10, "channels": 1, "epoch": 3, "epochs": 3,
+    }  # fmt: skip
+
+
+def test_the_first_is_the_fresh_network_and_the_last_the_one_that_was_evaluated(tmp_path, few):
+    outcome = train(tmp_path, each=True)
+    ((first, *_, last),) = histories(specimen.kept_in([tmp_path]))
+    assert (first.epoch, first.trained, last.epoch, last.trained) == (0, False, 3, True)
+    assert same(first.network().state_dict(), first.fresh(CELL.seed).state_dict())
+    assert not same(first.network().state_dict(), first.fresh(CELL.seed + 1).state_dict())
+    assert evaluated(last.network(), few.test) == outcome.values["accuracy"]
+    assert evaluated(last.network(), few.validation) == outcome.values["accuracy_validation"]
+    assert not last.network().training
+    sizes = [one.network().blocks[0].operator.mask.sigma.tolist() for one in (first, last)]
+    assert sizes[0] != sizes[1] == kept.read(last.weights)["weights"]["blocks.0.operator.mask.sigma"].tolist()
+
+
+def test_the_average_is_kept_where_it_is_evaluated(tmp_path, few):
+    outcome = train(tmp_path, protocol=replace(PROTOCOL, ema=0.9))
+    (one,) = specimen.kept_in([tmp_path])
+    assert evaluated(one.network(), few.test) == outcome.values["accuracy"]
+
+
+def test_keeping_changes_neither_the_training_nor_the_key(tmp_path):
+    plain, keeping = train(), train(tmp_path, each=True)
+    curve = ("loss", "penalty", "validation", "lr")
+    assert [plain.rounds[name] for name in curve] == [keeping.rounds[name] for name in curve]
+    assert plain.values["accuracy"] == keeping.values["accuracy"]
+    job = Job(CELL, "accuracy", PROTOCOL)
+    given = where(job, Limits(weights=str(tmp_path), each_epoch=True))
+    assert (given["weights"], given["each_epoch"]) == (tmp_path, True)
+    assert where(job, Limits())["weights"] is None
+    assert "weights" not in str(job.to_json())
+
+
+@pytest.mark.parametrize("stop", [3, 5, 6, 8])
+def test_a_training_that_was_killed_goes_on_to_the_same_files(stop, tmp_path, monkeypatch):
+    """Three steps an epoch, a pause and a state after each, and another where its evaluation has ended."""
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECK_STEPS", 1)
+    train(tmp_path / "whole", each=True)
+    assert train(tmp_path / "cut", each=True, checkpoint=tmp_path / "job.pt", stop=stop) is None
+    before = {path: path.read_bytes() for path in (tmp_path / "cut").iterdir()}
+    assert 0 < len(before) < 4
+    train(tmp_path / "cut", each=True, checkpoint=tmp_path / "job.pt")
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    for path in (tmp_path / "whole").iterdir():
+        first, second = kept.read(path), kept.read(tmp_path / "cut" / path.name)
+        assert first["epoch"] == second["epoch"] and same(first["weights"], second["weights"])
+
+
+def test_a_training_from_the_start_removes_what_an_earlier_one_kept(tmp_path, monkeypatch):
+    """Of its own job: the files of another stay."""
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECK_STEPS", 1)
+    train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))
+    others = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert train(tmp_path, each=True, stop=5) is None
+    ((*_, killed),) = histories(specimen.kept_in(set(tmp_path.iterdir()) - others.keys()))
+    assert not killed.finished and killed.age == f"epoch {killed.epoch} of 3" and killed.epoch < 3
+    train(tmp_path)
+    (last,) = set(tmp_path.iterdir()) - others.keys()
+    (one,) = specimen.kept_in([last])
+    assert one.finished and one.age == "epoch 3 of 3"
+    assert {path: path.read_bytes() for path in others} == others
+
+
+def test_epochs_of_several_trainings_are_told_apart(tmp_path):
+    train(tmp_path, each=True)
+    train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))
+    found = histories(specimen.kept_in([tmp_path]))
+    assert [[one.epoch for one in epochs] for epochs in found] == [[0, 1, 2, 3]] * 2
+
+
+def test_what_was_not_kept_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "noise").write_bytes(b"\x80\x02no weights" * 9)
+    torch.save({"weights": {"a": torch.ones(1)}}, tmp_path / "other")
+    torch.save(torch.ones(3), tmp_path / "tensor")
+    (tmp_path / "empty").touch()
+    for name in ("noise", "other", "tensor", "empty"):
+        with pytest.raises(ValueError, match=f"{name} holds no kept weights") as caught:
+            kept.read(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    train(tmp_path)
+    (path,) = tmp_path.glob("*.pt")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="holds no kept weights"):
+        specimen.kept_in([tmp_path])
+    with pytest.raises(ValueError, match="no kept weights there"):
+        specimen.kept_in([])
+
+
+def with_weights(path, method="flexconv"):
+    cell = replace(CELL, method=method, params=CELL.params if method == "flexconv" else ())
+    return specimen.Specimen(cell, (8, 8), classes=10, channels=1, weights=path)
+
+
+@pytest.mark.parametrize("under", [None, "state_dict", "model", "weights"])
+def test_a_plain_state_dict_is_loaded(under, tmp_path):
+    state = with_weights(None).fresh(9).state_dict()
+    torch.save({under: state, "epoch": 3} if under else state, tmp_path / "w.pt")
+    one = with_weights(tmp_path / "w.pt")
+    assert one.trained and same(one.network().state_dict(), state)
+
+
+def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path):
+    state = with_weights(None, "dwconv3").fresh().state_dict()
+    torch.save(state, tmp_path / "w.pt")
+    wanted = r"w.pt does not fit mixer.* \+ flexconv\[hidden=4\]: \d+ names or shapes .*'blocks.0.operator"
+    with pytest.raises(ValueError, match=wanted) as e:
+        with_weights(tmp_path / "w.pt").network()
+    assert "\n" not in str(e.value)
+    torch.save({**state, "head.bias": torch.ones(3), "step": 7}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"2 names or shapes differ from its \d+ weights, first 'head.bias'"):
+        with_weights(tmp_path / "w.pt", "dwconv3").network()
+    (tmp_path / "w.pt").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="holds no state dict of weights"):
+        with_weights(tmp_path / "w.pt").network()
+
+
+def test_published_weights_count_as_trained_and_are_not_where_it_begins(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Subject, "network", lambda self, *size: asked.append(self.cell.network) or torch.nn.Identity())
+    cell = replace(CELL, method="original", network="resnet18[pretrained=True,where=dense]")
+    one = specimen.Specimen(cell, (32, 32))
+    one.fresh()
+    one.network()
+    assert one.trained and asked == ["resnet18[where=dense]", "resnet18[pretrained=True,where=dense]"]
+
+
+def test_the_run_verb_keeps_weights_beside_its_journal(tmp_path):
+    words = ["run", "--metrics", "accuracy", "--methods", "dwconv3", "--baseline", "none", "--res", "8", "--device", "cpu"]
+    words += ["--executor", "inline", "--train-res", "8", "--budget", "epochs=1", "--keep-weights", "last"]
+    result = CliRunner().invoke(main, [*words, "-o", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    (record,) = journal(tmp_path / NAME).records.values()
+    (one,) = specimen.kept_in([tmp_path / "weights"])
+    assert one.epoch == 1 and kept.read(one.weights)["job"] == replace(record.job, code="")
+    assert evaluated(one.network(), data.load("digits", Wish(8)).test) == record.values["accuracy"]

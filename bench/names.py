@@ -1,4 +1,8 @@
-"""The grammar of names with options, NAME[key=value,...]: data sets and networks are asked for so. No torch here."""
+"""How methods, networks and data sets are written, `NAME[option=value,...]`: parsing, printing, selecting. No torch here.
+
+One grammar serves the command line, labels and journals. A value is a Python literal that JSON can hold (16, 0.5, True, None, or a
+tuple of them, with or without parentheses) or else text: `niff[hidden=(16,8)]`, `niff[hidden=16,8,boundary=zero]`.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,13 @@ import methods
 from bench.spec import ORIGINAL, Cell, Pairs
 from methods import Entry
 
-SHAPE = re.compile(r"(?P<name>[^\[\]]+?)(?:\[(?P<options>[^\[\]]*)\])?")
+GRAMMAR = re.compile(r"(?P<name>[^\[\]]+?)(?:\[(?P<options>.*)\])?")
+NEXT_OPTION = re.compile(r",(?=\s*\w+\s*=)")  # a comma that no option follows belongs to a value
+MODES = {"infer": "inference", "train": "training step"}
 
 
-class Word(NamedTuple):
-    """A name and its options, sorted."""
+class Name(NamedTuple):
+    """A name with its options, sorted. `str` writes it so that `parse` reads it back."""
 
     name: str
     options: Pairs = ()
@@ -28,163 +34,152 @@ class Word(NamedTuple):
         return self.name + (f"[{','.join(f'{key}={value}' for key, value in self.options)}]" if self.options else "")
 
 
-def parse(text: str) -> Word:
-    """The word of a text; raises ValueError where it is none. Values are Python literals, else strings."""
-    match = SHAPE.fullmatch(text.strip())
+def parse(text: str) -> Name:
+    """Parse `NAME` or `NAME[option=value,...]`. Raises ValueError for any other text."""
+    match = GRAMMAR.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is not NAME or NAME[option=value,...]")
+        raise ValueError(f"{text!r} is not NAME or NAME[option=value,...], such as niff or niff[hidden=16]")
     options: dict[str, Any] = {}
-    for part in filter(None, (match["options"] or "").split(",")):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not key.isidentifier() or not value or key in options:
-            raise ValueError(f"{text!r}: {part.strip()!r} is not option=value, each option once")
-        options[key] = literal(value)
-    return Word(match["name"].strip(), tuple(sorted(options.items())))
+    for part in () if match["options"] is None else NEXT_OPTION.split(match["options"]):
+        option, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (equals and option.isidentifier() and value):
+            raise ValueError(f"{text!r}: {part.strip()!r} is not OPTION=VALUE")
+        if option in options:
+            raise ValueError(f"{text!r}: {option} is given twice")
+        options[option] = parse_value(value, text)
+    return Name(match["name"].strip(), tuple(sorted(options.items())))
 
 
-def literal(text: str) -> Any:
-    """A number, a truth value or None where the text is one, else the text."""
+def parse_value(value: str, text: str) -> Any:
+    """Parse one value of `text`: a number, a truth value, None or a tuple of them, or the text itself.
+
+    Raises ValueError for a literal that JSON cannot hold, such as 1e999 or a dictionary.
+    """
     try:
-        return ast.literal_eval(text)
+        literal = ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        return text
+        return value
+    try:
+        return _as_tuples(json.loads(json.dumps(literal, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{text!r}: {value} is not a finite number, a truth value, a text or a tuple of them") from error
+
+
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise TypeError("a mapping")
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def split(text: str) -> list[str]:
-    """The words of a comma list; commas inside brackets belong to a word."""
+    """Split a comma list of names. Commas inside brackets belong to a name."""
     return [part.strip() for part in re.split(r",(?![^\[\]]*\])", text)]
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" where something known is close, else nothing."""
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" if a known word is close, else an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def select(words: Iterable[str], known: Mapping[str, Entry], kernel: bool) -> tuple[str, ...]:
-    """Registered names of words and globs; raises ValueError for a name that is unknown or needs a `--kernel` that is not given."""
-    chosen: dict[str, None] = {}
-    for word in words:
+def select(patterns: Iterable[str], known: Mapping[str, Entry], kernel: bool) -> tuple[str, ...]:
+    """Return the registered names that match: names, globs, or "all"; `kernel` says whether `--kernel` is given.
+
+    Raises ValueError for an unknown name, a glob without a match, and a method that needs a `--kernel` that is not given.
+    """
+    selected: dict[str, None] = {}
+    for word in patterns:
         pattern = "*" if word == "all" else word
         if any(sign in pattern for sign in "*?["):
-            found = [name for name in known if fnmatch.fnmatchcase(name, pattern) and (kernel or not known[name].needs_kernel)]
-            if not found:
+            matches = [name for name in known if fnmatch.fnmatchcase(name, pattern) and (kernel or not known[name].needs_kernel)]
+            if not matches:
                 raise ValueError(f"no method matches '{word}' (known: {', '.join(known)})")
-            chosen |= dict.fromkeys(found)
-        elif word not in known:
-            raise ValueError(str(methods.UnknownMethod(word, list(known))))
-        elif known[word].needs_kernel and not kernel:
+            selected |= dict.fromkeys(matches)
+        elif _entry(word, known).needs_kernel and not kernel:
             raise ValueError(f"method '{word}' needs a kernel size: give --kernel")
         else:
-            chosen[word] = None
-    return tuple(chosen)
+            selected[word] = None
+    return tuple(selected)
 
 
-def settings(words: Iterable[str], known: Mapping[str, Entry]) -> dict[str, Pairs]:
-    """{method: ((option, value), ...)} of `METHOD.OPTION=VALUE` words; raises ValueError."""
-    found: dict[str, dict[str, Any]] = {}
-    for word in words:
-        match = re.fullmatch(r"([^.=]+)\.([^.=]+)=(.*)", word)
+def overrides(settings: Iterable[str], known: Mapping[str, Entry]) -> dict[str, Pairs]:
+    """Map each method to the options that `METHOD.OPTION=VALUE` texts override. Raises ValueError."""
+    by_method: dict[str, dict[str, Any]] = {}
+    for text in settings:
+        match = re.fullmatch(r"([^.=]+)\.([^.=]+)=(.*)", text)
         if not match:
-            raise ValueError(f"--set {word!r} is not METHOD.OPTION=VALUE")
+            raise ValueError(f"--set {text!r} is not METHOD.OPTION=VALUE")
         name, option, value = match.groups()
-        if name not in known:
-            raise ValueError(str(methods.UnknownMethod(name, list(known))))
-        options = [one for one in (*known[name].options, *known[name].required) if one not in {*known[name].hparams, "kernel_size"}]
         if option == "kernel_size":
-            raise ValueError(f"--set {word!r}: a kernel size is set by --kernel, for methods that take one")
-        if option not in options:
-            raise ValueError(f"method '{name}' has no option '{option}'{nearest(option, options)} (options: {', '.join(options)})")
-        found.setdefault(name, {})[option] = _literal(value, word)
-    return {name: tuple(sorted(options.items())) for name, options in found.items()}
+            raise ValueError(f"--set {text!r}: --kernel sets the kernel size, for methods that take one")
+        _check_option(_entry(name, known), option)
+        by_method.setdefault(name, {})[option] = parse_value(value, f"--set {text}")
+    return {name: tuple(sorted(options.items())) for name, options in by_method.items()}
 
 
-def _literal(text: str, word: str) -> Any:
-    """A number, a truth value, None or a tuple of them, or the text itself; raises ValueError for what JSON cannot hold."""
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-    try:
-        return _tuples(json.loads(json.dumps(value, allow_nan=False)))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"--set {word!r}: {text} is not a finite number, a truth value, a text or a tuple of them") from error
+def _entry(name: str, known: Mapping[str, Entry]) -> Entry:
+    if name not in known:
+        raise ValueError(str(methods.UnknownMethod(name, list(known))))
+    return known[name]
 
 
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        raise TypeError("a mapping")
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-MODES = {"infer": "inference", "train": "training step"}
+def _check_option(entry: Entry, option: str) -> None:
+    """Raise ValueError for an option that the method does not have, or that its name fixes."""
+    free = [name for name in (*entry.options, *entry.required) if name not in {*entry.hparams, "kernel_size"}]
+    if option not in free:
+        suggestion = did_you_mean(option, free)
+        raise ValueError(f"method '{entry.name}' has no option '{option}'{suggestion} (options: {', '.join(free)})")
 
 
 def cell_of(label: str, known: Mapping[str, Entry], **axes: Any) -> Cell:
-    """The cell of `name` or `name[option=value,...]` in the setting of `axes`; `kernel` among the options is the kernel size.
+    """Return the cell of a label, `METHOD` or `METHOD[option=value,...]`, in the setting of `axes`.
 
-    At level "model": of `network`, as published, or `network + method`. Values are those of `--set`: 16, (16,8) or 16,8, zero.
-    Reads what `Cell.label` writes. Raises ValueError.
+    The option `kernel` is the kernel size. At level "model" a label is `NETWORK`, as published, or `NETWORK + METHOD`. Reads what
+    `Cell.label` writes. Raises ValueError for an unknown method or option.
     """
     if axes.get("level") == "model":
         network, plus, method = label.partition(" + ")
         inside = cell_of(method, known, **axes | {"level": "op"}) if plus else Cell(ORIGINAL, **axes)
         return replace(inside, level="model", network=str(parse(network)))
-    match = re.fullmatch(r"([^\[\]]+)(?:\[(.*)\])?", label.strip())
-    if not match:
-        raise ValueError(f"{label!r} is not a method such as niff or niff[hidden=16]")
-    name = match[1].strip()
-    if name not in known:
-        raise ValueError(str(methods.UnknownMethod(name, list(known))))
-    given = _options(label, match[2])
-    kernel = _kernel(known[name], given.pop("kernel", None))
-    params = settings([f"{name}.{option}={value}" for option, value in given.items()], known)
-    return Cell(name, kernel=kernel, params=params.get(name, ()), **axes)
+    name, pairs = parse(label)
+    entry, options = _entry(name, known), dict(pairs)
+    if "kernel_size" in options:
+        raise ValueError(f"{label!r}: a kernel size is written kernel={options['kernel_size']}")
+    kernel = _kernel(entry, options.pop("kernel", None))
+    for option in options:
+        _check_option(entry, option)
+    return Cell(name, kernel=kernel, params=tuple(options.items()), **axes)
 
 
-def _options(label: str, inside: str | None) -> dict[str, str]:
-    """{option: value} of the text in brackets; a comma that no option follows belongs to a value."""
-    found: dict[str, str] = {}
-    for word in re.split(r",(?=\s*\w+\s*=)", inside) if inside is not None else ():
-        option, sign, value = (part.strip() for part in word.partition("="))
-        if not (option and sign and value):
-            raise ValueError(f"{label!r}: {word.strip()!r} is not OPTION=VALUE")
-        if option in found:
-            raise ValueError(f"{label!r}: {option} is given twice")
-        if option == "kernel_size":
-            raise ValueError(f"{label!r}: a kernel size is written kernel={value}")
-        found[option] = value
-    return found
-
-
-def _kernel(entry: Entry, word: str | None) -> int | None:
-    if word is None:
+def _kernel(entry: Entry, size: Any) -> int | None:
+    if size is None:
         if entry.needs_kernel:
             raise ValueError(f"method '{entry.name}' needs a kernel size: write {entry.name}[kernel=7]")
         return None
     if not entry.takes_kernel:
         raise ValueError(f"method '{entry.name}' takes no kernel size")
-    if not re.fullmatch(r"[1-9][0-9]*", word):
-        raise ValueError(f"kernel={word} is not a positive whole number")
-    return int(word)
+    if type(size) is not int or size < 1:
+        raise ValueError(f"kernel={size} is not a positive whole number")
+    return size
 
 
-def channels(cell: Cell) -> str:
-    """ "C64" for 64 channels; empty where the data say how many there are."""
+def channels_text(cell: Cell) -> str:
+    """Return "C64" for 64 channels, and an empty string where the data set decides."""
     return f"C{cell.channels}" if cell.channels else ""
 
 
-def threads(count: int) -> str:
+def threads_text(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
-def place(device: str, count: int) -> str:
-    """A device, a CPU with its number of threads."""
-    return f"{device}, {threads(count)}" if device == "cpu" else device
+def device_text(device: str, threads: int) -> str:
+    """Return the device, a CPU with its number of threads."""
+    return f"{device}, {threads_text(threads)}" if device == "cpu" else device
 
 
-def setting(cell: Cell) -> str:
-    """Everything of a cell but its method, in words."""
+def setting_text(cell: Cell) -> str:
+    """Return every axis of a cell except its method, as text."""
     seed = f", seed {cell.seed}" if cell.seed else ""
-    width = f"networks, {cell.channels} image channels" if cell.level == "model" else f"{cell.channels} channels"
-    return f"{place(cell.device, cell.threads)}, {cell.dtype}, {MODES[cell.mode]}, batch {cell.batch}, {width}, {cell.res} px{seed}"
+    channels = f"networks, {cell.channels} image channels" if cell.level == "model" else f"{cell.channels} channels"
+    where = device_text(cell.device, cell.threads)
+    return f"{where}, {cell.dtype}, {MODES[cell.mode]}, batch {cell.batch}, {channels}, {cell.res} px{seed}"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench import names as words
+from bench import names
 from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.spec import Cell, Training, protocol_name
 from bench.system.torch_state import seed
@@ -55,7 +55,7 @@ class Specimen:
     @property
     def trained(self) -> bool:
         """Here, elsewhere, or by those who published it."""
-        return self.epoch != 0 if self.weights is not None else dict(words.parse(self.cell.network).options).get(PRETRAINED, False)
+        return self.epoch != 0 if self.weights is not None else dict(names.parse(self.cell.network).options).get(PRETRAINED, False)
 
     @cached_property
     def device(self) -> str:
@@ -63,7 +63,7 @@ class Specimen:
 
     def fresh(self, begin: int = 0) -> nn.Module:
         """The network before any training, drawn from seed `begin`, in evaluation mode."""
-        word = words.parse(self.cell.network)
+        word = names.parse(self.cell.network)
         plain = word._replace(options=tuple(option for option in word.options if option[0] != PRETRAINED))
         return self._built(replace(self.cell, seed=begin, network=str(plain)))
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from bench.names import channels
+from bench.names import channels_text
 from bench.spec import Job, Record
 
 HEADLINE = {
@@ -23,7 +23,7 @@ HEADLINE = {
 def line(record: Record) -> str:
     """One job in one line."""
     cell = record.job.cell
-    parts = (cell.label, f"{cell.res}px", channels(cell), f"B{cell.batch}", cell.dtype, cell.device, cell.mode)
+    parts = (cell.label, f"{cell.res}px", channels_text(cell), f"B{cell.batch}", cell.dtype, cell.device, cell.mode)
     where = " ".join(filter(None, parts))
     if record.status != "ok":
         return f"{where} {record.job.metric}: {record.status} ({record.detail})"

@@ -94,7 +94,7 @@ def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Req
         check_data(given["data"], given["download"], protocol.res)
     axes = Axes(
         methods=chosen,
-        settings=names.settings(given["overrides"], {name: known[name] for name in chosen}),
+        settings=names.overrides(given["overrides"], {name: known[name] for name in chosen}),
         **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
         timer=given["timer"],
         timing={name: given[name] for name in ("rounds", "max_rounds", "target") if given[name] is not None},
@@ -154,7 +154,7 @@ def check_optimizer(name: str) -> None:
 
     known: list[str] = timm.optim.list_optimizers()  # type: ignore[attr-defined,assignment]
     if name.lower().removeprefix("lookahead_") not in known:
-        raise ValueError(f"--train optimizer={name}: timm has no such optimizer{names.nearest(name, known)}")
+        raise ValueError(f"--train optimizer={name}: timm has no such optimizer{names.did_you_mean(name, known)}")
 
 
 def check_data(texts: Iterable[str], download: bool, res: int) -> None:
@@ -180,7 +180,7 @@ def _print_plan(estimates: dict[Job, float]) -> None:
     """Every open job with its estimate, or with the reason why its method declines it."""
     for job, seconds in estimates.items():
         cell = job.cell
-        setting = f"{cell.res:>9} {names.channels(cell):6} B{cell.batch:<3} {cell.dtype} {cell.device} {cell.mode:5}"
+        setting = f"{cell.res:>9} {names.channels_text(cell):6} B{cell.batch:<3} {cell.dtype} {cell.device} {cell.mode:5}"
         click.echo(f"{cell.label:24} {setting} {job.metric:8} {_declined(job) or f'~{seconds:.1f} s'}")
 
 

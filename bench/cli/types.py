@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 import methods
 from bench.columns import AXES, METRICS
-from bench.names import nearest, parse, split
+from bench.names import did_you_mean, parse, split
 
 
 class Comma(click.ParamType):
@@ -93,7 +93,7 @@ def _device(word: str) -> str:
 def _one_of(*choices: str) -> Callable[[str], str]:
     def convert(word: str) -> str:
         if word not in choices:
-            raise ValueError(f"{word!r} is not one of {', '.join(choices)}{nearest(word, choices)}")
+            raise ValueError(f"{word!r} is not one of {', '.join(choices)}{did_you_mean(word, choices)}")
         return word
 
     return convert

@@ -17,8 +17,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from bench import names as words
 from bench.data._cache import root
+from bench.names import parse
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -97,7 +97,7 @@ def fetch(text: str) -> None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:
-        _reach(module(words.parse(text).name).URL)  # before seconds of imports
+        _reach(module(parse(text).name).URL)  # before seconds of imports
         _ask("fetch", text)
     except (OSError, RuntimeError) as error:
         raise OSError(f"data set '{text}' could not be fetched to {root()}: {error}") from error
@@ -114,7 +114,7 @@ def module(name: str) -> Any:
 
 def _ask(function: str, text: str, *given: Any) -> Any:
     """Call a function of a data set's module with what follows its name after a colon, and its options."""
-    word = words.parse(text)
+    word = parse(text)
     name, _, path = word.name.partition(":")
     ask, places = getattr(module(name), function), [*given, *filter(None, [path])]
     try:
@@ -128,7 +128,7 @@ def _check_options(text: str) -> None:
     """Raises ValueError for an option that `load` does not take, or an unknown name, without importing its module."""
     function = _functions(text)["load"]
     known = [argument.arg for argument in function.args.args[1:]]
-    unknown = [name for name, _ in words.parse(text).options if name not in known]
+    unknown = [name for name, _ in parse(text).options if name not in known]
     if unknown:
         raise ValueError(f"data set '{text}' has no option '{unknown[0]}' (options: {', '.join(known) or 'none'})")
 
@@ -139,7 +139,7 @@ def _has(text: str, function: str) -> bool:
 
 
 def _functions(text: str) -> dict[str, ast.FunctionDef]:
-    name = words.parse(text).name.partition(":")[0]
+    name = parse(text).name.partition(":")[0]
     if name not in names():
         module(name)
     return {node.name: node for node in _tree(name).body if isinstance(node, ast.FunctionDef)}

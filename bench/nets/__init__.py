@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bench import names as words
+from bench.names import parse
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,12 +48,12 @@ def names() -> list[str]:
 
 def is_host(text: str) -> bool:
     """Whether a network of this name needs an operator."""
-    return words.parse(text).name in HOSTS
+    return parse(text).name in HOSTS
 
 
 def is_open(text: str) -> bool:
     """Whether an operator may take the place of a network's convolutions: in those of the libraries."""
-    return words.parse(text).name not in names()
+    return parse(text).name not in names()
 
 
 def build(text: str, operator: Build | None, classes: int, in_channels: int, resolution: Size) -> nn.Module:
@@ -61,7 +61,7 @@ def build(text: str, operator: Build | None, classes: int, in_channels: int, res
 
     Raises ValueError for an unknown name or option, a host without an operator or a network of ours that takes none.
     """
-    word = words.parse(text)
+    word = parse(text)
     family = next((module for module, members in FAMILIES.items() if word.name in members), "library")
     if operator is None and word.name in HOSTS:
         raise ValueError(f"network '{word.name}' needs a method")
@@ -70,8 +70,8 @@ def build(text: str, operator: Build | None, classes: int, in_channels: int, res
     module: Any = importlib.import_module(f"bench.nets.{family}")
     try:
         network: nn.Module = module.build(word.name, operator, classes, in_channels, resolution, **dict(word.options))
-    except TypeError as error:
-        if "unexpected keyword" in str(error):
-            raise ValueError(f"network '{word.name}': {str(error).partition(') ')[2] or error}") from error
-        raise
+    except TypeError as error:  # an unknown option, or a value of the wrong type
+        if not word.options:
+            raise
+        raise ValueError(f"network '{word}': {str(error).partition(') ')[2] or error}") from error
     return network

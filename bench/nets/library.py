@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench import names as words
 from bench import nets
+from bench.names import parse
 from bench.nets import swap
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def build(
 
 def check(text: str) -> None:
     """Raises ValueError or ConnectionError for a network NAME[option=value,...] that cannot be had, before any job."""
-    word = words.parse(text)
+    word = parse(text)
     library, name = find(word.name)
     if library == "timm" and dict(word.options).get("pretrained"):
         weights(name)
@@ -82,10 +82,10 @@ def find(name: str) -> tuple[str, str]:
     asked = (prefix,) if slash and prefix in LIBRARIES else LIBRARIES
     bare = rest if len(asked) == 1 else name
     known = {library: _known(library) for library in asked}
-    for library, names in known.items():
-        if bare in names:
+    for library, members in known.items():
+        if bare in members:
             return library, bare
-    candidates = [*nets.names(), *(one for names in known.values() for one in names)]
+    candidates = [*nets.names(), *(one for members in known.values() for one in members)]
     near = difflib.get_close_matches(bare, dict.fromkeys(candidates), n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
     raise ValueError(f"unknown network '{name}'{hint} (ours: {', '.join(nets.names())}; else any of {' or '.join(asked)})")

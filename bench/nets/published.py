@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from bench import names as words
+from bench import names
 
 IMAGENET = 1000  # classes
 SPECTRUM = "published: a mixer's last matrix is applied to the map; here to the half spectrum, which has more numbers"
@@ -164,11 +164,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {  # options of which a network says nothi
 
 def of(network: str) -> Published | None:
     """The published figures of a network NAME[option=value,...]; None where there are none."""
-    word = words.parse(network)
+    word = names.parse(network)
     name = word.name.removeprefix("timm/").removeprefix("torchvision/")
     usual = DEFAULTS.get(name, {})
     options = tuple((key, value) for key, value in word.options if key not in usual or usual[key] != value)
-    return NETWORKS.get(str(words.Word(name, options)))
+    return NETWORKS.get(str(names.Name(name, options)))
 
 
 def matches(text: str, value: float) -> bool:

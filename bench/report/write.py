@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import journal as store
 from bench.journal import Journal
-from bench.names import nearest
+from bench.names import did_you_mean
 from bench.report.export.tables import check
 from bench.report.export.tables import write as export
 from bench.report.leaderboard.ranking import USUAL
@@ -61,7 +61,7 @@ def _check_baseline(baseline: str, found: Sequence[Sequence[Row]]) -> None:
     rows = [row for rows in found for row in rows]
     if not any(is_baseline(row, baseline) for row in rows):
         known = dict.fromkeys(row["label" if row["level"] == "model" else "method"] for row in rows)
-        raise ValueError(f"--baseline {baseline}: no run has measured it{nearest(baseline, known)}")
+        raise ValueError(f"--baseline {baseline}: no run has measured it{did_you_mean(baseline, known)}")
 
 
 def write_page(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path: Path, wanted: bool) -> list[Path]:

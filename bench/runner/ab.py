@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.names import setting
+from bench.names import setting_text
 from bench.plan import protocol_of
 from bench.report.text import plus_minus, short
 from bench.spec import Cell, Job, Limits, Protocol, Record, Timing
@@ -49,7 +49,7 @@ def trial(pool: Pool, a: Cell, b: Cell, protocol: Protocol, limits: Limits) -> T
     if a == b:
         raise ValueError(f"{a.label} against itself needs an alias for each side")
     if jobs[0].group() != jobs[1].group():
-        raise ValueError(f"rounds of two settings cannot be paired: {setting(a)}; {setting(b)}")
+        raise ValueError(f"rounds of two settings cannot be paired: {setting_text(a)}; {setting_text(b)}")
     with closing(pool.execute(jobs, limits)) as ended:
         found = {record.job: record for record in ended}
     one, other = found[jobs[0]], found[jobs[1]]
@@ -78,7 +78,7 @@ def text(result: Trial) -> str:
     one, other = result.records
     names = [replace(record.job.cell, alias="").label for record in (one, other)]
     width = max(map(len, names))
-    lines = [setting(one.job.cell)]
+    lines = [setting_text(one.job.cell)]
     for side, name, record in zip("AB", names, result.records):
         lines.append(f"{side}  {name:{width}}  {_measured(record, result.clock)}")
     if result.verdict == "failed":

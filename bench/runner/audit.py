@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.names import setting
+from bench.names import setting_text
 from bench.plan import protocol_of
 from bench.runner.ab import ROUNDS, Trial, fixed_rounds, trial
 from bench.spec import Cell, Job, Limits, Protocol, Record
@@ -54,7 +54,7 @@ class Experiment:
 class Audit:
     """What the experiments gave. Shares are of trials, spreads are standard deviations relative to the mean."""
 
-    setting: str
+    setting_text: str
     load: int  # cores kept busy meanwhile
     trials: int
     false_positives: int
@@ -133,7 +133,7 @@ def _summary(
     first, second = ([_value(sweep[name], "latency_ms") for name in both] for sweep in sweeps)
     places = [_places(sweep) for sweep in sweeps]
     return Audit(
-        setting=f"{cell.method}, {setting(cell)}",
+        setting=f"{cell.method}, {setting_text(cell)}",
         load=load,
         trials=len(same),
         false_positives=sum(one.verdict in ("faster", "slower") for one in same),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from bench import names as words
+from bench import names
 from bench.spec import Cell, Record
 from bench.tables import accuracy as learned
 from methods.registry import shipped
@@ -31,7 +31,7 @@ def families(records: Iterable[Record]) -> list[dict[Cell, Curve]]:
     found: dict[Any, dict[Cell, Curve]] = {}
     for record in records:
         protocol = learned.training(record)
-        data = words.parse(protocol.data)
+        data = names.parse(protocol.data)
         if data.name == TASK:
             alike = replace(record, job=replace(record.job, protocol=replace(protocol, data=common(protocol.data))))
             curve = found.setdefault(learned.place(alike), {}).setdefault(learned.method(record), {})
@@ -41,7 +41,7 @@ def families(records: Iterable[Record]) -> list[dict[Cell, Curve]]:
 
 def common(data: str) -> str:
     """The data set but for its distance."""
-    word = words.parse(data)
+    word = names.parse(data)
     return str(word._replace(options=tuple(option for option in word.options if option[0] != "distance")))
 
 
@@ -72,7 +72,7 @@ def provable_limit(cell: Cell) -> int | None:
     Known in the host `mixer` of a method whose kernel size is fixed: patch * (1 + depth * (kernel - 1)).
     """
     kernel = _kernel(cell)
-    if kernel is None or not cell.network or (network := words.parse(cell.network)).name != "mixer":
+    if kernel is None or not cell.network or (network := names.parse(cell.network)).name != "mixer":
         return None
     host = HOST | dict(network.options)
     return int(host["patch"] * (1 + host["depth"] * (kernel - 1)))

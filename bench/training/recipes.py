@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
-from bench.names import nearest
+from bench.names import did_you_mean
 from bench.spec import Training
 
 # ConvNeXt on ImageNet (https://arxiv.org/abs/2201.03545), by which NIFF's networks are trained as well; its drop path belongs to
@@ -74,12 +74,12 @@ def summary(name: str) -> str:
 def changed(recipe: str, overrides: Iterable[str]) -> Training:
     """A recipe with settings FIELD=VALUE in place of its own; raises ValueError for an unknown recipe, field or value."""
     if recipe not in RECIPES:
-        raise ValueError(f"unknown recipe '{recipe}'{nearest(recipe, RECIPES)} (known: {', '.join(RECIPES)})")
+        raise ValueError(f"unknown recipe '{recipe}'{did_you_mean(recipe, RECIPES)} (known: {', '.join(RECIPES)})")
     found: dict[str, Any] = {}
     for text in overrides:
         name, _, value = text.partition("=")
         if name not in FIELDS:
-            raise ValueError(f"--train {text!r}: no setting '{name}'{nearest(name, FIELDS)} (settings: {', '.join(FIELDS)})")
+            raise ValueError(f"--train {text!r}: no setting '{name}'{did_you_mean(name, FIELDS)} (settings: {', '.join(FIELDS)})")
         try:
             found[name] = _converted(name, value)
         except ValueError as error:

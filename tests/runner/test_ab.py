@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import methods
 from bench import journal as store
 from bench.cli import main
-from bench.names import cell_of, setting
+from bench.names import cell_of, setting_text
 from bench.runner.ab import fixed_rounds, text, trial
 from bench.spec import Cell, Limits, Record
 from bench.tables.cells import tidy
@@ -49,8 +49,8 @@ def test_a_label_is_a_cell(label, params, kernel):
     ("label", "sentence"),
     [
         ("nif", "unknown method 'nif'; did you mean 'niff'"),
-        ("niff[hidden=16", "is not a method such as"),
-        ("[hidden=16]", "is not a method such as"),
+        ("niff[hidden=16", "is not NAME or NAME[option=value,...]"),
+        ("[hidden=16]", "is not NAME or NAME[option=value,...]"),
         ("niff[]", "'' is not OPTION=VALUE"),
         ("niff[16]", "'16' is not OPTION=VALUE"),
         ("niff[hidden=]", "'hidden=' is not OPTION=VALUE"),
@@ -79,9 +79,9 @@ def test_one_number_is_one_layer():
 
 
 def test_a_setting_in_words():
-    assert setting(Cell("x", 8, 9)) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
+    assert setting_text(Cell("x", 8, 9)) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
     cell = Cell("x", 8, 8, channels=3, level="model", device="cuda:0", mode="train", seed=3, threads=2)
-    assert setting(cell) == "cuda:0, fp32, training step, batch 1, networks, 3 image channels, 8 px, seed 3"
+    assert setting_text(cell) == "cuda:0, fp32, training step, batch 1, networks, 3 image channels, 8 px, seed 3"
 
 
 class Fake:

@@ -229,7 +229,7 @@ def test_labels_are_read_as_they_are_written():
         assert cell.label == label
         assert (cell.level, cell.channels) == ("model", 3)
     assert names.cell_of("resnet18", KNOWN, **axes).method == ORIGINAL
-    assert "networks, 3 image channels, 64x96 px" in names.setting(cell)
+    assert "networks, 3 image channels, 64x96 px" in names.setting_text(cell)
 
 
 def test_what_networks_are_compared_with():

@@ -22,7 +22,7 @@ from bench.analysis.fitting import text as fitting_text
 from bench.analysis.fitting.nets import NETS
 from bench.analysis.fitting.targets import TARGETS, published
 from bench.analysis.output import Findings
-from bench.names import nearest
+from bench.names import did_you_mean
 
 POINTS = 60  # of a curve of loss
 
@@ -74,7 +74,7 @@ def analyse(nets: Sequence[str], targets: Sequence[str], steps: int, seeds: int)
 def _chosen(what: str, given: Sequence[str], known: dict[str, Any]) -> Sequence[str]:
     for name in given:
         if name not in known:
-            raise ValueError(f"unknown {what} '{name}'{nearest(name, list(known))} (known: {', '.join(known)})")
+            raise ValueError(f"unknown {what} '{name}'{did_you_mean(name, list(known))} (known: {', '.join(known)})")
     return given or list(known)
 
 

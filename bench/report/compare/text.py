@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bench.columns import headline
 from bench.journal import Journal
-from bench.names import setting
+from bench.names import setting_text
 from bench.report.compare.runs import VERDICTS, Row, count, figure
 from bench.report.text import short
 from bench.stats.rounds import Interval
@@ -55,7 +55,7 @@ def _tables(rows: Sequence[Row], unit: str, width: int) -> Iterator[str]:
     lines = [_line(row, scale) for row in rows]
     columns = [max(map(len, column)) for column in zip(*lines)]
     fits = sum(columns) + len(INDENT) * len(columns) <= width
-    for where, group in _by(list(zip(rows, lines)), lambda pair: setting(pair[0].cell)):
+    for where, group in _by(list(zip(rows, lines)), lambda pair: setting_text(pair[0].cell)):
         yield from ("", _wrapped(where, width))
         for _, line in group:
             label, *rest = (part.ljust(size) for part, size in zip(line, columns))
@@ -86,7 +86,7 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
         yield f"not comparable ({len(group)}), A / B: {reason}"
     for verdict in VERDICTS[VERDICTS.index("failed") :]:
         missing = [row for row in rows if row.verdict == verdict]
-        for head, group in _by(missing, lambda row: f"{setting(row.cell)}{f' ({row.reason})' if row.reason else ''}"):
+        for head, group in _by(missing, lambda row: f"{setting_text(row.cell)}{f' ({row.reason})' if row.reason else ''}"):
             yield f"{group[0].verdict}: {', '.join(row.cell.label for row in group)}; {head}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.names import place, threads
+from bench.names import device_text, threads_text
 from bench.report import style
 from bench.report.text import missing, pixels
 from bench.tables.cells import SETTING
@@ -59,7 +59,7 @@ def settings(table: pd.DataFrame, metric: str, free: Collection[str] = ()) -> It
 def slug(kind: str, setting: dict[str, Any], envs: int = 1) -> str:
     """The name of a file: what it shows, then in which setting, as far as it is fixed and not the usual one."""
     parts = [kind, setting["device"]]
-    parts += [threads(setting["threads"]).replace(" ", "-")] if setting["device"] == "cpu" else []
+    parts += [threads_text(setting["threads"]).replace(" ", "-")] if setting["device"] == "cpu" else []
     parts += [setting["timer"]] if setting["device"] != "cpu" and not missing(setting.get("timer")) else []
     parts += ["networks"] if setting["level"] == "model" else []
     parts += [setting["dtype"], setting["mode"], f"b{setting['batch']}"]
@@ -78,7 +78,7 @@ def words(setting: dict[str, Any], envs: int = 1) -> str:
     width = "networks" if setting["level"] == "model" else f"{setting['channels']} channels" if "channels" in setting else ""
     seed = f"seed {setting['seed']}" if setting["seed"] else ""
     env = f"environment {setting['env']}" if envs > 1 else ""
-    first = f"{place(setting['device'], setting['threads'])}{timed}"
+    first = f"{device_text(setting['device'], setting['threads'])}{timed}"
     return ", ".join(filter(None, (first, setting["dtype"], mode, f"batch {setting['batch']}", width, seed, env))) + size
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from statistics import fmean
 
-from bench import names as words
+from bench import names
 from bench.journal import Journal
 from bench.report.leaderboard import protocol, reach, resolutions
 from bench.report.text import Footnotes, code, environment, points, short, table, whole
@@ -31,7 +31,7 @@ def accuracy(group: Group, envs: Collection[str]) -> Iterator[str]:
     records = list(chain(*group.values()))
     where = environment(records[0].env, envs)
     yield f"### accuracy on {protocol.title(records[0], learned.training(records[0]).data)}{where}\n"
-    known = [reach.ONE_AT_A_TIME] if words.parse(learned.training(records[0]).data).name == TASK else []
+    known = [reach.ONE_AT_A_TIME] if names.parse(learned.training(records[0]).data).name == TASK else []
     yield " ".join([protocol.line(records), *known]) + "\n"
     ran = [seeds for seeds in group.values() if learned.failure(seeds) is None]
     ran.sort(key=lambda records: -fmean(learned.accuracies(records)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from bench.journal import Journal
-from bench.names import place
+from bench.names import device_text
 from bench.report.text import Footnotes, environment, missing, pixels, plus_minus, short, table, whole
 from bench.tables import crossover
 from bench.tables.crossover import DIRECT, FOURIER
@@ -35,7 +35,7 @@ def sections(journal: Journal) -> Iterator[str]:
 
 
 def _line(row: crossover.Row, envs: Collection[str], notes: Footnotes) -> dict[str, str]:
-    where = place(row["device"], row["threads"]) + environment(row["env"], envs)
+    where = device_text(row["device"], row["threads"]) + environment(row["env"], envs)
     seed = f", seed {row['seed']}" if row["seed"] else ""
     timer = f", timed {row['timer']}" if row["device"] != "cpu" else ""
     mark = notes.mark(f"without the kernel sizes {row['failed']}") if row["failed"] else ""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from bench.columns import METRICS, of
 from bench.journal import Journal
-from bench.names import threads
+from bench.names import threads_text
 from bench.nets.published import IMAGENET
 from bench.report.leaderboard import accuracy as learning
 from bench.report.leaderboard import crossover, gallery, networks, properties
@@ -165,7 +165,7 @@ def heading(rows: Sequence[Row], envs: Collection[str] = ()) -> str:
     common = {axis for axis in ("threads", "dtype", "mode", "batch", "channels") if len({row[axis] for row in rows}) == 1}
     networked = f"networks of {IMAGENET} classes, {key['channels']} image channels"
     parts = {
-        "threads": threads(key["threads"]) if key["device"] == "cpu" else "",
+        "threads": threads_text(key["threads"]) if key["device"] == "cpu" else "",
         "timer": "" if key["device"] == "cpu" or missing(key["timer"]) else f"timed {key['timer']}",
         "dtype": key["dtype"],
         "mode": {"infer": "inference", "train": "training step"}[key["mode"]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.names import place
+from bench.names import device_text
 from bench.report.text import code, escape
 from bench.spec import Record, Training
 from bench.tables import accuracy as learned
@@ -18,7 +18,7 @@ def title(record: Record, data: str) -> str:
     """The data, the resolution, the network around the operators and the device."""
     cell = record.job.cell
     host = f" in {network}" if (network := learned.host(cell)) else ""
-    return escape(f"{data} at {learned.training(record).res} px{host}, {place(cell.device, cell.threads)}")
+    return escape(f"{data} at {learned.training(record).res} px{host}, {device_text(cell.device, cell.threads)}")
 
 
 def line(records: Sequence[Record]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.columns import AXES, COLUMNS, Column, get
-from bench.names import nearest
+from bench.names import did_you_mean
 from bench.report.text import missing, pixels
 from bench.stats import ranking
 from bench.stats import ratios as comparison
@@ -38,7 +38,7 @@ class View:
 
     def __post_init__(self) -> None:
         if self.sort not in SORTABLE:
-            hint = nearest(self.sort, SORTABLE) or f" (of these: {', '.join(SORTABLE)})"
+            hint = did_you_mean(self.sort, SORTABLE) or f" (of these: {', '.join(SORTABLE)})"
             raise ValueError(f"--sort {self.sort}: no column of that name has a better direction{hint}")
         if unknown := [axis for axis in self.group if axis not in AXES]:
             raise ValueError(f"--group {unknown[0]}: not one of {', '.join(AXES)}")

@@ -48,7 +48,7 @@ def text(answer: Answer, folder: Path, width: int) -> str:
 
 def setting(wish: Wish) -> str:
     """The wanted setting in words."""
-    where = names.place(wish.device, wish.threads) if wish.device else names.threads(wish.threads)
+    where = names.device_text(wish.device, wish.threads) if wish.device else names.threads_text(wish.threads)
     return f"{pixels(vars(wish))} px, {wish.channels} channels, batch {wish.batch}, {wish.dtype}, {names.MODES[wish.mode]}, {where}"
 
 

@@ -1,0 +1,87 @@
+"""One grammar for methods, networks and data sets: what is parsed, printed and selected."""
+
+import pytest
+from torch import nn
+
+import methods
+from bench import nets
+from bench.names import Name, cell_of, did_you_mean, overrides, parse, select, split
+from bench.spec import ORIGINAL
+
+KNOWN = {entry.name: entry for entry in methods.catalogue()}
+WHERE = {"height": 8, "width": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("niff", Name("niff")),
+        (" niff [ hidden = 16 ] ", Name("niff", (("hidden", 16),))),
+        ("niff[hidden=(16,8)]", Name("niff", (("hidden", (16, 8)),))),
+        ("niff[hidden=16,8,boundary=zero]", Name("niff", (("boundary", "zero"), ("hidden", (16, 8))))),
+        ("flexnet3[width=(4,8)]", Name("flexnet3", (("width", (4, 8)),))),
+        ("flexnet3[width=[4,8]]", Name("flexnet3", (("width", (4, 8)),))),
+        ("resnet18[pretrained=True,where=dense]", Name("resnet18", (("pretrained", True), ("where", "dense")))),
+        ("folder:/data/my set[res=0.5]", Name("folder:/data/my set", (("res", 0.5),))),
+    ],
+)
+def test_one_grammar_for_all_names(text, name):
+    assert parse(text) == name
+    assert parse(str(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is not NAME"),
+        ("niff[hidden=16", "is not NAME"),
+        ("[hidden=16]", "is not NAME"),
+        ("niff[]", "'' is not OPTION=VALUE"),
+        ("niff[16]", "'16' is not OPTION=VALUE"),
+        ("niff[hidden=]", "'hidden=' is not OPTION=VALUE"),
+        ("niff[hidden=8,hidden=16]", "hidden is given twice"),
+        ("niff[hidden=1e999]", "is not a finite number"),
+        ("niff[hidden={1:2}]", "is not a finite number"),
+    ],
+)
+def test_other_texts_are_refused(text, reason):
+    with pytest.raises(ValueError, match="is not|twice") as error:
+        parse(text)
+    assert reason in str(error.value)
+
+
+def test_a_comma_list_keeps_brackets_whole():
+    assert split("niff[hidden=16,8], dwconv7,flexnet3[width=(4,8)]") == ["niff[hidden=16,8]", "dwconv7", "flexnet3[width=(4,8)]"]
+
+
+def test_options_of_the_command_line_are_parsed_like_those_of_a_label():
+    label = cell_of("niff[hidden=16,8,boundary=zero]", KNOWN, **WHERE)
+    assert label.params == overrides(["niff.boundary=zero", "niff.hidden=16,8"], KNOWN)["niff"]
+    assert cell_of(label.label, KNOWN, **WHERE) == label
+
+
+def test_a_label_of_a_network_names_the_method_inside():
+    inside = cell_of("flexnet3[width=(4,8)] + niff[hidden=16]", KNOWN, level="model", **WHERE)
+    assert (inside.network, inside.method, inside.params) == ("flexnet3[width=(4, 8)]", "niff", (("hidden", 16),))
+    assert cell_of("resnet18", KNOWN, level="model", **WHERE).method == ORIGINAL
+
+
+def test_globs_leave_out_what_needs_a_kernel_size():
+    assert "dwconv" not in select(["dwconv*"], KNOWN, kernel=False)
+    assert {"dwconv", "dwconv7"} <= set(select(["dwconv*"], KNOWN, kernel=True))
+    assert select(["all"], KNOWN, kernel=True) == tuple(KNOWN)
+    with pytest.raises(ValueError, match="no method matches 'x\\*'"):
+        select(["x*"], KNOWN, kernel=False)
+    with pytest.raises(ValueError, match="'dwconv' needs a kernel size: give --kernel"):
+        select(["dwconv"], KNOWN, kernel=False)
+
+
+def test_a_close_name_is_suggested():
+    assert did_you_mean("nif", KNOWN) == "; did you mean 'niff'?"
+    assert did_you_mean("zzz", KNOWN) == ""
+
+
+@pytest.mark.parametrize(("text", "reason"), [("flexnet3[width=(4,8)]", "can't multiply"), ("mixer[deep=2]", "unexpected keyword")])
+def test_a_network_option_of_the_wrong_type_or_name_is_a_clear_error(text, reason):
+    with pytest.raises(ValueError, match=f"network '{text.partition('[')[0]}.*{reason}"):
+        nets.build(text, None if text.startswith("flexnet") else nn.Identity, 10, 3, (16, 16))

@@ -45,7 +45,7 @@ def test_one_grammar_for_all_names(text, name):
     ],
 )
 def test_other_texts_are_refused(text, reason):
-    with pytest.raises(ValueError, match="is not|twice") as error:
+    with pytest.raises(ValueError, match=r"is not|twice") as error:
         parse(text)
     assert reason in str(error.value)
 
@@ -81,7 +81,9 @@ def test_a_close_name_is_suggested():
     assert did_you_mean("zzz", KNOWN) == ""
 
 
-@pytest.mark.parametrize(("text", "reason"), [("flexnet3[width=(4,8)]", "can't multiply"), ("mixer[deep=2]", "unexpected keyword")])
+@pytest.mark.parametrize(
+    ("text", "reason"), [("flexnet3[width=(4,8)]", "argument must be"), ("mixer[deep=2]", "unexpected keyword")]
+)
 def test_a_network_option_of_the_wrong_type_or_name_is_a_clear_error(text, reason):
     with pytest.raises(ValueError, match=f"network '{text.partition('[')[0]}.*{reason}"):
         nets.build(text, None if text.startswith("flexnet") else nn.Identity, 10, 3, (16, 16))

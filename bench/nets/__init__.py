@@ -73,5 +73,5 @@ def build(text: str, operator: Build | None, classes: int, in_channels: int, res
     except TypeError as error:  # an unknown option, or a value of the wrong type
         if not word.options:
             raise
-        raise ValueError(f"network '{word}': {str(error).partition(') ')[2] or error}") from error
+        raise ValueError(f"network '{word.name}': {str(error).partition(') ')[2] or error}") from error
     return network

@@ -48,7 +48,7 @@ def cells(axes: Axes, known: Mapping[str, Entry]) -> Iterator[Cell]:
     settings = itertools.product(axes.device, axes.threads, axes.dtype, axes.mode, axes.batch, channels, axes.res, axes.seed)
     for device, threads, dtype, mode, batch, width, (height, across), seed in settings:
         for network in axes.networks if model else ("",):
-            for name in occupants(network, axes.methods):
+            for name in methods_inside(network, axes.methods):
                 takes = name != ORIGINAL and known[name].takes_kernel
                 for kernel in axes.kernel if axes.kernel and takes else (None,):
                     yield Cell(
@@ -57,7 +57,7 @@ def cells(axes: Axes, known: Mapping[str, Entry]) -> Iterator[Cell]:
                     )  # fmt: skip
 
 
-def occupants(network: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
+def methods_inside(network: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
     """The methods that are measured inside a network: of a library's network also itself, of one of our own itself alone."""
     if not network or nets.is_host(network):
         return chosen

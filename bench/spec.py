@@ -18,7 +18,7 @@ from typing import Any
 
 STATUS = ("ok", "unsupported", "skipped", "oom", "timeout", "crashed", "error", "wrong_result")  # all but ok carry nulls
 ORIGINAL = "original"  # in place of a method: a network as it was published, with no operator exchanged
-HARMLESS = ("ok", "unsupported", "skipped")  # any other status is a failure
+NOT_FAILED = ("ok", "unsupported", "skipped")  # any other status is a failure
 Pairs = tuple[tuple[str, Any], ...]
 
 

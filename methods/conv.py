@@ -127,7 +127,7 @@ class DepthwiseConv(Freezable):
     @full_precision
     def _by_transform(self, x: Tensor) -> Tensor:
         image = pair(x.shape[-2:])
-        spectrum, size = self.kept(lambda: self._spectrum(image), image)
+        spectrum, size = self.cached(lambda: self._spectrum(image), image)
         return filter_depthwise(x, spectrum, size) + self.bias[:, None, None]
 
     def _spectrum(self, image: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:

@@ -138,7 +138,7 @@ class DynamicFilter(Resizable, Freezable):
 
     def _filters(self, routing: Tensor, size: Size) -> Tensor:
         """One half spectrum per image and hidden channel: (B, M, H, W//2+1)."""
-        basis = self.kept(lambda: self._basis(size), size, self.resize)
+        basis = self.cached(lambda: self._basis(size), size, self.resize)
         mixed = routing.mT.flatten(0, 1) @ basis  # (B * M, 2 * H * (W//2+1))
         return torch.view_as_complex(mixed.view(len(routing), -1, size[0], size[1] // 2 + 1, 2))
 

@@ -114,7 +114,7 @@ class FlexConv(ContinuousConv):
         batch = x.shape[0] if mode != "kept" and isinstance(x.shape[0], int) else 1  # kept spectra serve batches of every size
         tiling = self._tiling(image, self.device_kind(x.device.type), mode, batch)
         with without_autocast(x.device.type):
-            made = self.kept(lambda: self._make(image, tiling), image, tiling, self.reach(image), self.horizon, self.scale)
+            made = self.cached(lambda: self._make(image, tiling), image, tiling, self.reach(image), self.horizon, self.scale)
         if tiling is not None:
             return self._by_transform(x, tiling, made)
         kh, kw = made[0].shape[-2:]
@@ -214,7 +214,7 @@ class DepthwiseFlexConv(ContinuousConv):
         image = pair(x.shape[-2:])
         transform = self._takes_transform(image, self.device_kind(x.device.type), self.mode())
         with without_autocast(x.device.type):
-            made = self.kept(lambda: self._make(image, transform), image, transform, self.reach(image), self.horizon, self.scale)
+            made = self.cached(lambda: self._make(image, transform), image, transform, self.reach(image), self.horizon, self.scale)
         if transform:
             return self.pointwise(self._by_transform(x, made))
         kh, kw = made.shape[-2:]

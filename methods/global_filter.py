@@ -42,7 +42,7 @@ class GlobalFilter(Resizable, Freezable):
     @full_precision
     def forward(self, x: Tensor) -> Tensor:
         size = pair(x.shape[-2:])
-        return filter_depthwise(x, self.kept(lambda: self._spectrum(size), size, self.resize))
+        return filter_depthwise(x, self.cached(lambda: self._spectrum(size), size, self.resize))
 
     def _spectrum(self, size: Size) -> Tensor:
         return filter_spectrum(self.weight, self.size, size, self.resize)

@@ -117,7 +117,7 @@ class Niff(Freezable):
     @full_precision
     def _filter(self, x: Tensor) -> Tensor:
         image = pair(x.shape[-2:])
-        spectrum, size = self.kept(lambda: self._applied(image), image)
+        spectrum, size = self.cached(lambda: self._applied(image), image)
         return (filter_dense if self.mode == "full" else filter_depthwise)(x, spectrum, size)
 
     def _applied(self, image: Size) -> tuple[Tensor, Size]:

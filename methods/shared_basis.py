@@ -109,7 +109,7 @@ class SharedBasisConv(Freezable):
         return F.conv2d(self.norm(responses), self.coefficients)
 
     def _frozen_forward(self, x: Tensor) -> Tensor:
-        filters, coefficients, bias = self.kept(self._dense if self._fold_pays() else self._factored)
+        filters, coefficients, bias = self.cached(self._dense if self._fold_pays() else self._factored)
         if coefficients is None:
             return F.conv2d(x, filters, bias, padding=self.padding)
         return F.conv2d(F.conv2d(x, filters, padding=self.padding), coefficients, bias)

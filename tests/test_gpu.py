@@ -16,7 +16,7 @@ from bench.metrics.memory import cuda_peak
 from bench.spec import Cell, Energy, Job, Limits, Timing
 from bench.system import nvml
 from bench.timers.cuda import TIMERS, cuda_healthy, cuda_reset, cuda_round, device_times
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from methods import Unsupported
 from tests.paths import ROOT
 
@@ -57,7 +57,7 @@ def seconds_of(step, timer):
 
 
 def step_of(method, mode="infer", res=56):
-    return Subject(Cell(method, res, res, channels=16, device=CUDA, mode=mode)).checked_step()
+    return Workload(Cell(method, res, res, channels=16, device=CUDA, mode=mode)).checked_step()
 
 
 def chain():
@@ -197,7 +197,7 @@ def test_a_cell_leaves_no_plans_and_no_workspaces():
 
 def test_energy_of_a_call():
     cell = Cell("dwconv7", 224, 224, channels=64, batch=8, device=CUDA)
-    measuring = energy.measure(Subject(cell), Energy(windows=2, window_seconds=1.5, idle_seconds=0.5))
+    measuring = energy.measure(Workload(cell), Energy(windows=2, window_seconds=1.5, idle_seconds=0.5))
     assert [next(measuring), next(measuring)] == [False, True]
     with pytest.raises(StopIteration) as end:
         next(measuring)

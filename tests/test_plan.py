@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import methods
-from bench.plan import IMAGE_CHANNELS, Axes, occupants, plan
+from bench.plan import IMAGE_CHANNELS, Axes, methods_inside, plan
 from bench.spec import ORIGINAL, Training
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
@@ -20,10 +20,12 @@ def labels(jobs):
 
 
 def test_who_stands_in_a_network():
-    assert occupants("resnet18", ("niff",)) == occupants("torchvision/vgg11[where=dense]", ("niff",)) == (ORIGINAL, "niff")
-    assert occupants("mixer[depth=3]", ("niff",)) == ("niff",)
-    assert occupants("niff_resnet18", ("niff",)) == (ORIGINAL,)
-    assert occupants("", ("niff",)) == ("niff",)
+    assert (
+        methods_inside("resnet18", ("niff",)) == methods_inside("torchvision/vgg11[where=dense]", ("niff",)) == (ORIGINAL, "niff")
+    )
+    assert methods_inside("mixer[depth=3]", ("niff",)) == ("niff",)
+    assert methods_inside("niff_resnet18", ("niff",)) == (ORIGINAL,)
+    assert methods_inside("", ("niff",)) == ("niff",)
 
 
 def test_a_network_is_measured_as_published_and_with_each_method():

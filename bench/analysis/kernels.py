@@ -38,7 +38,7 @@ WITHOUT = {AFNO: "no convolution: it mixes frequencies by a nonlinear network", 
 
 
 @dataclass(frozen=True)
-class Bank:
+class KernelBank:
     """The kernels of one layer, or why there are none."""
 
     layer: str
@@ -94,17 +94,17 @@ def maps(network: nn.Module, channels: int, size: Size, device: str = "cpu") -> 
     return seen
 
 
-def banks(network: nn.Module, met: dict[str, list[Size]]) -> Iterator[Bank]:
+def kernel_banks(network: nn.Module, met: dict[str, list[Size]]) -> Iterator[KernelBank]:
     """The kernels of every operator, one at a time: those of a large network do not fit side by side.
 
     `met` is what `maps` gives for this network or another of its kind. The network's operators are in float64 afterwards.
     """
     for name, module in operators(network).items():
-        yield bank(name, module, met.get(name, []))
+        yield kernel_bank(name, module, met.get(name, []))
 
 
 @torch.no_grad()
-def bank(name: str, module: nn.Module, met: list[Size]) -> Bank:
+def kernel_bank(name: str, module: nn.Module, met: list[Size]) -> KernelBank:
     """The kernels of one operator that meets maps of these sizes."""
     reason = next((text for cls, text in WITHOUT.items() if isinstance(module, cls)), "")
     if not isinstance(module, nn.Conv2d) and not callable(getattr(module, "kernel", None)):
@@ -120,12 +120,12 @@ def bank(name: str, module: nn.Module, met: list[Size]) -> Bank:
     bound = min(len(kernels), int(taps.sum()), _dimensions(module))
     arrays = kernels.cpu().numpy(), taps.cpu().numpy()
     stride = max(pair(module.stride)) if isinstance(module, nn.Conv2d) else 1
-    return Bank(name, type(module).__name__, met[0], *arrays, len(kernels), bound, note=_note(module, met), stride=stride)
+    return KernelBank(name, type(module).__name__, met[0], *arrays, len(kernels), bound, note=_note(module, met), stride=stride)
 
 
-def _none(name: str, module: nn.Module, met: list[Size], status: str, reason: str) -> Bank:
+def _none(name: str, module: nn.Module, met: list[Size], status: str, reason: str) -> KernelBank:
     assert status in STATUS
-    return Bank(
+    return KernelBank(
         name, type(module).__name__, met[0] if met else None, np.zeros((0, 1, 1)), np.zeros((1, 1)), status=status, reason=reason
     )
 

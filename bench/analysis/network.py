@@ -16,7 +16,7 @@ from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.spec import Cell, Training, protocol_name
 from bench.system.torch_state import seed
 from bench.training import weights as kept
-from bench.workload.build import CLASSES, Subject
+from bench.workload.build import CLASSES, Workload
 from methods import Entry
 
 Size = tuple[int, int]
@@ -24,7 +24,7 @@ PRETRAINED = "pretrained"  # the option of a library's network
 
 
 @dataclass(frozen=True)
-class Specimen:
+class Network:
     """A network: its method and name in `cell`, the size of its images, and the file of its weights where it was trained."""
 
     cell: Cell  # of level "model"
@@ -84,10 +84,10 @@ class Specimen:
 
     def _built(self, cell: Cell) -> nn.Module:
         seed(cell)
-        return Subject(cell).network(self.classes, self.channels, self.size).to(self.device).eval()
+        return Workload(cell).network(self.classes, self.channels, self.size).to(self.device).eval()
 
 
-def kept_in(paths: Iterable[Path]) -> list[Specimen]:
+def kept_in(paths: Iterable[Path]) -> list[Network]:
     """The networks of files that `run --keep-weights` wrote, or of folders of them; raises ValueError for none."""
     files = [file for path in paths for file in (sorted(path.rglob(f"*{kept.SUFFIX}")) if path.is_dir() else [path])]
     if not files:
@@ -97,14 +97,14 @@ def kept_in(paths: Iterable[Path]) -> list[Specimen]:
     return [_of_file(file) for file in files]
 
 
-def _of_file(file: Path) -> Specimen:
+def _of_file(file: Path) -> Network:
     found = kept.read(file)
     protocol, cell = found["job"].protocol, found["job"].cell
     assert isinstance(protocol, Training)
     size, name = (protocol.res, protocol.res), protocol_name(cell, protocol)
     cell = replace(cell, level="model", device="cpu")
     facts = {key: found[key] for key in ("classes", "channels", "epoch", "epochs")}
-    return Specimen(cell, size, **facts, data=protocol.data, weights=file, protocol=name)
+    return Network(cell, size, **facts, data=protocol.data, weights=file, protocol=name)
 
 
 def named(
@@ -114,13 +114,13 @@ def named(
     known: dict[str, Entry],
     load: Path | None = None,
     classes: int = CLASSES,
-) -> list[Specimen]:
+) -> list[Network]:
     """Networks by name, hosts with each method inside and those of the libraries as published too; raises ValueError.
 
     `load` is a file with the state dict of the only one.
     """
     axes = Axes(tuple(methods), tuple(sizes), level="model", networks=tuple(networks))
-    found = [Specimen(cell, (cell.height, cell.width), classes, weights=load) for cell in cells(axes, known)]
+    found = [Network(cell, (cell.height, cell.width), classes, weights=load) for cell in cells(axes, known)]
     if not found:
         raise ValueError("nothing to analyse: give kept weights, or --backbone with --methods where the network is a host")
     if load is not None and len(found) > 1:

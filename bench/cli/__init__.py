@@ -159,7 +159,7 @@ def check(target: str, plugins: tuple[str, ...]) -> None:
 def env(as_json: bool, measure: bool, device: tuple[str, ...], threads: tuple[int, ...]) -> None:
     """Show the machine and the software as a run records them, and what is known of its ceilings: the rates that limit a cell."""
     from bench.executors.process import Pool
-    from bench.executors.worker import Died
+    from bench.executors.worker import WorkerDied
     from bench.runner.devices import resolve
     from bench.system import ceilings
     from bench.tables import roofline
@@ -174,7 +174,7 @@ def env(as_json: bool, measure: bool, device: tuple[str, ...], threads: tuple[in
             for place, count in wanted:
                 click.echo(f"measuring the ceilings of {place} with {count} thread{'s' if count > 1 else ''}", err=True)
                 ceilings.save(facts["id"], place, count, pool.ask(do="ceilings", device=place, threads=count))
-    except Died as death:
+    except WorkerDied as death:
         raise click.ClickException(f"a worker {death.status}: {death.detail}") from death
     known = ceilings.load(facts["id"])
     if as_json:

@@ -19,7 +19,7 @@ from bench import journal as store
 from bench import names
 from bench.cli.run import FAILED_JOBS, check_threads
 from bench.executors.process import Pool
-from bench.executors.worker import Died
+from bench.executors.worker import WorkerDied
 from bench.names import cell_of
 from bench.runner.ab import fixed_rounds, text, trial
 from bench.runner.audit import PLUGIN, Experiment, audit
@@ -94,7 +94,7 @@ def _fresh_journal(folder: Path) -> store.Writer:
 def _environment(pool: Pool) -> dict[str, Any]:
     try:
         return pool.collect_env()
-    except Died as death:
+    except WorkerDied as death:
         raise ImportError(f"no worker could start: {death.detail}") from death
 
 

@@ -74,7 +74,7 @@ def compared_with(asked: str | None, usual: str, planned: Sequence[Cell], known:
 
 def describe(network: str, method: str, known: Iterable[Entry], res: tuple[int, int]) -> str:
     """What a method exchanges in a library's network at a resolution, layer by layer; raises ValueError."""
-    from bench.workload.build import Subject
+    from bench.workload.build import Workload
 
     if not nets.is_open(network):
         raise ValueError(f"'{network}' is a network of ours: only in those of timm and torchvision are convolutions exchanged")
@@ -83,7 +83,7 @@ def describe(network: str, method: str, known: Iterable[Entry], res: tuple[int, 
     axes = {"height": res[0], "width": res[1], "channels": 3, "mode": "train", "level": "model"}
     cell = names.cell_of(f"{network} + {method}", entries, **axes)
     try:
-        module = Subject(cell).build("meta")
+        module = Workload(cell).build("meta")
     except Unsupported as reason:
         raise ValueError(f"{cell.label}: {reason}") from reason
     return "\n".join([f"{cell.label}, images of {cell.res} px", "", *lines(module.swapped)])

@@ -48,14 +48,14 @@ def _runs(folder: Path) -> list[Path]:
 
 def recommended(folder: Path, given: dict[str, Any], as_json: bool) -> bool:
     """Print what is recommended; whether something is. Raises ValueError or CorruptJournal."""
-    from bench.report.recommend.answer import Wish, recommend
+    from bench.report.recommend.answer import Query, recommend
     from bench.report.recommend.text import as_data, text
 
     if given["data"] and given["min_accuracy"] is None:
         raise ValueError("--data names the task of --min-accuracy: give that too")
     (height, width), limit = given["res"], given["max_latency"]
     same = ("channels", "batch", "dtype", "mode", "threads", "max_memory", "min_accuracy", "data")
-    wish = Wish(
+    wish = Query(
         height, width, **{name: given[name] for name in same},
         device={"auto": None, "cuda": "cuda:0"}.get(given["device"], given["device"]),
         max_latency_ms=None if limit is None else 1e3 * limit,

@@ -18,7 +18,7 @@ from bench import journal as store
 from bench.cli import networks as backbones
 from bench.cli.progress import progress
 from bench.executors import torchrun_env as launch
-from bench.executors.worker import Died
+from bench.executors.worker import WorkerDied
 from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.report.write import write_reports
 from bench.runner.sources import load_plugins
@@ -33,7 +33,7 @@ def plan_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> S
     """Plan, and say what there is to do. Raises ValueError, ImportError, OSError or CorruptJournal for bad input."""
     try:
         sweep = Sweep(_request(words, given, command))
-    except Died as death:
+    except WorkerDied as death:
         raise ImportError(f"no worker could start: {death.detail}") from death
     estimates = sweep.estimates()
     done = len(sweep.jobs) - len(sweep.todo)
@@ -186,10 +186,10 @@ def _print_plan(estimates: dict[Job, float]) -> None:
 
 def _declined(job: Job) -> str:
     """Why the constructor declines a cell, found on the meta device; empty where it does not."""
-    from bench.workload.build import Subject
+    from bench.workload.build import Workload
 
     try:
-        Subject(replace(job.cell, channels=job.cell.channels or IMAGE_CHANNELS)).build("meta")
+        Workload(replace(job.cell, channels=job.cell.channels or IMAGE_CHANNELS)).build("meta")
     except methods.Unsupported as reason:
         return f"skip: {reason}"
     except Exception as error:  # the sweep would make a row of it

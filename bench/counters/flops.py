@@ -94,11 +94,11 @@ def count(call: Callable[[], object]) -> Count:
 
 
 def count_kept(module: Any, forward: Callable[[], object]) -> tuple[Count, Count]:
-    """The operations that `module` hands to `Freezable.kept` during `forward`, and all of them. Leaves the module instrumented."""
+    """Count the operations inside `Freezable.cached` during `forward`, and all of them. The module stays instrumented."""
     counter = Counter()
     for part in module.modules():
         if hasattr(part, "kept"):
-            part.kept = _counted(part.kept, counter)
+            part.cached = _counted(part.cached, counter)
     total = count(forward)
     return checked(counter), total
 

@@ -29,7 +29,7 @@ PATIENCE = 5.0  # seconds that a server may be silent
 SEED = 0  # of every split and every generated set: never the seed of a training
 
 
-class Wish(NamedTuple):
+class DataSpec(NamedTuple):
     """What a training asks of a data set; sets that cannot be augmented raise ValueError where they are asked to."""
 
     res: int
@@ -63,7 +63,7 @@ def summaries() -> dict[str, str]:
     return {name: (ast.get_docstring(_tree(name)) or "").partition("\n")[0] for name in names()}
 
 
-def load(text: str, wish: Wish) -> Splits:
+def load(text: str, wish: DataSpec) -> Splits:
     """The splits of a data set NAME[option=value,...]; raises ValueError for an unknown name or option."""
     splits: Splits = _ask("load", text, wish)
     return splits

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bench.data import SEED, Splits, Wish
+from bench.data import SEED, DataSpec, Splits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Part:
         return self.transform(image), int(label)
 
 
-def splits(train: Source, test: Source | None, classes: int, wish: Wish, kind: Kind) -> Splits:
+def splits(train: Source, test: Source | None, classes: int, wish: DataSpec, kind: Kind) -> Splits:
     """Training and validation parts of `train`, and `test`, or a part of `train` too where there is none."""
     learnt = np.arange(len(train.labels))
     if test is None:
@@ -86,7 +86,7 @@ def evaluation(res: int, kind: Kind) -> Transform:
     return create_transform(res, crop_pct=zoom, interpolation="bicubic", mean=kind.mean, std=kind.deviation)
 
 
-def augmented(wish: Wish, kind: Kind) -> Transform:
+def augmented(wish: DataSpec, kind: Kind) -> Transform:
     """timm's training transform: "flip", or the name of one of its policies, which flips too.
 
     Small images are moved by up to an eighth instead of cropped at random scales, as is usual for CIFAR.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.data._cache import root
 from bench.data._images import Kind, Source, splits
 
@@ -10,7 +10,7 @@ URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 KIND = Kind(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 
-def load(wish: Wish) -> Splits:
+def load(wish: DataSpec) -> Splits:
     from torchvision.datasets import CIFAR10  # seconds
 
     train, test = (CIFAR10(root(), train=part) for part in (True, False))

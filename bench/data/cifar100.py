@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.data._cache import root
 from bench.data._images import Kind, Source, splits
 
@@ -10,7 +10,7 @@ URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 KIND = Kind(32, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 
 
-def load(wish: Wish) -> Splits:
+def load(wish: DataSpec) -> Splits:
     from torchvision.datasets import CIFAR100  # seconds
 
     train, test = (CIFAR100(root(), train=part) for part in (True, False))

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import TensorDataset
 
-from bench.data import SEED, Splits, Wish
+from bench.data import SEED, DataSpec, Splits
 
 SHARE = 0.2  # of the images that are held out for the test, and of the rest for validation
 
 
-def load(wish: Wish) -> Splits:
+def load(wish: DataSpec) -> Splits:
     """1149 training, 288 validation and 360 test images (1, res, res), bilinear, standardised by the training part."""
     from sklearn.datasets import load_digits  # seconds: pandas and scipy come with it
 

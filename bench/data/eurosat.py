@@ -5,14 +5,14 @@ A fifth of each class is the test part and a tenth of the rest the validation pa
 
 from __future__ import annotations
 
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.data._cache import root
 from bench.data._images import Kind, Source, splits
 
 URL = "https://huggingface.co/datasets/torchgeo/eurosat"
 
 
-def load(wish: Wish) -> Splits:
+def load(wish: DataSpec) -> Splits:
     from torchvision.datasets import EuroSAT  # seconds
 
     images = EuroSAT(root())

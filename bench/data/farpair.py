@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
-from bench.data import SEED, Splits, Wish
+from bench.data import SEED, DataSpec, Splits
 
 BLOB = 2  # pixels on a side
 SPREAD = 2  # distances run from `distance` to so much more
@@ -36,7 +36,7 @@ GRID = 1024  # steps in one unit of brightness
 Part = tuple[np.ndarray, np.ndarray]
 
 
-def load(wish: Wish, distance: int = 18, train: int = 4000, validation: int = 1000, test: int = 1000) -> Splits:
+def load(wish: DataSpec, distance: int = 18, train: int = 4000, validation: int = 1000, test: int = 1000) -> Splits:
     """Images (1, res, res), standardised by the training part. Raises ValueError where the blobs do not fit or overlap."""
     if wish.augment != "none" or wish.erase:
         raise ValueError("farpair is not augmented")

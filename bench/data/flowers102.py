@@ -5,14 +5,14 @@ The set's own training and validation parts, ten images a class each, are the tr
 
 from __future__ import annotations
 
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.data._cache import root
 from bench.data._images import Kind, Source, splits
 
 URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz"
 
 
-def load(wish: Wish) -> Splits:
+def load(wish: DataSpec) -> Splits:
     from torch.utils.data import ConcatDataset
     from torchvision.datasets import Flowers102  # seconds
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.data._images import Kind, Source, splits
 
 
-def load(wish: Wish, path: str) -> Splits:
+def load(wish: DataSpec, path: str) -> Splits:
     """Raises ValueError where the folder holds no classes, or its parts not the same ones."""
     own, other = parts(path)
     train, classes = read(own)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.data._cache import root
 from bench.data._images import Kind, Source, splits
 
@@ -13,7 +13,7 @@ FOLDERS = {"160px": "imagenette2-160", "320px": "imagenette2-320", "full": "imag
 URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz"
 
 
-def load(wish: Wish, size: str = "160px") -> Splits:
+def load(wish: DataSpec, size: str = "160px") -> Splits:
     """Raises ValueError for a size that there is not."""
     from torchvision.datasets import Imagenette  # seconds
 

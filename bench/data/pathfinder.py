@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, TensorDataset
 
-from bench.data import SEED, Splits, Wish
+from bench.data import SEED, DataSpec, Splits
 from bench.data._cache import Arrays, cached
 from bench.data._pathfinder.image import picture
 from bench.data._pathfinder.snakes import UNIT, Scene, Shape, scene
@@ -41,7 +41,7 @@ LONGEST = 18  # paddles: longer ones seldom find room
 CHUNK = 64  # images that a process draws at a time
 
 
-def load(wish: Wish, length: int = 14, train: int = 20000, validation: int = 2000, test: int = 2000) -> Splits:
+def load(wish: DataSpec, length: int = 14, train: int = 20000, validation: int = 2000, test: int = 2000) -> Splits:
     """Images (1, res, res), standardised by the training part. Raises ValueError for a resolution or length that is not drawn."""
     if wish.augment != "none" or wish.erase:
         raise ValueError("pathfinder is not augmented")

@@ -5,14 +5,14 @@ The archive of 2.6 GB holds unlabelled images too, which are not used; torchvisi
 
 from __future__ import annotations
 
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.data._cache import root
 from bench.data._images import Kind, Source, splits
 
 URL = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
 
 
-def load(wish: Wish) -> Splits:
+def load(wish: DataSpec) -> Splits:
     from torchvision.datasets import STL10  # seconds
 
     train, test = (STL10(root(), split=part) for part in ("train", "test"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from bench.spec import Energy, Job, Limits, Timing
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from bench.workload.cost import predict
 
 FASTEST = {"cpu": 1e13, "cuda": 1e16}  # FLOP/s that no core (matrix units included) and no GPU of today exceeds
@@ -32,28 +32,28 @@ class Skipped(Exception):
         self.prediction = prediction
 
 
-def admit(subject: Subject, job: Job, limits: Limits) -> None:
+def admit(workload: Workload, job: Job, limits: Limits) -> None:
     """Raises `Skipped` where a job that runs the operator would exceed the limits; may run it once."""
     if job.metric not in ("latency", "memory", "energy", "properties"):
         return
-    prediction = predict(doubled(subject) if job.metric == "properties" else subject)
-    allowed = limits.memory or free_bytes(subject.cell.device)
+    prediction = predict(doubled(workload) if job.metric == "properties" else workload)
+    allowed = limits.memory or free_bytes(workload.cell.device)
     if allowed is not None and prediction.bytes > allowed:
         limit = f"--mem-limit {allowed / GIB:.2g} GiB" if limits.memory else f"the {allowed / GIB:.2g} GiB that are free"
         raise Skipped(f"a call holds about {prediction.bytes / GIB:.2g} GiB, more than {limit}", predicted_bytes=prediction.bytes)
-    floor = (prediction.flops or 0) / FASTEST[torch.device(subject.cell.device).type] / subject.cell.threads
+    floor = (prediction.flops or 0) / FASTEST[torch.device(workload.cell.device).type] / workload.cell.threads
     _within(floor, job, limits, f"{prediction.flops or 0:.2g} FLOP take {floor:.3g} s at least")
     if limits.cell_seconds < float("inf"):
-        seconds = one_call(subject)
+        seconds = one_call(workload)
         if job_seconds(seconds, job) > limits.cell_seconds:  # a first call may compile, tune or plan
-            seconds = one_call(subject)
+            seconds = one_call(workload)
         _within(seconds, job, limits, f"one call took {seconds:.3g} s")
 
 
-def doubled(subject: Subject) -> Subject:
+def doubled(workload: Workload) -> Workload:
     """The cell of the largest call of a properties job: one image of twice the resolution."""
-    cell = subject.cell
-    return replace(subject, cell=replace(cell, batch=1, height=2 * cell.height, width=2 * cell.width))
+    cell = workload.cell
+    return replace(workload, cell=replace(cell, batch=1, height=2 * cell.height, width=2 * cell.width))
 
 
 def free_bytes(device: str) -> int | None:
@@ -86,11 +86,11 @@ def job_seconds(call: float, job: Job) -> float:
     return call
 
 
-def one_call(subject: Subject) -> float:
+def one_call(workload: Workload) -> float:
     """Seconds of one call on inputs of its own."""
-    step = subject.real_step()
+    step = workload.step_on_new_input()
     begin = time.perf_counter()
     step()
-    if torch.device(subject.cell.device).type == "cuda":
-        torch.cuda.synchronize(subject.cell.device)
+    if torch.device(workload.cell.device).type == "cuda":
+        torch.cuda.synchronize(workload.cell.device)
     return time.perf_counter() - begin

@@ -44,24 +44,24 @@ def die_with_parent() -> None:
 def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
     """Answer requests until the pipe closes; what operators print goes to a file whose handle is the first thing sent."""
     die_with_parent()  # the server, which in turn dies with the sweep
-    _speak_to(recv_handle(pipe))
+    _redirect_output(recv_handle(pipe))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's victim is the worker, not the parent
     for plugin in plugins:
         load_file(plugin)
     gc.freeze()  # what torch brought along is no garbage: a collection takes a millisecond instead of 200
-    desk = Desk()
+    desk = WorkerState()
     pipe.send(Reply(None))  # ready
     with contextlib.suppress(EOFError):
         while True:
             request = pipe.recv()
-            _forget_words()
+            _clear_output()
             answer = desk.answers[request.pop("do")](**request)
             pipe.send(Reply(answer, desk.tidy_up(), desk.crowded))
 
 
-class Desk:
+class WorkerState:
     """What a worker is asked, and the jobs that it has begun."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ def _bound_memory(limit: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (pages[0] * resource.getpagesize() + limit, hard))
 
 
-def _speak_to(file: int) -> None:
+def _redirect_output(file: int) -> None:
     """Send standard output and error to a file, at the level of the process: foreign code writes there too."""
     for stream in (1, 2):
         os.dup2(file, stream)
@@ -147,7 +147,7 @@ def _speak_to(file: int) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-def _forget_words() -> None:
+def _clear_output() -> None:
     """Empty the file of what operators print: another job's words are no reason, and they may be many."""
     with contextlib.suppress(OSError):  # an operator may close its streams
         os.ftruncate(1, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from bench.executors.job import Story, run
+from bench.executors.job import JobSteps, run
 from bench.executors.rounds import Advance, groups, interleave
 from bench.spec import Job, Limits, Record
 
@@ -14,7 +14,7 @@ def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
         yield from interleave({job: advancing(run(job, limits)) for job in group})
 
 
-def advancing(story: Story) -> Advance:
+def advancing(story: JobSteps) -> Advance:
     """The rounds of a job, one a call."""
     begun = False
 

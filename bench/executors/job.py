@@ -14,13 +14,13 @@ from bench import metrics
 from bench.executors import admission as guard
 from bench.spec import Job, Limits, Record
 from bench.system.torch_state import settle, unchanged
-from bench.workload.build import Outcome, Subject
+from bench.workload.build import Measurement, Workload
 from bench.workload.failures import diagnose
 
-Story = Generator[bool, bool | None, Record]  # sent None to begin
+JobSteps = Generator[bool, bool | None, Record]  # sent None to begin
 
 
-def run(job: Job, limits: Limits) -> Story:
+def run(job: Job, limits: Limits) -> JobSteps:
     """Yield after each round whether the figure is precise enough, be sent whether the group's are; return the record.
 
     No exception of an operator or a metric leaves this function.
@@ -46,12 +46,12 @@ def run(job: Job, limits: Limits) -> Story:
         return replace(record, started=started, seconds=seconds + time.perf_counter() - begin)
 
 
-def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
+def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Measurement]:
     """The metric's rounds, each begun in a settled process and looked at when it ends."""
     settle(job.cell)
-    subject = Subject(job.cell, **kept(job, limits))
-    guard.admit(subject, job, limits)
-    measuring = metrics.get(job.metric)(subject, job.protocol)
+    workload = Workload(job.cell, **saving_options(job, limits))
+    guard.admit(workload, job, limits)
+    measuring = metrics.get(job.metric)(workload, job.protocol)
     enough: bool | None = None
     while True:
         settle(job.cell)
@@ -64,14 +64,14 @@ def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Outcome]:
         enough = yield precise
 
 
-def kept(job: Job, limits: Limits) -> dict[str, Any]:
+def saving_options(job: Job, limits: Limits) -> dict[str, Any]:
     """What of a training is kept, where and how often."""
     state = Path(limits.scratch) / f"{job.key()}.pt" if limits.scratch else None
     weights = Path(limits.weights) if limits.weights else None
     return {"checkpoint": state, "save_every": limits.save_every, "weights": weights, "each_epoch": limits.each_epoch}
 
 
-def _ok(job: Job, outcome: Outcome, started: float, seconds: float) -> Record:
+def _ok(job: Job, outcome: Measurement, started: float, seconds: float) -> Record:
     values = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in outcome.values.items()
     }

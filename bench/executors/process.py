@@ -15,9 +15,9 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.executors.rounds import groups, interleave
-from bench.executors.worker import START_SECONDS, Died, Worker
+from bench.executors.worker import START_SECONDS, Worker, WorkerDied
 from bench.spec import INTERLEAVED, Job, Limits, Record, Training
-from bench.system.affinity import Seat
+from bench.system.affinity import CoreAssignment
 
 
 class Pool:
@@ -32,7 +32,7 @@ class Pool:
         self.closed = False  # the caller has stopped: what threads still begin must end
 
     def worker(self, name: str) -> Worker:
-        """The worker of this name, started where none is alive; raises `Died` where none can start or the pool is closed."""
+        """The worker of this name, started where none is alive; raises `WorkerDied` where none can start or the pool is closed."""
         worker = self.workers.get(name)
         if worker is not None and worker.alive:
             return worker
@@ -42,7 +42,7 @@ class Pool:
                 worker = self.workers[name] = Worker(*self.settings)
         if worker is None or self.closed:  # perhaps while it started, unseen by `stop`
             self.stop_worker(name)
-            raise Died("crashed", "interrupted")
+            raise WorkerDied("crashed", "interrupted")
         return worker
 
     def stop_worker(self, name: str) -> None:
@@ -51,7 +51,7 @@ class Pool:
             worker.stop()
 
     def ask(self, **request: Any) -> Any:
-        """The answer of a worker of its own, which then ends with its hold on a GPU; raises `Died` where none can start."""
+        """The answer of a worker of its own, which then ends with its hold on a GPU; raises `WorkerDied` where none can start."""
         worker = Worker(*self.settings)
         try:
             return worker.ask(request, START_SECONDS)
@@ -70,21 +70,21 @@ class Pool:
     def execute(self, jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
         self.closed = False
         try:
-            for together, same in itertools.groupby(groups(jobs), lambda group: limits.at_once > 1 and trained(group[0])):
+            for together, same in itertools.groupby(groups(jobs), lambda group: limits.at_once > 1 and is_training(group[0])):
                 if together:
-                    tracks = [Track(job, self, limits, Seat(False)).to_end for group in same for job in group]
+                    tracks = [RunningJob(job, self, limits, CoreAssignment(False)).to_end for group in same for job in group]
                     yield from side_by_side(tracks, limits.at_once)
                     continue
                 for group in same:
-                    seat = Seat(any(one_core(job) for job in group))
-                    yield from interleave({job: Track(job, self, limits, seat).advance for job in group})
+                    seat = CoreAssignment(any(is_single_threaded(job) for job in group))
+                    yield from interleave({job: RunningJob(job, self, limits, seat).advance for job in group})
                     self.stop()
         finally:
             self.closed = True  # before the stop: a thread that registers its worker looks at it afterwards
             self.stop(keep="")
 
 
-def trained(job: Job) -> bool:
+def is_training(job: Job) -> bool:
     """Whether a job is a training on a CPU for a number of epochs, which gives the same accuracy whatever runs beside it.
 
     How many epochs fit in a budget of seconds depends on the neighbours.
@@ -101,15 +101,15 @@ def side_by_side(calls: Iterable[Callable[[], Record]], count: int) -> Iterator[
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def one_core(job: Job) -> bool:
+def is_single_threaded(job: Job) -> bool:
     """Whether a job is timed by a single thread of a CPU."""
     return job.metric in INTERLEAVED and job.cell.device == "cpu" and job.cell.threads == 1
 
 
-class Track:
+class RunningJob:
     """One job in a worker: which one, and how much of its time is left."""
 
-    def __init__(self, job: Job, pool: Pool, limits: Limits, seat: Seat):
+    def __init__(self, job: Job, pool: Pool, limits: Limits, seat: CoreAssignment):
         self.job, self.pool, self.limits, self.left, self.seat = job, pool, limits, limits.timeout, seat
         self.name = job.cell.device if job.cell.device.startswith("cuda") else job.key()
         self.worker: Worker | None = None
@@ -125,7 +125,7 @@ class Track:
             core = self.seat.take()
             started = time.time()
             answer = self.worker.ask({**request, "core": core}, max(self.left, 0.1))
-        except Died as death:
+        except WorkerDied as death:
             self.release()
             detail = death.detail or f"no end after {self.limits.timeout:g} s"
             return Record(self.job, death.status, detail, started=started, seconds=time.time() - started)

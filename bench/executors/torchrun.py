@@ -25,7 +25,7 @@ PLANNING = timedelta(hours=1)  # the first process plans, and may fetch data, wh
 
 def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
     """In the first process: tell the others what is to be done, and do it with them."""
-    crew = Crew(limits)
+    crew = ProcessGroup(limits)
     todo = list(jobs)
     crew.store.set("plan", json.dumps({"jobs": [job.to_json() for job in todo], "limits": asdict(limits)}))
     for number, job in enumerate(todo):
@@ -34,14 +34,14 @@ def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
 
 def follow() -> None:
     """In the other processes: do what the first one does, until there is no more."""
-    crew = Crew(Limits())
+    crew = ProcessGroup(Limits())
     plan = json.loads(crew.store.get("plan"))
     crew.limits = Limits(**plan["limits"])
     for number, job in enumerate(plan["jobs"]):
         crew.run(number, Job.from_json(job))
 
 
-class Crew:
+class ProcessGroup:
     """The processes, and the store through which they find each other."""
 
     def __init__(self, limits: Limits):
@@ -54,7 +54,7 @@ class Crew:
         wait = timedelta(seconds=self.limits.timeout)
         backend = "nccl" if torch.device(job.cell.device).type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.world, timeout=wait)
-        record = finished(job, self.limits)
+        record = run_to_end(job, self.limits)
         if record.status != "ok" and store.add("failures", 1) == 1:
             store.set("cause", json.dumps([self.rank, record.status, record.detail]))
         store.set(f"ended {self.rank}", "")
@@ -69,7 +69,7 @@ class Crew:
         return replace(record, status=status, detail=f"process {rank}: {detail}")
 
 
-def finished(job: Job, limits: Limits) -> Record:
+def run_to_end(job: Job, limits: Limits) -> Record:
     """The record of a job, run to its end without a pause."""
     story = run(job, limits)
     while True:

@@ -26,7 +26,7 @@ LAST_WORDS = 300  # characters of what a dead worker wrote that its record quote
 ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # a terminal's control sequence: a colour
 
 
-class Died(Exception):
+class WorkerDied(Exception):
     """The worker ended or was killed: a status and a reason."""
 
     def __init__(self, status: str, detail: str):
@@ -34,7 +34,7 @@ class Died(Exception):
 
 
 class Worker:
-    """A process that answers requests, started by `start`, with the allocator `malloc`; raises `Died` where it cannot start.
+    """A process that answers requests, started by `start`, with the allocator `malloc`; raises `WorkerDied` where it cannot start.
 
     The server that forks workers imports the modules of `preload` once for all.
     """
@@ -56,7 +56,7 @@ class Worker:
             try:
                 self.process.start()
             except OSError as error:  # no process or no file left to have
-                raise Died("crashed", f"no worker could start: {error}") from error
+                raise WorkerDied("crashed", f"no worker could start: {error}") from error
         weakref.finalize(self, self.process.kill)  # also at exit, where Python would wait for it
         theirs.close()
         try:
@@ -66,7 +66,7 @@ class Worker:
         self._answer(START_SECONDS)  # a job's time begins when its worker stands ready
 
     def ask(self, request: dict[str, Any], timeout: float) -> Any:
-        """Send a request and wait for its answer, blocked in poll; raises `Died`."""
+        """Send a request and wait for its answer, blocked in poll; raises `WorkerDied`."""
         try:
             self.pipe.send(request)
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -77,7 +77,7 @@ class Worker:
         try:
             if not self.pipe.poll(timeout):
                 self.stop()
-                raise Died("timeout", "")
+                raise WorkerDied("timeout", "")
             reply: Reply = self.pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
@@ -86,13 +86,13 @@ class Worker:
             self.stop()
         return reply.answer
 
-    def _death(self) -> Died:
+    def _death(self) -> WorkerDied:
         self.process.join(5)
         if self.alive:  # it closed the pipe and lives on, beside what is measured next
             self.process.kill()
             self.process.join()
-            return Died("crashed", "closed its pipe" + self._last_words())
-        return Died("crashed", _ending(self.process.exitcode) + self._last_words())
+            return WorkerDied("crashed", "closed its pipe" + self._last_words())
+        return WorkerDied("crashed", _ending(self.process.exitcode) + self._last_words())
 
     @property
     def alive(self) -> bool:

@@ -1,4 +1,4 @@
-"""One file a metric: `measure(subject, protocol)` is a generator that yields after each round and returns an `Outcome`."""
+"""One file a metric: `measure(workload, protocol)` is a generator that yields after each round and returns an `Measurement`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.workload.build import Outcome
+    from bench.workload.build import Measurement
 
-Measure = Callable[..., Generator[Any, Any, "Outcome"]]
+Measure = Callable[..., Generator[Any, Any, "Measurement"]]
 
 
 def get(name: str) -> Measure:

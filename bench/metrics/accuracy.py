@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from bench import data
-from bench.data import Splits, Wish
+from bench.data import DataSpec, Splits
 from bench.nets.resolution import adapted, ways
 from bench.spec import Training, protocol_name
 from bench.system.torch_state import seed
@@ -25,17 +25,17 @@ from bench.training import search
 from bench.training.batches import length
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Diverged, Trainer, top1
-from bench.training.weights import Keeper
-from bench.workload.build import Outcome, Subject, autocast
+from bench.training.weights import WeightSaver
+from bench.workload.build import Measurement, Workload, autocast
 from bench.workload.failures import diagnose
 from methods import Unsupported
 
 Evals = dict[str, float | str]  # resolution and way -> percent, or "status: detail" where there is none
 
 
-def measure(subject: Subject, protocol: Training) -> Generator[None, None, Outcome]:
+def measure(workload: Workload, protocol: Training) -> Generator[None, None, Measurement]:
     """Yields every few seconds. Raises `bench.training.loop.Diverged` where the loss or a logit is not finite."""
-    task = Task(subject, protocol, Checkpoint(subject.checkpoint, subject.save_every))
+    task = Task(workload, protocol, Checkpoint(workload.checkpoint, workload.save_every))
     try:
         outcome = yield from task.outcome()
     except Diverged:
@@ -54,11 +54,11 @@ def reason(error: Exception) -> str:
 class Task:
     """One method's training: the same data for all, a network of its own."""
 
-    subject: Subject
+    workload: Workload
     protocol: Training
     checkpoint: Checkpoint
 
-    def outcome(self) -> Generator[None, None, Outcome]:
+    def outcome(self) -> Generator[None, None, Measurement]:
         """Choose, train, and look at the test part."""
         images = length(self.splits.validation)  # loads the data, which may take long
         yield
@@ -76,11 +76,11 @@ class Task:
         accuracy = yield from self.top1(trainer.result, self.splits.test)
         yield
         evals = yield from self.elsewhere(trainer.result, accuracy)
-        return Outcome(self.values(trainer, accuracy), rounds=curves(trainer, found), evals=evals)
+        return Measurement(self.values(trainer, accuracy), rounds=curves(trainer, found), evals=evals)
 
     def kept(self, trainer: Trainer) -> Generator[None, None, None]:
         """Train, and keep the weights that were asked for."""
-        keeper = Keeper(self.subject, self.protocol, self.splits)
+        keeper = WeightSaver(self.workload, self.protocol, self.splits)
         keeper.look(trainer)
         for _ in trainer.run():
             keeper.look(trainer)
@@ -90,24 +90,24 @@ class Task:
     def splits(self) -> Splits:
         """The data at the resolution of the training, on the device where they are in memory."""
         splits = self.at(self.protocol.res)
-        train, validation, test = (placed(part, self.subject.cell.device) for part in splits[:3])
+        train, validation, test = (placed(part, self.workload.cell.device) for part in splits[:3])
         return splits._replace(train=train, validation=validation, test=test)
 
     def at(self, res: int) -> Splits:
-        return data.load(self.protocol.data, Wish(res, self.protocol.augment, self.protocol.erase))
+        return data.load(self.protocol.data, DataSpec(res, self.protocol.augment, self.protocol.erase))
 
     def network(self) -> nn.Module:
         """The network, begun from the cell's seed: on every device the same weights."""
-        seed(self.subject.cell)
+        seed(self.workload.cell)
         size = (self.protocol.res, self.protocol.res)
-        return self.subject.network(self.splits.classes, self.splits.channels, size).to(self.subject.cell.device)
+        return self.workload.network(self.splits.classes, self.splits.channels, size).to(self.workload.cell.device)
 
     def trainer(self, lr: float, epochs: int) -> Trainer:
-        cell = self.subject.cell
+        cell = self.workload.cell
         return Trainer(self.network(), self.splits, self.protocol, cell.seed, lr, epochs, autocast(cell), self.checkpoint)
 
     def top1(self, network: nn.Module, part: data.Images) -> Generator[None, None, float]:
-        return top1(network, part, self.subject.cell.device, autocast(self.subject.cell))
+        return top1(network, part, self.workload.cell.device, autocast(self.workload.cell))
 
     def elsewhere(self, network: nn.Module, accuracy: float) -> Generator[None, None, Evals]:
         """Accuracy at every resolution asked for, in each manner in which the operators can meet it, or the reason for none."""
@@ -123,7 +123,7 @@ class Task:
         """Adds to `found` the accuracy at another resolution in each manner. Whatever is raised, the training counts."""
         manners = {way: f"{res} {way}".strip() for way in ways(network)}
         try:
-            test = placed(self.at(res).test, self.subject.cell.device)
+            test = placed(self.at(res).test, self.workload.cell.device)
         except Exception as error:
             found |= dict.fromkeys(manners.values(), reason(error))
             return
@@ -136,7 +136,7 @@ class Task:
 
     def values(self, trainer: Trainer, accuracy: float) -> dict[str, float | str | None]:
         seconds = sum(epoch.seconds for epoch in trainer.curve)
-        cell = self.subject.cell
+        cell = self.workload.cell
         return {
             "accuracy": accuracy,
             "accuracy_validation": trainer.curve[-1].validation,

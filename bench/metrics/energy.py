@@ -21,7 +21,7 @@ from bench.spec import Energy
 from bench.stats.rounds import log_interval
 from bench.system.rapl import Packages
 from bench.timers.cpu import Step, no_collection, warm_up
-from bench.workload.build import Outcome, Subject
+from bench.workload.build import Measurement, Workload
 from methods import Unsupported
 
 SHORTEST = 1.0  # seconds of a window
@@ -44,18 +44,18 @@ class Window(NamedTuple):
         return (self.joules - self.idle * self.seconds) / self.calls
 
 
-def measure(subject: Subject, protocol: Energy) -> Generator[bool, bool, Outcome]:
+def measure(workload: Workload, protocol: Energy) -> Generator[bool, bool, Measurement]:
     """Yields after each window; raises `Unsupported` where there is no counter, or a call is not told apart from rest."""
     if protocol.window_seconds < SHORTEST:
         raise Unsupported(f"windows of {protocol.window_seconds:g} s: below {SHORTEST:g} s the counter says too little")
-    device = torch.device(subject.cell.device)
+    device = torch.device(workload.cell.device)
     source, counter = counter_of(device)
     windows: list[Window] = []
     while len(windows) < protocol.windows:
-        with subject.watched(seed=len(windows)) as step, no_collection():
+        with workload.checked_for_drift(seed=len(windows)) as step, no_collection():
             windows.append(window(step, counter, protocol, waiting(device)))
         yield len(windows) == protocol.windows
-    return Outcome(summary(windows) | {"energy_source": source}, samples={"windows": [one._asdict() for one in windows]})
+    return Measurement(summary(windows) | {"energy_source": source}, samples={"windows": [one._asdict() for one in windows]})
 
 
 def counter_of(device: torch.device) -> tuple[str, Counter]:

@@ -10,7 +10,7 @@ few operations slowly, a matrix product many fast, and a library may take anothe
                   fall into the zero padding; for a method without a direct form that of the form it has
     gmacs         1e9 multiply-adds of convolutions and matrix products of the frozen direct forward, in either mode, which is what
                   fvcore reports: a complex multiply-add once, transforms and element-wise work 0
-    flops_kernel  what a method hands to `Freezable.kept`, forward only: in training during one call, in inference once before it.
+    flops_kernel  what a method hands to `Freezable.cached`, forward only: in training during one call, in inference once before it.
                   0 where nothing is kept, null where a `freeze()` of another kind hides it. What a training forward fuses with
                   the filtering, as the dense Fourier form does the mixing of its kernels' spectra, counts as filtering
     kernel_share  its share in that forward
@@ -31,23 +31,23 @@ from bench.counters.flops import count, count_kept
 from bench.counters.formulas import Count
 from bench.counters.traffic import weights_bytes
 from bench.spec import Protocol
-from bench.workload.build import Outcome, Subject, operator, shapes
+from bench.workload.build import Measurement, Workload, operator, shapes
 
 
-def steady(subject: Subject, backend: str | None = None) -> Count:
+def steady(workload: Workload, backend: str | None = None) -> Count:
     """One call as it is measured: the second one, which finds the frozen kernel made."""
-    step = subject.step(operator(subject, backend), *shapes(subject))
+    step = workload.step(operator(workload, backend), *shapes(workload))
     step()
     return count(step)
 
 
-def kernel_making(subject: Subject) -> tuple[int | None, float | None]:
+def kernel_making(workload: Workload) -> tuple[int | None, float | None]:
     """flops_kernel and kernel_share."""
-    module = operator(subject)
+    module = operator(workload)
     if any(hides(part) for part in module.modules()):
         return None, None
-    x, _ = shapes(subject)
-    with torch.set_grad_enabled(subject.cell.mode == "train"):
+    x, _ = shapes(workload)
+    with torch.set_grad_enabled(workload.cell.mode == "train"):
         kernel, forward = count_kept(module, lambda: module(x))
     return kernel.flops, kernel.flops / forward.flops if forward.flops else 0.0
 
@@ -57,25 +57,25 @@ def hides(module: Any) -> bool:
     return hasattr(module, "freeze") and not any(hasattr(part, "kept") for part in module.modules())
 
 
-def _changed(subject: Subject, **settings: Any) -> Subject:
-    return replace(subject, cell=replace(subject.cell, **settings))
+def _changed(workload: Workload, **settings: Any) -> Workload:
+    return replace(workload, cell=replace(workload.cell, **settings))
 
 
-def weights_read(subject: Subject) -> int:
+def weights_read(workload: Workload) -> int:
     """weights_bytes: what the second call reads besides its input and cotangent."""
-    given = shapes(subject)
-    step = subject.step(operator(subject), *given)
+    given = shapes(workload)
+    step = workload.step(operator(workload), *given)
     step()
     return weights_bytes(step, given)
 
 
-def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
-    subject = _changed(subject, dtype="fp32")  # precision changes no count, and meta tensors know no autocast
-    call, direct = steady(subject), steady(subject, "direct")
-    forward = steady(_changed(subject, mode="infer"), "direct")
-    kernel, share = kernel_making(subject)
+def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Measurement]:
+    workload = _changed(workload, dtype="fp32")  # precision changes no count, and meta tensors know no autocast
+    call, direct = steady(workload), steady(workload, "direct")
+    forward = steady(_changed(workload, mode="infer"), "direct")
+    kernel, share = kernel_making(workload)
     yield
-    return Outcome(
+    return Measurement(
         {
             "flops": call.flops,
             "gmacs": forward.macs / 1e9,
@@ -85,6 +85,6 @@ def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outco
             "flops_fft": call.fft,
             "sfu_ops": call.sfu,
             "op_count": call.operators,
-            "weights_bytes": weights_read(subject),
+            "weights_bytes": weights_read(workload),
         }
     )

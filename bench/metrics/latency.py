@@ -23,25 +23,25 @@ from bench.stats.rounds import (
     medians,
 )
 from bench.timers.cpu import cpu_round
-from bench.workload.build import Outcome, Subject
+from bench.workload.build import Measurement, Workload
 
 
-def measure(subject: Subject, protocol: Timing) -> Generator[bool, bool, Outcome]:
+def measure(workload: Workload, protocol: Timing) -> Generator[bool, bool, Measurement]:
     """Yields after each round whether the interval is narrow enough; goes on until it is sent that the whole group's are."""
     rounds: list[Round] = []
-    threads, enough = subject.cell.threads, False
+    threads, enough = workload.cell.threads, False
     while len(rounds) < protocol.rounds or not (enough or len(rounds) >= protocol.max_rounds):
-        rounds.append(one_round(subject, protocol, seed=len(rounds)))
+        rounds.append(one_round(workload, protocol, seed=len(rounds)))
         enough = yield len(rounds) >= protocol.rounds and half_width(headline(rounds, threads)) <= protocol.target
     converged = half_width(headline(rounds, threads)) <= protocol.target
     values = summary(rounds, threads) | {"timer": protocol.timer, "converged": int(converged)}
-    return Outcome(values, medians(rounds), {"rounds": [raw(one) for one in rounds]})
+    return Measurement(values, medians(rounds), {"rounds": [raw(one) for one in rounds]})
 
 
-def one_round(subject: Subject, protocol: Timing, seed: int) -> Round:
+def one_round(workload: Workload, protocol: Timing, seed: int) -> Round:
     """A round on new inputs; raises `WrongResult` where the output before it is wrong, or that after it is another."""
-    device = subject.cell.device
-    with subject.watched(seed) as step:
+    device = workload.cell.device
+    with workload.checked_for_drift(seed) as step:
         if torch.device(device).type == "cpu":
             return cpu_round(step, protocol)
         from bench.timers.cuda import cuda_round

@@ -23,24 +23,24 @@ from torch.autograd.profiler import profile
 
 from bench.spec import Protocol
 from bench.system.resident_memory import rss_growth
-from bench.workload.build import Outcome, Subject
+from bench.workload.build import Measurement, Workload
 
 Step = Callable[[], Any]
 
 
-def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
-    step = subject.checked_step()  # has run the call once: kernels are frozen, plans and workspaces exist
-    device = torch.device(subject.cell.device)
+def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Measurement]:
+    step = workload.checked_step()  # has run the call once: kernels are frozen, plans and workspaces exist
+    device = torch.device(workload.cell.device)
     peak = cuda_peak(step, device) if device.type == "cuda" else cpu_peak(step)
-    given = torch.empty(subject.shape(), device="meta").nbytes
+    given = torch.empty(workload.shape(), device="meta").nbytes
     values: dict[str, float | str | None] = {
         "mem_peak_bytes": peak,
         "mem_input_ratio": peak / given,
         "mem_rss_bytes": rss_growth(step) if device.type == "cpu" else None,
-        "mem_saved_bytes": saved_bytes(step, subject.module) if subject.cell.mode == "train" else None,
+        "mem_saved_bytes": saved_bytes(step, workload.module) if workload.cell.mode == "train" else None,
     }
     yield
-    return Outcome(values)
+    return Measurement(values)
 
 
 def saved_bytes(step: Step, module: nn.Module) -> int:

@@ -10,16 +10,16 @@ from collections.abc import Generator
 from typing import Any
 
 from bench.spec import Protocol
-from bench.workload.build import Outcome, Subject
+from bench.workload.build import Measurement, Workload
 
 
-def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
-    module = subject.build("meta")
+def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Measurement]:
+    module = workload.build("meta")
     held = [*module.parameters(), *module.buffers()]
-    alone = subject.cell.level == "op" and hasattr(module, "kernel")
+    alone = workload.cell.level == "op" and hasattr(module, "kernel")
     extent = module.kernel().shape[-2:] if alone else (None, None)
     yield
-    return Outcome(
+    return Measurement(
         {
             "kernel_height": extent[0],
             "kernel_width": extent[1],

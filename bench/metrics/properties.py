@@ -33,7 +33,7 @@ from bench.metrics._shifts import circular, distance, zero
 from bench.nets.resolution import adapted, ways
 from bench.spec import Protocol
 from bench.system.torch_state import seed
-from bench.workload.build import Outcome, Subject, autocast
+from bench.workload.build import Measurement, Workload, autocast
 from bench.workload.cost import predict
 from bench.workload.failures import diagnose
 from methods import Unsupported
@@ -44,11 +44,11 @@ Operator = Callable[[Tensor], Tensor]
 Values = dict[str, float | str | None]
 
 
-def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outcome]:
+def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Measurement]:
     """Raises `Unsupported` for a network. What cannot be had is null and has its reason in `properties_why`."""
-    if subject.cell.level != "op":
+    if workload.cell.level != "op":
         raise Unsupported("properties are those of an operator, not of a network")
-    one = replace(subject, cell=replace(subject.cell, batch=1))
+    one = replace(workload, cell=replace(workload.cell, batch=1))
     one.checked_step()
     x = one.inputs()
     respond = response(operator(one, one.module), x)
@@ -57,16 +57,16 @@ def measure(subject: Subject, protocol: Protocol) -> Generator[None, None, Outco
     across, samples, reasons = resolution(one)
     why += reasons
     yield
-    return Outcome({**errors, **precise, **across, "properties_why": "; ".join(dict.fromkeys(why)) or None}, samples=samples)
+    return Measurement({**errors, **precise, **across, "properties_why": "; ".join(dict.fromkeys(why)) or None}, samples=samples)
 
 
-def operator(subject: Subject, module: Any) -> Operator:
+def operator(workload: Workload, module: Any) -> Operator:
     """The module's output in float64, computed as the cell says, with the same random numbers in each call."""
-    cast = autocast(subject.cell)
+    cast = autocast(workload.cell)
 
     def call(x: Tensor) -> Tensor:
-        seed(subject.cell)
-        with torch.set_grad_enabled(subject.cell.mode == "train"), cast():
+        seed(workload.cell)
+        with torch.set_grad_enabled(workload.cell.mode == "train"), cast():
             y: Tensor = module(x)
         return y.detach().double()
 
@@ -79,45 +79,45 @@ def response(call: Operator, like: Tensor) -> Operator:
     return lambda x: call(x) - silent
 
 
-def precision(subject: Subject, x: Tensor) -> tuple[Values, list[str]]:
+def precision(workload: Workload, x: Tensor) -> tuple[Values, list[str]]:
     """The columns of the error against float64, and why they are empty."""
     nothing: Values = dict.fromkeys(("error_fp64", "error_fp64_rms"))
-    cost = predict(subject).flops or 0
+    cost = predict(workload).flops or 0
     if cost > REFERENCE_FLOPS:
         return nothing, [f"error_fp64: a reference in float64 would take {cost:.2g} FLOP on the CPU"]
     try:
-        exact = reference(subject, x)
+        exact = reference(workload, x)
     except Exception as error:  # whatever an operator raises is the reason
         return nothing, [f"error_fp64: {diagnose(error)[1]}"]
     if exact.dtype != torch.float64:
         return nothing, [f"error_fp64: the operator gives {exact.dtype} for float64"]
-    found = operator(subject, subject.module)(x).cpu()
+    found = operator(workload, workload.module)(x).cpu()
     largest = float((found - exact).abs().max() / exact.abs().max()) if exact.any() else math.nan
     return {"error_fp64": largest, "error_fp64_rms": distance(found, exact)}, []
 
 
-def reference(subject: Subject, x: Tensor) -> Tensor:
+def reference(workload: Workload, x: Tensor) -> Tensor:
     """The operator's output for x, on the CPU and unfrozen, weights and image in float64."""
-    cell = subject.cell
-    twin: Any = subject.operator(cell.channels, (cell.height, cell.width))
-    twin.load_state_dict(subject.module.state_dict())
+    cell = workload.cell
+    twin: Any = workload.operator(cell.channels, (cell.height, cell.width))
+    twin.load_state_dict(workload.module.state_dict())
     twin.double().train(cell.mode == "train")
     seed(cell)
     with torch.no_grad():
         return twin(x.detach().cpu().double())
 
 
-def resolution(subject: Subject) -> tuple[Values, dict[str, Any], list[str]]:
+def resolution(workload: Workload) -> tuple[Values, dict[str, Any], list[str]]:
     """The columns of the error between resolutions, that of every way as raw samples, and why there is none."""
-    height, width = subject.cell.height, subject.cell.width
-    generator = torch.Generator().manual_seed(subject.cell.seed)
-    waves = torch.randn(subject.cell.channels, 2 * HIGHEST + 1, 2 * HIGHEST + 1, generator=generator)
-    small, large = (smooth(waves, factor * height, factor * width).to(subject.cell.device) for factor in (1, 2))
-    here = response(operator(subject, subject.module), small)(small)
+    height, width = workload.cell.height, workload.cell.width
+    generator = torch.Generator().manual_seed(workload.cell.seed)
+    waves = torch.randn(workload.cell.channels, 2 * HIGHEST + 1, 2 * HIGHEST + 1, generator=generator)
+    small, large = (smooth(waves, factor * height, factor * width).to(workload.cell.device) for factor in (1, 2))
+    here = response(operator(workload, workload.module), small)(small)
     found, why = {}, []
-    for way in ways(subject.module):
+    for way in ways(workload.module):
         try:
-            there = response(operator(subject, adapted(subject.module, way)), large)(large)
+            there = response(operator(workload, adapted(workload.module, way)), large)(large)
             found[way] = distance(there[..., ::2, ::2], here)
         except Exception as error:
             why.append(f"resolution_error: {diagnose(error)[1]}")

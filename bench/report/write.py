@@ -14,7 +14,7 @@ from bench.report.export.tables import check
 from bench.report.export.tables import write as export
 from bench.report.leaderboard.ranking import USUAL
 from bench.report.leaderboard.view import View
-from bench.tables.cells import Row, complete, framed, is_baseline, write_tables
+from bench.tables.cells import Row, complete_rows, is_baseline, to_frame, write_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,11 +37,11 @@ def write_reports(
     check(formats)
     folder = runs[0].parent
     journals = [store.read(path) for path in sorted(folder.glob(f"*/{store.NAME}"))]
-    usual = [complete(journal) for journal in journals]
-    viewed = [complete(journal, view.baseline) for journal in journals] if view.baseline else usual
+    usual = [complete_rows(journal) for journal in journals]
+    viewed = [complete_rows(journal, view.baseline) for journal in journals] if view.baseline else usual
     if view.baseline:
         _check_baseline(view.baseline, viewed)
-    tables = [framed(rows) for rows in usual]
+    tables = [to_frame(rows) for rows in usual]
     paths: list[Path] = []
     try:
         for journal, table, rows, seen in zip(journals, tables, usual, viewed):

@@ -55,7 +55,7 @@ def trial(pool: Pool, a: Cell, b: Cell, protocol: Protocol, limits: Limits) -> T
     one, other = found[jobs[0]], found[jobs[1]]
     if one.status != "ok" or other.status != "ok":
         return Trial((one, other), comparison.UNKNOWN, "failed", "")
-    facts = comparison.facts(other), comparison.facts(one)
+    facts = comparison.timing_of(other), comparison.timing_of(one)
     ratio = comparison.ratio(*facts)
     verdict = comparison.verdict(ratio, comparison.equivalence(a.device))
     return Trial((one, other), ratio, verdict, comparison.shared_clock(*facts))
@@ -93,7 +93,7 @@ def _measured(record: Record, clock: str) -> str:
     """The latency of one side, or why there is none."""
     if record.status != "ok":
         return f"{record.status}: {record.detail or 'no reason given'}"
-    ms = latency(record, clock or comparison.shared_clock(comparison.facts(record), comparison.facts(record)))
+    ms = latency(record, clock or comparison.shared_clock(comparison.timing_of(record), comparison.timing_of(record)))
     share = record.values["clean_share"]
     clean = f", {100 * share:.0f}% of calls undisturbed" if isinstance(share, int | float) else ""
     flags = [flag.replace("_", " ") for flag in ("launch_bound", "throttled") if record.values.get(flag)]

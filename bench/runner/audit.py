@@ -54,7 +54,7 @@ class Experiment:
 class Audit:
     """What the experiments gave. Shares are of trials, spreads are standard deviations relative to the mean."""
 
-    setting_text: str
+    setting: str
     load: int  # cores kept busy meanwhile
     trials: int
     false_positives: int
@@ -119,8 +119,8 @@ def _sweep(pool: Pool, cell: Cell, names: Sequence[str], protocol: Protocol, lim
 def _places(sweep: dict[str, Record]) -> dict[str, int]:
     """Places by latency; methods that are not told apart share one."""
     ordered = sorted(sweep.values(), key=lambda record: float(record.values["latency_ms"] or 0))
-    facts = [comparison.facts(record) for record in ordered]
-    places = ranking.ranks(facts, lambda one, other: comparison.told_apart(one, other) == "slower")
+    facts = [comparison.timing_of(record) for record in ordered]
+    places = ranking.ranks(facts, lambda one, other: comparison.verdict_of(one, other) == "slower")
     return {record.job.cell.method: place for record, place in zip(ordered, places)}
 
 
@@ -156,7 +156,7 @@ def _summary(
 
 def _ratio_changes(method: str, sweeps: list[dict[str, Record]]) -> list[float]:
     """How far the ratio of each other method to this one differs between two sweeps."""
-    facts = [{name: comparison.facts(record) for name, record in sweep.items()} for sweep in sweeps]
+    facts = [{name: comparison.timing_of(record) for name, record in sweep.items()} for sweep in sweeps]
     if any(method not in one for one in facts):
         return []
     others = [name for name in facts[0] if name in facts[1] and name != method]

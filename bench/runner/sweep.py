@@ -22,7 +22,7 @@ from bench.report.text import replaceable
 from bench.report.write import PAGES
 from bench.runner.devices import resolve
 from bench.runner.sources import load_plugins, source_digests
-from bench.spec import HARMLESS, ORIGINAL, Job, Limits, Record, Training, protocol_name
+from bench.spec import NOT_FAILED, ORIGINAL, Job, Limits, Record, Training, protocol_name
 from bench.system import ceilings
 
 # Seconds a job takes on a small CPU, before there are records to go by.
@@ -51,7 +51,7 @@ class Sweep:
     """Opens what a sweep needs, plans it, runs it."""
 
     def __init__(self, request: Request):
-        """Raises CorruptJournal, OSError, ImportError, ValueError, or `Died` where no worker can start."""
+        """Raises CorruptJournal, OSError, ImportError, ValueError, or `WorkerDied` where no worker can start."""
         self.request = request
         for name in PAGES:  # before hours of measuring, not after
             replaceable(request.out.parent / name)
@@ -85,7 +85,7 @@ class Sweep:
             return True
         if record.status == "skipped":
             return within(record.prediction, self.request.limits)
-        return self.request.retry_failed and record.status not in HARMLESS
+        return self.request.retry_failed and record.status not in NOT_FAILED
 
     def estimates(self) -> dict[Job, float]:
         """Seconds each open job will take: the median of this folder's records of the same kind, else typical."""
@@ -132,7 +132,7 @@ class Sweep:
                     record = replace(measured, env=self.env["id"], session=session)
                     writer.record(record)
                     seen(record)
-                    failed += record.status not in HARMLESS
+                    failed += record.status not in NOT_FAILED
         with contextlib.suppress(OSError):  # absent, or not empty
             Path(self.request.limits.scratch or os.devnull).rmdir()
         return failed

@@ -73,7 +73,7 @@ def unpaired(over: Sequence[float | None], under: Sequence[float | None]) -> Int
     return _welch(mean, [float(one.var(ddof=1)) / len(one) for one in logs], [len(one) for one in logs])
 
 
-def of_sessions(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
+def across_sessions(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
     """`unpaired`, widened to the ratio of the fastest rounds.
 
     A session may meet a neighbour that slows all of it by half, which its own rounds do not show. But noise only ever slows, and
@@ -86,7 +86,7 @@ def of_sessions(over: Sequence[float | None], under: Sequence[float | None]) -> 
     return Interval(within.mid, min(within.lo, best), max(within.hi, best))
 
 
-def of_intervals(over: Interval, under: Interval, counts: tuple[int, int]) -> Interval:
+def from_intervals(over: Interval, under: Interval, counts: tuple[int, int]) -> Interval:
     """`unpaired` where only the two figures, their intervals and the numbers of rounds (or windows) behind them are known."""
     mean = math.log(over.mid / under.mid)
     if min(counts) < 2 or any(math.isnan(one.lo) for one in (over, under)):
@@ -160,7 +160,7 @@ def verdict(ratio: Interval, region: float, same: float = 1.5) -> str:
     return "same" if 1 / wide < ratio.lo and ratio.hi < wide else "unclear"
 
 
-def told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def verdict_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """The verdict on the latency of one record's facts against another's: {rounds, contended, threads, device, session}."""
     return verdict(ratio(one, other), equivalence(one["device"]))
 
@@ -168,11 +168,11 @@ def told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def ratio(one: Mapping[str, Any], other: Mapping[str, Any]) -> Interval:
     """Latency of one over that of the other: paired where both were measured in one session."""
     first, second = clocks(one, other)
-    compare = paired if one["session"] == other["session"] else of_sessions
+    compare = paired if one["session"] == other["session"] else across_sessions
     return compare(one["rounds"].get(first, ()), other["rounds"].get(second, ()))
 
 
-def facts(record: Record) -> dict[str, Any]:
+def timing_of(record: Record) -> dict[str, Any]:
     """What `ratio` asks of a latency record."""
     cell = record.job.cell
     return {

@@ -38,7 +38,7 @@ def crowded(switches: int, seconds: float) -> bool:
     return switches > 2 + 20 * seconds
 
 
-class Seat:
+class CoreAssignment:
     """The core of a group. All its methods move together, so that each round of theirs meets the same neighbour."""
 
     def __init__(self, wanted: bool):

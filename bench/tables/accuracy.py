@@ -39,7 +39,7 @@ def host(cell: Cell) -> str | None:
     return cell.network if not cell.network or nets.is_host(cell.network) else None
 
 
-def contest(record: Record) -> str:
+def comparison_group(record: Record) -> str:
     """Name of what may be ranked together: that of the protocol, of which a network is a part only where it is a host."""
     cell = record.job.cell
     return protocol_name(replace(cell, network="any network") if host(cell) is None else cell, training(record))
@@ -65,7 +65,7 @@ def by_method(records: Iterable[Record]) -> dict[tuple[Any, ...], list[Record]]:
 
 def place(record: Record) -> tuple[Any, ...]:
     """What the rows of one table of accuracies have in common: the contest and the machine."""
-    return contest(record), record.env, record.job.cell.device, record.job.cell.threads
+    return comparison_group(record), record.env, record.job.cell.device, record.job.cell.threads
 
 
 def method(record: Record) -> Cell:
@@ -99,7 +99,7 @@ def clears(mid: float, lo: float, floor: float, images: float | None) -> bool:
     return mid - math.hypot(mid - lo, choice) > floor
 
 
-def above_floor(values: Values) -> bool:
+def above_trivial(values: Values) -> bool:
     """Whether the accuracy of a method clears its floor; of an older version, which kept no floor, it is taken to."""
     floor, images = values.get("accuracy_floor"), values.get("accuracy_images")
     if floor is None or math.isnan(floor):

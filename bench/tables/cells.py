@@ -41,17 +41,17 @@ Row = dict[str, Any]
 
 def tidy(journal: Journal) -> pd.DataFrame:
     """One row a cell: its axes, every metric's columns, each metric's status, and how its latency compares in its setting."""
-    return framed(complete(journal))
+    return to_frame(complete_rows(journal))
 
 
-def framed(found: Sequence[Row]) -> pd.DataFrame:
+def to_frame(found: Sequence[Row]) -> pd.DataFrame:
     """The columns of `columns.py` of such rows as a table."""
     import pandas as pd
 
     return pd.DataFrame(found, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
 
 
-def complete(journal: Journal, baseline: str | None = None) -> list[Row]:
+def complete_rows(journal: Journal, baseline: str | None = None) -> list[Row]:
     """Every row with every column, None where it has no value; beside them the figures of its rounds and of its seeds."""
     with no_collections():
         return [dict.fromkeys(NAMES) | row for row in rows(journal, baseline)]
@@ -98,7 +98,7 @@ def rows(journal: Journal, baseline: str | None = None) -> Iterable[Row]:
 def headline(trained: Sequence[Record], journal: Journal) -> list[Record]:
     """The accuracies of the one contest that stands beside the other metrics: the first that the last run asked for."""
     asked = next((names[0] for run in reversed(journal.runs) if (names := run.get("protocols"))), None)
-    contests = [learned.contest(record) for record in trained]
+    contests = [learned.comparison_group(record) for record in trained]
     wanted = [of for of, record in zip(contests, trained) if learned.protocol_of(record) == asked] or contests
     return [record for of, record in zip(contests, trained) if of == wanted[0]]
 
@@ -140,13 +140,13 @@ def compare(setting: list[Row], baseline: str) -> None:
     """Give the rows of a setting their place, and their speed relative to the baseline's where it is among them."""
     facts = list(map(timing, setting))
     reference = next((fact for row, fact in zip(setting, facts) if is_baseline(row, baseline)), None)
-    places = ranking.ranks(facts, lambda one, other: comparison.told_apart(one, other) == "slower")
+    places = ranking.ranks(facts, lambda one, other: comparison.verdict_of(one, other) == "slower")
     for row, fact, place in zip(setting, facts, places):
         row["place"] = place
         if reference is not None:
             speed = comparison.ratio(reference, fact)
             row["speedup"], row["speedup_lo"], row["speedup_hi"] = speed
-            row["verdict"] = "baseline" if fact is reference else comparison.told_apart(fact, reference)
+            row["verdict"] = "baseline" if fact is reference else comparison.verdict_of(fact, reference)
             row["beside_baseline"] = fact["session"] == reference["session"]
 
 
@@ -160,7 +160,7 @@ def mark_front(setting: list[Row]) -> None:
         return
     for row in learnt:
         row["pareto"] = 0
-    learnt = list(filter(learned.above_floor, learnt))
+    learnt = list(filter(learned.above_trivial, learnt))
     for row, unbeaten in zip(learnt, ranking.front([(row["latency_ms"], row["accuracy"]) for row in learnt])):
         row["pareto"] = int(unbeaten)
 

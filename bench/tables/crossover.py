@@ -85,12 +85,12 @@ def row(setting: Cell, timer: str, env: str, sizes: Mapping[int, Forms]) -> Row:
     """The columns of one setting from the records of both forms by rising kernel size."""
     known = {name: getattr(setting, name) for name in AXES} | {"timer": timer, "env": env, "failed": "; ".join(failures(sizes))}
     ran = {kernel: forms for kernel, forms in sizes.items() if all(form.status == "ok" for form in forms.values())}
-    facts = {kernel: [comparison.facts(forms[name]) for name in (DIRECT, FOURIER)] for kernel, forms in ran.items()}
+    facts = {kernel: [comparison.timing_of(forms[name]) for name in (DIRECT, FOURIER)] for kernel, forms in ran.items()}
     ratios = {kernel: ratio for kernel, pair in facts.items() if not math.isnan((ratio := comparison.ratio(*pair)).mid)}
     if not ratios:
         return known
     kernels, last = list(ratios), ratios[max(ratios)]
-    verdicts = [comparison.told_apart(*facts[kernel]) for kernel in kernels]
+    verdicts = [comparison.verdict_of(*facts[kernel]) for kernel in kernels]
     winner = {"faster": "direct", "slower": "fourier"}.get(verdicts[-1], "unclear")
     at = last_rise(kernels, [ratio.mid for ratio in ratios.values()]) if winner == "fourier" else None
     return known | {

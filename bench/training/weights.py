@@ -15,17 +15,17 @@ from bench.training import distributed as ranks
 if TYPE_CHECKING:
     from bench.data import Splits
     from bench.training.loop import Trainer
-    from bench.workload.build import Subject
+    from bench.workload.build import Workload
 
 SUFFIX = ".weights.pt"
 
 
-class Keeper:
-    """Writes the weights of one training to the subject's folder, or nothing where it has none."""
+class WeightSaver:
+    """Writes the weights of one training to the workload's folder, or nothing where it has none."""
 
-    def __init__(self, subject: Subject, protocol: Training, splits: Splits):
-        self.folder, self.each_epoch = subject.weights, subject.each_epoch
-        self.job = Job(subject.cell, "accuracy", protocol)
+    def __init__(self, workload: Workload, protocol: Training, splits: Splits):
+        self.folder, self.each_epoch = workload.weights, workload.each_epoch
+        self.job = Job(workload.cell, "accuracy", protocol)
         self.facts = {"classes": splits.classes, "channels": splits.channels}
         self.seen: set[int] = set()
 

@@ -26,7 +26,7 @@ class WrongResult(Exception):
     """The operator's output has the wrong shape, is not finite, or changes from call to call."""
 
 
-class Outcome(NamedTuple):
+class Measurement(NamedTuple):
     """What a metric returns: its columns, the figures of its rounds where it has rounds, and the raw samples behind them."""
 
     values: dict[str, float | str | None]
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     evals: Mapping[str, float | str] = {}
 
 
-class Result(NamedTuple):
+class CallResult(NamedTuple):
     """What a call gives: the output, and in training the gradients of the input and of every parameter."""
 
     output: Any
@@ -43,7 +43,7 @@ class Result(NamedTuple):
 
 
 @dataclass
-class Subject:
+class Workload:
     """One cell, made real when asked: the metric decides whether on the cell's device or on meta."""
 
     cell: Cell
@@ -92,55 +92,55 @@ class Subject:
         generator = torch.Generator(self.cell.device).manual_seed(self.cell.seed * 1000 + seed)
         return torch.randn(shape, generator=generator, device=self.cell.device)
 
-    def step(self, module: Any, x: Tensor, cotangent: Tensor) -> Callable[[], Result]:
+    def step(self, module: Any, x: Tensor, cotangent: Tensor) -> Callable[[], CallResult]:
         """The call that is measured: a forward without gradient, or a forward and a backward with a fixed cotangent."""
         cast = autocast(self.cell)
         if self.cell.mode == "infer":
 
-            def infer() -> Result:
+            def infer() -> CallResult:
                 with torch.inference_mode(), cast():
-                    return Result(module(x))
+                    return CallResult(module(x))
 
             return infer
         x.requires_grad_()
         wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
 
-        def train() -> Result:
+        def train() -> CallResult:
             with cast():
                 y = module(x)
             if not isinstance(y, Tensor) or y.shape != cotangent.shape:
-                return Result(y)  # refused by the check
+                return CallResult(y)  # refused by the check
             gradients = torch.autograd.grad(y, wanted, cotangent.to(y.dtype), allow_unused=True)
-            return Result(y.detach(), gradients)
+            return CallResult(y.detach(), gradients)
 
         return train
 
-    def real_step(self, seed: int = 0) -> Callable[[], Result]:
+    def step_on_new_input(self, seed: int = 0) -> Callable[[], CallResult]:
         """`step` of the cell's own module on new inputs."""
         x = self.inputs(seed)
         return self.step(self.module, x, self._noise(self.output_shape(), seed + 500) if self.cell.mode == "train" else x)
 
-    def checked_step(self, seed: int = 0) -> Callable[[], Result]:
+    def checked_step(self, seed: int = 0) -> Callable[[], CallResult]:
         """`step` on new inputs, after one call whose result was looked at; raises `WrongResult`."""
         return self._checked(seed)[0]
 
-    def _checked(self, seed: int) -> tuple[Callable[[], Result], Result]:
-        step = self.real_step(seed)
-        return step, self.looked_at(step)
+    def _checked(self, seed: int) -> tuple[Callable[[], CallResult], CallResult]:
+        step = self.step_on_new_input(seed)
+        return step, self.validated_call(step)
 
     @contextmanager
-    def watched(self, seed: int = 0) -> Iterator[Callable[[], Result]]:
+    def checked_for_drift(self, seed: int = 0) -> Iterator[Callable[[], CallResult]]:
         """`checked_step`, and once it has been used the same call again; raises `WrongResult` where it gives something else."""
         step, first = self._checked(seed)
         before = first.output.clone()  # an operator may hand out the same buffer every time
         del first
         yield step
-        after = self.looked_at(step)
+        after = self.validated_call(step)
         drift = float((after.output - before).abs().max() / before.abs().max().clamp_min(1e-30))
         if drift > DRIFT[self.cell.dtype]:
             raise WrongResult(f"output drifts: after timing it differs from that before by {drift:.1e} of its largest value")
 
-    def looked_at(self, step: Callable[[], Result]) -> Result:
+    def validated_call(self, step: Callable[[], CallResult]) -> CallResult:
         """One call, the same random numbers in each; raises `WrongResult` for another type or shape, and for what is not finite."""
         seed(self.cell)
         result = step()
@@ -149,14 +149,14 @@ class Subject:
             raise WrongResult(f"output is {y.dtype if isinstance(y, Tensor) else type(y).__name__}, not {wanted}")
         if y.shape != self.output_shape():
             raise WrongResult(f"output has shape {tuple(y.shape)}, not {self.output_shape()} (input {self.shape()})")
-        if not finite(y):
+        if not is_finite(y):
             raise WrongResult("output is not finite")
-        if not all(finite(gradient) for gradient in result.gradients if gradient is not None):
+        if not all(is_finite(gradient) for gradient in result.gradients if gradient is not None):
             raise WrongResult("a gradient is not finite")
         return result
 
 
-def finite(values: Tensor) -> bool:
+def is_finite(values: Tensor) -> bool:
     """Whether there is no NaN and no infinity, in one pass."""
     real = torch.view_as_real(values) if values.is_complex() else values
     return not real.numel() or all(math.isfinite(end) for end in torch.stack(real.aminmax()).tolist())
@@ -181,17 +181,17 @@ def autocast(cell: Cell) -> Callable[[], AbstractContextManager[Any]]:
     return nullcontext
 
 
-def operator(subject: Subject, backend: str | None = None) -> Any:
+def operator(workload: Workload, backend: str | None = None) -> Any:
     """The operator on the meta device with its choices made as on the cell's device, and its convolution by `backend`."""
-    module = subject.build("meta")
+    module = workload.build("meta")
     for part in module.modules():
         if hasattr(part, "target"):
-            part.target = torch.device(subject.cell.device).type
+            part.target = torch.device(workload.cell.device).type
         if backend and hasattr(part, "backend"):
             part.backend = backend
     return module
 
 
-def shapes(subject: Subject) -> tuple[Tensor, Tensor]:
+def shapes(workload: Workload) -> tuple[Tensor, Tensor]:
     """An input and a cotangent of the output that have nothing but their shape."""
-    return torch.empty(subject.shape(), device="meta"), torch.empty(subject.output_shape(), device="meta")
+    return torch.empty(workload.shape(), device="meta"), torch.empty(workload.output_shape(), device="meta")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bench.counters.flops import Counter
 from bench.counters.live_bytes import Live
-from bench.workload.build import Subject, operator, shapes
+from bench.workload.build import Workload, operator, shapes
 
 SAFETY = 1.1
 
@@ -28,22 +28,22 @@ class Prediction(NamedTuple):
 UNKNOWN = Prediction(None, 0)
 
 
-def predict(subject: Subject) -> Prediction:
+def predict(workload: Workload) -> Prediction:
     """One call of the cell in its mode, as executed on its device; `UNKNOWN` where the operator cannot be built or run on meta."""
     try:
-        return _executed(replace(subject, cell=replace(subject.cell, dtype="fp32")))
+        return _executed(replace(workload, cell=replace(workload.cell, dtype="fp32")))
     except Exception:  # the real call will fail or not, with a status and a reason of its own
         return UNKNOWN
 
 
-def _executed(subject: Subject) -> Prediction:
-    module = operator(subject)
-    x, cotangent = shapes(subject)
+def _executed(workload: Workload) -> Prediction:
+    module = operator(workload)
+    x, cotangent = shapes(workload)
     held = x.nbytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
-    step = subject.step(module, x, cotangent)
+    step = workload.step(module, x, cotangent)
     with Live() as live, Counter() as counter:  # which takes apart the composite operators that inference mode shows
         step()
-    if subject.cell.mode == "infer":  # the next call finds the kernel made
+    if workload.cell.mode == "infer":  # the next call finds the kernel made
         with Counter() as counter:
             step()
     return Prediction(None if counter.unknown else counter.total.flops, round(held + SAFETY * live.peak))

@@ -34,7 +34,7 @@ class Freezable(nn.Module):
             self._watched = self._slot = None
         return super().train(mode)
 
-    def kept(self, make: Callable[[], Any], *key: Any) -> Any:
+    def cached(self, make: Callable[[], Any], *key: Any) -> Any:
         """`make()`, or while frozen the value it gave before for the same `key` and unchanged weights."""
         if self._watched is None:
             return make()

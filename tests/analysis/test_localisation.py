@@ -24,7 +24,7 @@ from bench.cli import main
 from bench.plan import Axes, cells
 from bench.spec import Job, Training
 from bench.training import weights as kept
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from tests.reference.localisation import gaussian
 
 
@@ -47,7 +47,7 @@ def test_rounding_is_no_difference_where_all_copies_are_alike(size):
 def tiny(method="niff", seed=0, network="mixer[depth=1,width=8]", size=(12, 12)):
     known = {entry.name: entry for entry in methods.catalogue()}
     axes = Axes((method,), (size,), level="model", networks=(network,), seeds=(seed,))
-    return specimen.Specimen(next(iter(cells(axes, known))), size, 4)
+    return specimen.Network(next(iter(cells(axes, known))), size, 4)
 
 
 def stored(one, path, change=lambda network: None):
@@ -56,7 +56,7 @@ def stored(one, path, change=lambda network: None):
     with torch.no_grad():
         change(network)
     torch.save(network.state_dict(), path)
-    return specimen.Specimen(one.cell, one.size, one.classes, data="drawn", weights=path, epoch=3)
+    return specimen.Network(one.cell, one.size, one.classes, data="drawn", weights=path, epoch=3)
 
 
 def narrowed(network):
@@ -80,7 +80,7 @@ def test_untrained_copies_are_those_of_the_seeds():
     one = tiny(seed=7)
     (layer,) = layers([one], 2)
     for seed, copy in enumerate(layer.untrained):
-        own = Subject(one.cell.__class__(**{**one.cell.__dict__, "seed": seed}))
+        own = Workload(one.cell.__class__(**{**one.cell.__dict__, "seed": seed}))
         torch.manual_seed(seed)
         module = own.network(4, 3, one.size).blocks[0].operator.double()
         assert copy.values["rms_radius"] == pytest.approx(measured.radius(module.kernel().detach().numpy()).mean(), rel=1e-12)
@@ -89,19 +89,19 @@ def test_untrained_copies_are_those_of_the_seeds():
 def test_untrained_copies_have_no_published_weights(monkeypatch):
     plain, published = (tiny("original", 3, f"test_resnet[{options}where=dense]") for options in ("", "pretrained=True,"))
     expected = layers([plain], 1)
-    monkeypatch.setattr(specimen.Specimen, "network", lambda self: self.fresh(7))  # nothing is fetched
+    monkeypatch.setattr(specimen.Network, "network", lambda self: self.fresh(7))  # nothing is fetched
     found = layers([published], 1)
     assert {one.verdict for one in found} == {"unclear: needs two untrained seeds"}
     assert {one.verdict for one in expected} == {""}
     for one, other in zip(found, expected, strict=True):
         assert one.untrained[0].values == other.untrained[0].values
-    assert any(one.look.mean("rms_radius") != one.untrained[0].values["rms_radius"] for one in found)
+    assert any(one.measured.mean("rms_radius") != one.untrained[0].values["rms_radius"] for one in found)
 
 
 def test_ranks_are_beside_the_bound_of_the_kernels_that_were_decomposed(monkeypatch):
     monkeypatch.setattr(measured, "SAMPLE", 5)
     (layer,) = found = layers([tiny("dwconv7")], 1)
-    assert (layer.bank.rank_bound, layer.look.m, layer.look.rank, layer.rank_bound) == (8, 5, 5, 5)
+    assert (layer.bank.rank_bound, layer.measured.m, layer.measured.rank, layer.rank_bound) == (8, 5, 5, 5)
     page = localisation_text.page(found, 1, None)
     assert "5 of 5<sup>1</sup>" in page
     assert tables.layers(found)["rank_bound"].tolist() == [5]
@@ -129,10 +129,8 @@ def exhausted(one, *_):
 
 
 def test_a_network_that_fails_is_a_row_and_the_others_go_on(monkeypatch):
-    network = specimen.Specimen.network
-    monkeypatch.setattr(
-        specimen.Specimen, "network", lambda one: exhausted(one) if one.cell.method == "niff_full" else network(one)
-    )
+    network = specimen.Network.network
+    monkeypatch.setattr(specimen.Network, "network", lambda one: exhausted(one) if one.cell.method == "niff_full" else network(one))
     found = localisation.analyse([tiny("niff_full"), tiny("niff")], 1, notebook=True)
     assert found.tables["layers"]["status"].tolist() == ["oom", "ok"]
     recipe = found.tables["notebook"].drop_duplicates("specimen")
@@ -142,8 +140,8 @@ def test_a_network_that_fails_is_a_row_and_the_others_go_on(monkeypatch):
 
 
 def test_an_untrained_copy_that_fails_is_told(monkeypatch):
-    fresh = specimen.Specimen.fresh
-    monkeypatch.setattr(specimen.Specimen, "fresh", lambda one, seed=0: exhausted(one) if seed == 1 else fresh(one, seed))
+    fresh = specimen.Network.fresh
+    monkeypatch.setattr(specimen.Network, "fresh", lambda one, seed=0: exhausted(one) if seed == 1 else fresh(one, seed))
     (layer,) = layers([tiny()], 3)
     assert len(layer.untrained) == 2
     assert layer.bank.note == "untrained copy of seed 1: oom: no memory"
@@ -155,7 +153,7 @@ def test_a_layer_that_cannot_be_decomposed_is_a_row(monkeypatch):
 
     monkeypatch.setattr(measured, "pca", diverges)
     (layer,) = layers([tiny()], 1)
-    assert (layer.look, layer.bank.status) == (None, "error")
+    assert (layer.measured, layer.bank.status) == (None, "error")
     assert layer.bank.reason.startswith("LinAlgError: no convergence")
 
 
@@ -208,7 +206,7 @@ def test_networks_of_a_library():
     assert {one.bank.operator for one in original} == {"Conv2d"}
     assert {one.bank.operator for one in swapped} == {"Conv2d", "Niff"}
     assert [one.bank.layer for one in original] == [one.bank.layer for one in swapped]
-    assert all(one.look and len(one.untrained) == 1 for one in found)
+    assert all(one.measured and len(one.untrained) == 1 for one in found)
     first = swapped[1]
     assert (first.bank.layer, first.bank.size, first.bank.taps.shape) == ("stages.0.blocks.0.conv_dw", (8, 8), (8, 8))
     pictures = localisation_figures.draw(found)

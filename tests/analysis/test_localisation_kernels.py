@@ -11,7 +11,7 @@ from torch import nn
 
 import methods
 from bench.analysis import kernels
-from bench.analysis.localisation.layers import look
+from bench.analysis.localisation.layers import measure_layer
 from methods.niff import Niff
 from tests.reference import localisation as oracle
 
@@ -52,7 +52,7 @@ def test_kernels_are_impulse_responses(name, size):
     if name == "niff_split":
         module.mix = nn.Identity()
     seen = response(module, size)
-    bank = kernels.bank("", inside, [size])
+    bank = kernels.kernel_bank("", inside, [size])
     expected = oracle.placed(bank.kernels, size, turned=name in CORRELATIONS)
     depthwise = len(bank.kernels) == 4
     got = np.stack([seen[c, c] for c in range(4)]) if depthwise else seen.transpose(1, 0, 2, 3).reshape(16, *size)
@@ -63,7 +63,7 @@ def test_kernels_are_impulse_responses(name, size):
 @pytest.mark.parametrize("name", ["niff", "niff_full", "niff_big", "global_filter"])
 @pytest.mark.parametrize("size", [(8, 8), (9, 9)])
 def test_circular_kernels_are_as_large_as_the_map(name, size):
-    bank = kernels.bank("", built(name, {}, size), [size])
+    bank = kernels.kernel_bank("", built(name, {}, size), [size])
     assert bank.kernels.shape[1:] == bank.taps.shape == bank.field == size
     assert (bank.taps == 1).all()
 
@@ -71,23 +71,25 @@ def test_circular_kernels_are_as_large_as_the_map(name, size):
 @pytest.mark.parametrize(("name", "options", "bound"), [("niff", {}, 9), ("niff_full", {}, 17), ("niff", {"hidden": (8, 2)}, 5)])
 def test_niff_has_exactly_the_rank_of_its_network(name, options, bound):
     module = methods.get(name).build(20, 12, **options)
-    bank = kernels.bank("", module, [(12, 12)])
-    assert (look(bank.kernels).rank, bank.rank_bound) == (bound, bound)
+    bank = kernels.kernel_bank("", module, [(12, 12)])
+    assert (measure_layer(bank.kernels).rank, bank.rank_bound) == (bound, bound)
 
 
 def test_flexconv_has_the_rank_of_its_kernel_net():
-    bank = kernels.bank("", methods.get("flexconv").build(5, 15, hidden=4, sigma=0.5), [(15, 15)])
-    assert (look(bank.kernels).rank, bank.rank_bound) == (5, 5)
+    bank = kernels.kernel_bank("", methods.get("flexconv").build(5, 15, hidden=4, sigma=0.5), [(15, 15)])
+    assert (measure_layer(bank.kernels).rank, bank.rank_bound) == (5, 5)
 
 
 def test_a_shared_basis_has_the_rank_of_its_filters():
-    bank = kernels.bank("", methods.get("shared_basis").build(4, 12, kernel_size=7, shared_rank=1, unique_rank=1), [(12, 12)])
-    assert (bank.n, look(bank.kernels).rank, bank.rank_bound) == (16, 8, 8)
+    bank = kernels.kernel_bank(
+        "", methods.get("shared_basis").build(4, 12, kernel_size=7, shared_rank=1, unique_rank=1), [(12, 12)]
+    )
+    assert (bank.n, measure_layer(bank.kernels).rank, bank.rank_bound) == (16, 8, 8)
 
 
 def test_kernels_are_cut_to_what_can_touch_the_map():
     module = methods.get("dwconv31").build(3, 6)
-    bank = kernels.bank("", module, [(6, 8)])
+    bank = kernels.kernel_bank("", module, [(6, 8)])
     assert bank.kernels.shape == (3, 11, 15)
     assert (bank.kernels[:, 5, 7] == module.weight[:, 0, 15, 15].detach().numpy()).all()
     assert bank.field == (11, 15)
@@ -95,13 +97,13 @@ def test_kernels_are_cut_to_what_can_touch_the_map():
 
 def test_plain_convolutions_strided_dilated_and_even():
     strided = nn.Conv2d(3, 8, 7, stride=2, padding=3)
-    bank = kernels.bank("", strided, [(32, 32)])
+    bank = kernels.kernel_bank("", strided, [(32, 32)])
     assert (bank.n, bank.taps.shape, bank.field, bank.note) == (24, (7, 7), (32, 32), "stride 2")
-    dilated = kernels.bank("", nn.Conv2d(2, 2, 3, dilation=2, bias=False), [(9, 9)])
+    dilated = kernels.kernel_bank("", nn.Conv2d(2, 2, 3, dilation=2, bias=False), [(9, 9)])
     assert dilated.taps.shape == (5, 5)
     assert dilated.taps.sum() == 9
     assert (dilated.kernels[:, 1::2] == 0).all()
-    even = kernels.bank("", nn.Conv2d(2, 2, (2, 1), stride=2), [(9, 9)])
+    even = kernels.kernel_bank("", nn.Conv2d(2, 2, (2, 1), stride=2), [(9, 9)])
     assert even.taps.tolist() == [[1], [1], [0]]
 
 
@@ -131,7 +133,7 @@ class Greedy(nn.Module):
 
 def test_a_kernel_that_fails_is_a_row_and_the_others_go_on():
     network = nn.Sequential(Greedy(), nn.Conv2d(3, 3, 3))
-    first, second = kernels.banks(network, kernels.maps(network, 3, (8, 8)))
+    first, second = kernels.kernel_banks(network, kernels.maps(network, 3, (8, 8)))
     assert (first.layer, first.status, first.reason, len(first.kernels)) == ("0", "oom", "too large", 0)
     assert (second.status, second.n) == ("ok", 9)
 
@@ -140,7 +142,7 @@ def test_every_operator_is_listed_with_the_map_it_meets():
     network = Twice()
     met = kernels.maps(network, 3, (16, 16))
     assert met["same"] == [(16, 16), (8, 8)]
-    found = {bank.layer: bank for bank in kernels.banks(network, met)}
+    found = {bank.layer: bank for bank in kernels.kernel_banks(network, met)}
     assert list(found) == ["once", "same", "unused", "afno", "dynamic"]
     assert {name: bank.status for name, bank in found.items()} == {
         "once": "ok",
@@ -154,12 +156,12 @@ def test_every_operator_is_listed_with_the_map_it_meets():
 
 
 def test_a_kernel_of_another_map_size_says_so():
-    assert "8x8, for which it was built" in kernels.bank("", Niff(3, 8), [(12, 12)]).note
-    assert kernels.bank("", Niff(3, 8), [(8, 8)]).note == ""
+    assert "8x8, for which it was built" in kernels.kernel_bank("", Niff(3, 8), [(12, 12)]).note
+    assert kernels.kernel_bank("", Niff(3, 8), [(8, 8)]).note == ""
 
 
 def test_kernels_that_are_not_finite_are_an_error():
     module = nn.Conv2d(3, 3, 3)
     module.weight.data[0, 0, 0, 0] = math.nan
-    bank = kernels.bank("", module, [(8, 8)])
+    bank = kernels.kernel_bank("", module, [(8, 8)])
     assert (bank.status, bank.reason, len(bank.kernels)) == ("error", "a kernel is not finite", 0)

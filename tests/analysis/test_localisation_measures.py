@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.analysis.localisation import measures as measured
 from bench.analysis.localisation import notebook as localisation_notebook
-from bench.analysis.localisation.layers import look
+from bench.analysis.localisation.layers import measure_layer
 from methods.niff import Niff
 from tests.reference import localisation as oracle
 from tests.reference.localisation import gaussian
@@ -87,7 +87,7 @@ def test_against_the_slow_oracle(shape):
 @pytest.mark.parametrize("scale", [1e-6, -40.0])
 def test_no_measure_sees_the_scale(scale):
     bank = drawn(6, 8, 8)
-    one, other = look(bank), look(scale * bank)
+    one, other = measure_layer(bank), measure_layer(scale * bank)
     for name, values in one.values.items():
         assert other.values[name] == pytest.approx(values, abs=1e-9), name
     assert (one.rank, one.near_zero) == (other.rank, other.near_zero) == (6, 0)
@@ -97,10 +97,10 @@ def test_no_measure_sees_the_scale(scale):
 def test_rank_and_components_of_a_bank_of_two_kernels():
     a, b = drawn(2, 5, 5)
     bank = np.stack([a, b, a + b, a - 3 * b])
-    found = look(bank)
+    found = measure_layer(bank)
     assert found.rank == 2
     assert found.pca[:2].sum() == pytest.approx(1)
-    assert look(np.stack([a, 2 * a])).rank == 1
+    assert measure_layer(np.stack([a, 2 * a])).rank == 1
     assert measured.rank(np.zeros((2, 4))) == 0
 
 
@@ -115,11 +115,11 @@ def test_large_banks_are_decomposed_from_a_sample(monkeypatch):
 def test_nearly_zero_kernels_are_left_out_and_counted():
     bank = drawn(4, 5, 5)
     quiet = np.concatenate([bank, np.zeros((1, 5, 5)), 1e-4 * delta(5)])
-    found = look(quiet)
+    found = measure_layer(quiet)
     assert found.near_zero == 2
-    assert found.values["k_eff_90"].tolist() == look(bank).values["k_eff_90"].tolist()
+    assert found.values["k_eff_90"].tolist() == measure_layer(bank).values["k_eff_90"].tolist()
     with pytest.raises(ValueError, match="every kernel is zero"):
-        look(np.zeros((3, 5, 5)))
+        measure_layer(np.zeros((3, 5, 5)))
 
 
 # the published recipe
@@ -149,7 +149,7 @@ def test_notebook_vectors(vectors):
     assert np.minimum(centred.labels, 28).tolist() == files["kmr_centered_sizes"].tolist()
     for bank in (stacked, right):
         assert measured.pca(measured.decomposed(bank)) == pytest.approx(files["pca_explained_variance_ratio"], abs=1e-6)
-    assert look(right).near_zero == 0
+    assert measure_layer(right).near_zero == 0
 
 
 def test_the_recipe_against_the_slow_oracle():

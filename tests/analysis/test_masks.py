@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import methods
 from bench.analysis.masks import aliasing
 from bench.analysis.masks import analysis as masks
-from bench.analysis.network import Specimen, kept_in, named
+from bench.analysis.network import Network, kept_in, named
 from bench.cli import main
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Job, Training
@@ -134,7 +134,7 @@ def test_a_kernel_without_a_mask_is_as_large_as_its_horizon():
 def kept(folder, method="flexconv", epochs=(0, 1), protocol=PROTOCOL):
     """Files as a training leaves them, with masks that grow."""
     cell = accuracy_cell(Cell(method, 8, 8), protocol, TINY)
-    network = Specimen(replace(cell, channels=1), (8, 8), 3, 1).fresh()
+    network = Network(replace(cell, channels=1), (8, 8), 3, 1).fresh()
     folder.mkdir(exist_ok=True)
     for epoch in epochs:
         state = {name: value + 0.2 * epoch * name.endswith("mask.sigma") for name, value in network.state_dict().items()}

@@ -16,7 +16,7 @@ from bench.analysis.receptive_field.gradient import contributions
 from bench.analysis.receptive_field.squares import fewest, squares
 from bench.analysis.receptive_field.support import support
 from bench.cli import main
-from bench.data import Wish, digits
+from bench.data import DataSpec, digits
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Job, Training
 from bench.tables.reach import provable_limit
@@ -167,7 +167,7 @@ def by_name(network, method, res, **extra):
 
 def test_images_are_spread_over_the_test_part_and_repeated_for_colours():
     found = receptive_field.pictures(by_name(TINY, "dwconv3", 8), "digits", 5)
-    test = digits.load(Wish(8)).test.tensors[0]
+    test = digits.load(DataSpec(8)).test.tensors[0]
     assert found.shape == (5, 3, 8, 8) and torch.equal(found[:, 1], test[[0, 90, 180, 269, 359], 0])
     assert len(receptive_field.pictures(by_name(TINY, "dwconv3", 8), "digits", 10**6)) == 360
     with pytest.raises(ValueError, match="images of 4 channels, those of 'digits' have 1"):
@@ -206,7 +206,7 @@ def keep(folder, seed=0, epoch=2, **settings):
     """A file as a training of two epochs leaves it."""
     protocol = Training(res=8, epochs=2, **settings)
     job = Job(replace(accuracy_cell(Cell("dwconv3", 8, 8), protocol, TINY), seed=seed), "accuracy", protocol)
-    network = specimen.Specimen(job.cell, (8, 8), 10, 1).fresh(seed)
+    network = specimen.Network(job.cell, (8, 8), 10, 1).fresh(seed)
     facts = {"job": job.to_json(), "classes": 10, "channels": 1, "epoch": epoch, "epochs": 2}
     torch.save({**facts, "weights": network.state_dict()}, folder / f"{stem(job)}-epoch{epoch:03d}{SUFFIX}")
 
@@ -238,14 +238,14 @@ def test_seeds_are_of_one_protocol_and_went_as_far(tmp_path, monkeypatch):
 def test_what_cannot_be_measured_is_a_row_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(receptive_field, "SEEDS", 2)
     plain, failing = by_name(TINY, "dwconv3", 8), by_name(TINY, "shared_basis", 8)
-    fresh = specimen.Specimen.fresh
+    fresh = specimen.Network.fresh
 
     def build(self, begin=0):
         if self.cell.method == "shared_basis":
             raise Unsupported("not at this size")
         return fresh(self, begin)
 
-    monkeypatch.setattr(specimen.Specimen, "fresh", build)
+    monkeypatch.setattr(specimen.Network, "fresh", build)
     found = receptive_field.analyse([plain, failing], "digits", 2)
     table = found.tables["receptive_field"]
     failed = table[table["status"] != "ok"]

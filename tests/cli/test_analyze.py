@@ -72,10 +72,10 @@ def test_a_network_as_it_begins_depends_on_its_seed_alone():
 def test_of_each_training_the_last_kept_epoch_is_looked_at():
     cell = Cell("niff", 16, 16, level="model", network="mixer")
     kept = [
-        specimen.Specimen(cell, (16, 16), weights=Path(f"{stem}-epoch{epoch:03d}.weights.pt"), epoch=epoch)
+        specimen.Network(cell, (16, 16), weights=Path(f"{stem}-epoch{epoch:03d}.weights.pt"), epoch=epoch)
         for stem, epoch in (("a", 2), ("a", 10), ("a", 0), ("b", 0))
     ]
-    named = specimen.Specimen(cell, (16, 16))
+    named = specimen.Network(cell, (16, 16))
     assert last([*kept, named]) == [kept[1], kept[3], named]
 
 

@@ -11,7 +11,7 @@ import methods
 from bench.counters.aten import COMPLEX, FORMULAS, FREE, KNOWN, REAL, REDUCTIONS
 from bench.counters.flops import Counter, UnknownOperator, count, operator_name
 from bench.workload.build import operator
-from tests.counters.test_selftest import subject_of
+from tests.counters.test_selftest import workload_of
 
 
 @pytest.mark.parametrize("mode", ["infer", "train"])
@@ -30,9 +30,9 @@ def test_every_operator_of_a_method_has_a_formula_or_is_free(name, mode):
                 seen.add(operator_name(func))
             return out
 
-    subject = subject_of(name, mode=mode)
-    x, cotangent = torch.empty(2, *subject.shape(), device="meta")
-    step = subject.step(operator(subject), x, cotangent)
+    workload = workload_of(name, mode=mode)
+    x, cotangent = torch.empty(2, *workload.shape(), device="meta")
+    step = workload.step(operator(workload), x, cotangent)
     with Names(), Counter() as counter:
         step()
     assert counter.unknown == set()

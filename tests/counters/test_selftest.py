@@ -22,7 +22,7 @@ from bench.counters.flops import Counter, checked, count_kept, operator_name
 from bench.counters.formulas import Call
 from bench.metrics.flops import steady
 from bench.spec import Cell
-from bench.workload.build import Subject, operator
+from bench.workload.build import Workload, operator
 from methods import contract
 from methods.parts import dense_paths, spectral
 
@@ -39,21 +39,21 @@ OPTIONS = {
 }
 
 
-def subject_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
+def workload_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
     kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
-    return Subject(Cell(name, *size, channels, kernel=kernel, **settings))
+    return Workload(Cell(name, *size, channels, kernel=kernel, **settings))
 
 
 # --- inference: the closed form ---
 
 
-def check_closed_form(subject):
+def check_closed_form(workload):
     """What runs is what the method's own formula says: the frozen forward, and the kernel that it keeps."""
-    module, x = operator(subject), torch.empty(subject.shape(), device="meta")
+    module, x = operator(workload), torch.empty(workload.shape(), device="meta")
     with torch.no_grad():
         stated = module.flops(*x.shape[2:])
         kernel, first = count_kept(module, lambda: module(x))
-    apply = steady(subject)
+    apply = steady(workload)
     assert (kernel.structural, apply.structural) == (stated.kernel, stated.apply)
     assert first == kernel + apply
 
@@ -62,13 +62,13 @@ def check_closed_form(subject):
 @pytest.mark.parametrize("name", methods.names())
 def test_closed_form_of_a_method(name, size):
     assert hasattr(methods.get(name).cls, "flops"), "state the operations of a call in a method `flops(H, W)`"
-    check_closed_form(subject_of(name, size))
+    check_closed_form(workload_of(name, size))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize(("name", "options"), OPTIONS.items(), ids=OPTIONS)
 def test_closed_form_on_other_paths(name, options, size):
-    check_closed_form(subject_of(name, size, params=tuple(options.items())))
+    check_closed_form(workload_of(name, size, params=tuple(options.items())))
 
 
 # --- inference: fvcore ---
@@ -117,14 +117,14 @@ def product_handle(inputs, outputs):
     return Tally(product=each * math.prod(outputs[0].type().sizes()))
 
 
-def fvcore_counts(subject):
+def fvcore_counts(workload):
     from fvcore.nn import FlopCountAnalysis
 
-    module = subject.build("cpu")
+    module = workload.build("cpu")
     for part in module.modules():
         if hasattr(part, "backend"):
             part.backend = "direct"
-    x = torch.zeros(subject.shape())
+    x = torch.zeros(workload.shape())
     with torch.no_grad():
         module(x)  # freezes
         analysis = FlopCountAnalysis(module, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -138,9 +138,9 @@ def fvcore_counts(subject):
 @pytest.mark.parametrize("name", methods.names())
 def test_fvcore_counts_the_same(name, monkeypatch):
     plain_transforms(monkeypatch)
-    subject = subject_of(name, ODD)
-    counted, uncounted = fvcore_counts(subject)
-    ours = steady(subject, "direct")
+    workload = workload_of(name, ODD)
+    counted, uncounted = fvcore_counts(workload)
+    ours = steady(workload, "direct")
     assert counted["fft"] == ours.fft
     assert counted["product"] == ours.product
     assert sum(counted[kind] for kind in ("conv", "linear", "matmul", "bmm", "addmm", "einsum")) == ours.macs
@@ -208,9 +208,9 @@ def made_again(monkeypatch):
     return counter
 
 
-def on_meta(subject):
+def on_meta(workload):
     """The operator in the cell's mode and an image that asks for its gradient, on meta."""
-    return operator(subject), torch.empty(subject.shape(), device="meta", requires_grad=True)
+    return operator(workload), torch.empty(workload.shape(), device="meta", requires_grad=True)
 
 
 def kinds(total):
@@ -220,14 +220,14 @@ def kinds(total):
 @pytest.mark.parametrize("size", [(12, 12), ODD], ids=str)
 @pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in methods.names()), *OPTIONS.items()])
 def test_a_training_call_is_its_forward_and_the_backward_that_follows(name, options, size, monkeypatch):
-    subject = subject_of(name, size, mode="train", params=tuple(options.items()))
-    module, x = on_meta(subject)
+    workload = workload_of(name, size, mode="train", params=tuple(options.items()))
+    module, x = on_meta(workload)
     again = made_again(monkeypatch)
     with Backward([x, *module.parameters()]) as backward, Counter() as forward:
         module(x)
     monkeypatch.undo()
     expected = kinds(checked(forward)) + backward.total + kinds(checked(again))
-    assert kinds(steady(subject)) == expected
+    assert kinds(steady(workload)) == expected
 
 
 # --- training: torch's own counter ---
@@ -252,11 +252,11 @@ def raw(formula):
 @pytest.mark.parametrize("mode", ["infer", "train"])
 @pytest.mark.parametrize("name", methods.names())
 def test_convolutions_and_matrix_products_are_those_of_torchs_counter(name, mode):
-    subject = subject_of(name, ODD, mode=mode)
+    workload = workload_of(name, ODD, mode=mode)
     aten = torch.ops.aten
     mapping = {aten.convolution_backward: raw(convolution_backward)}
     mapping |= dict.fromkeys((aten.mm, aten.bmm, aten.addmm, aten.baddbmm), raw(matrix_product))
-    module, x = on_meta(subject)
+    module, x = on_meta(workload)
     train = mode == "train"
     with torch.set_grad_enabled(train):
         module(x)  # freezes
@@ -264,4 +264,4 @@ def test_convolutions_and_matrix_products_are_those_of_torchs_counter(name, mode
             y = module(x)
             if train:
                 y.backward(torch.empty_like(y))
-    assert theirs.get_total_flops() == steady(subject).linear
+    assert theirs.get_total_flops() == steady(workload).linear

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench import data
-from bench.data import Wish, farpair
+from bench.data import DataSpec, farpair
 
 EQUAL = np.array([[1, -1], [-1, 1]])  # label of a pair of signs, as +-1
 
@@ -58,19 +58,19 @@ def test_the_bits_are_fixed():
 
 
 def test_the_standard_set():
-    splits = data.load("farpair[distance=6,train=300]", Wish(16))
+    splits = data.load("farpair[distance=6,train=300]", DataSpec(16))
     assert [len(part) for part in splits[:3]] == [300, 1000, 1000]
     images, labels = splits.train.tensors
     assert images.shape == (300, 1, 16, 16) and images.dtype == torch.float32 and labels.dtype == torch.int64
     assert images.mean().abs() < 1e-5 and float(images.std()) == pytest.approx(1, abs=1e-4)
     assert (splits.classes, splits.channels, splits.floor, splits.floor_of) == (2, 1, 50, "chance")
-    assert data.load("farpair[distance=6,train=30,test=7]", Wish(16)).floor == pytest.approx(100 * 4 / 7)
-    again = data.load("farpair[distance=6,train=300]", Wish(16))
+    assert data.load("farpair[distance=6,train=30,test=7]", DataSpec(16)).floor == pytest.approx(100 * 4 / 7)
+    again = data.load("farpair[distance=6,train=300]", DataSpec(16))
     assert all(torch.equal(a, b) for part, twin in zip(splits[:3], again[:3]) for a, b in zip(part.tensors, twin.tensors))
 
 
 def test_parts_share_no_image():
-    splits = data.load("farpair[distance=6,train=1000]", Wish(16))
+    splits = data.load("farpair[distance=6,train=1000]", DataSpec(16))
     images = torch.cat([part.tensors[0] for part in splits[:3]]).flatten(1)
     assert len({image.numpy().tobytes() for image in images}) == len(images)
 
@@ -78,12 +78,12 @@ def test_parts_share_no_image():
 @pytest.mark.parametrize(
     ("text", "wish", "reason"),
     [
-        ("farpair[distance=29]", Wish(32), "from 2 to 28"),
-        ("farpair[distance=1]", Wish(32), "from 2 to 28"),
-        ("farpair[distance=6.5]", Wish(32), "not a whole number"),
-        ("farpair[distance=6,train=0]", Wish(32), "not whole numbers above 0"),
-        ("farpair", Wish(32, "flip"), "not augmented"),
-        ("farpair[reach=3]", Wish(32), "reach"),
+        ("farpair[distance=29]", DataSpec(32), "from 2 to 28"),
+        ("farpair[distance=1]", DataSpec(32), "from 2 to 28"),
+        ("farpair[distance=6.5]", DataSpec(32), "not a whole number"),
+        ("farpair[distance=6,train=0]", DataSpec(32), "not whole numbers above 0"),
+        ("farpair", DataSpec(32, "flip"), "not augmented"),
+        ("farpair[reach=3]", DataSpec(32), "reach"),
     ],
 )
 def test_what_cannot_be_is_refused(text, wish, reason):
@@ -105,7 +105,7 @@ def test_a_sum_of_terms_has_no_loss_below_log_2_and_three_pairs_at_most():
 def test_a_linear_probe_on_pooled_local_features_learns_nothing():
     from sklearn.linear_model import LogisticRegression
 
-    splits = data.load("farpair[distance=6,train=3000]", Wish(16))
+    splits = data.load("farpair[distance=6,train=3000]", DataSpec(16))
     filters = torch.randn(24, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     local = [F.relu(F.conv2d(part.tensors[0], filters)).mean((2, 3)).numpy() for part in splits[:3]]
     labels = [part.tensors[1].numpy() for part in splits[:3]]
@@ -138,7 +138,7 @@ def trained(kernel, splits, epochs=12):
 
 
 def test_a_short_reach_stays_at_chance_and_a_long_one_learns():
-    splits = data.load("farpair[distance=5,train=1000]", Wish(12))
+    splits = data.load("farpair[distance=5,train=1000]", DataSpec(12))
     loss, accuracy = trained(3, splits)
     assert loss > 0.95 * math.log(2)
     assert 40 < accuracy < 60

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from bench import data
-from bench.data import Wish, _images
+from bench.data import DataSpec, _images
 from bench.training.batches import Seeded
 
 CHANCE = np.random.default_rng(0)
@@ -129,26 +129,26 @@ def test_a_set_has_its_parts(name, request):
     assert "--download" in data.missing(name)
     request.getfixturevalue(name)
     assert data.missing(name) is None
-    splits = data.load(name, Wish(16))
+    splits = data.load(name, DataSpec(16))
     assert tuple(len(part) for part in splits[:3]) == SIZES[name]
     assert splits.classes == int(name.removeprefix("cifar") if "cifar" in name else 102 if "flowers" in name else 10)
     image, label = splits.train[0]
     assert image.shape == (splits.channels, 16, 16) and image.dtype == torch.float32 and isinstance(label, int)
     assert {splits.test[index][1] for index in range(len(splits.test))} == set(range(splits.classes)), "every class from 0"
     assert splits.floor == pytest.approx(100 / splits.classes)
-    assert torch.equal(image, data.load(name, Wish(16)).train[0][0]), "the same split each time, nothing at random"
+    assert torch.equal(image, data.load(name, DataSpec(16)).train[0][0]), "the same split each time, nothing at random"
 
 
 def test_the_other_size_of_imagenette_lies_elsewhere(imagenette):
     assert "imagenette2-320" in data.missing("imagenette[size=320px]")
     with pytest.raises(ValueError, match="size '64px' is not one of 160px, 320px, full"):
-        data.load("imagenette[size=64px]", Wish(16))
+        data.load("imagenette[size=64px]", DataSpec(16))
 
 
 def test_standardisation_is_the_sets_own(cifar10):
     from torchvision.datasets import CIFAR10
 
-    splits = data.load("cifar10", Wish(32))
+    splits = data.load("cifar10", DataSpec(32))
     raw = torch.from_numpy(CIFAR10(data.root(), train=False).data[7]).permute(2, 0, 1) / 255
     mean, deviation = (torch.tensor(values)[:, None, None] for values in ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
     torch.testing.assert_close(splits.test[7][0], (raw - mean) / deviation)
@@ -165,7 +165,7 @@ def test_no_image_is_in_two_parts_and_classes_are_shared_out_alike():
 
 def test_folders_of_classes_are_split(tmp_path):
     classes(tmp_path / "set", 3, 10, height=30, width=50)
-    splits = data.load(f"folder:{tmp_path / 'set'}", Wish(24))
+    splits = data.load(f"folder:{tmp_path / 'set'}", DataSpec(24))
     assert tuple(len(part) for part in splits[:3]) == (21, 3, 6)
     shown = [{image.numpy().tobytes() for image, _ in (part[i] for i in range(len(part)))} for part in splits[:3]]
     assert len(set.union(*shown)) == 30, "no image twice"
@@ -175,19 +175,19 @@ def test_folders_of_classes_are_split(tmp_path):
 def test_imagenets_layout_keeps_its_parts(tmp_path):
     classes(tmp_path / "train", 2, 10)
     classes(tmp_path / "val", 2, 3)
-    assert tuple(len(part) for part in data.load(f"folder:{tmp_path}", Wish(8))[:3]) == (18, 2, 6)
+    assert tuple(len(part) for part in data.load(f"folder:{tmp_path}", DataSpec(8))[:3]) == (18, 2, 6)
     picture(tmp_path / "val" / "class9" / "0.png")
     with pytest.raises(ValueError, match="do not have the same classes"):
-        data.load(f"folder:{tmp_path}", Wish(8))
+        data.load(f"folder:{tmp_path}", DataSpec(8))
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="Couldn't find any class folder"):
-        data.load(f"folder:{tmp_path / 'empty'}", Wish(8))
+        data.load(f"folder:{tmp_path / 'empty'}", DataSpec(8))
     picture(tmp_path / "single" / "class" / "0.png")
     with pytest.raises(ValueError, match="too few images"):
-        data.load(f"folder:{tmp_path / 'single'}", Wish(8))
+        data.load(f"folder:{tmp_path / 'single'}", DataSpec(8))
 
 
 def draws(name, wish, seeds):
@@ -200,17 +200,17 @@ def draws(name, wish, seeds):
 @pytest.mark.parametrize("name", ["cifar10", "imagenette"])
 def test_augmentation_depends_on_the_seed_alone(name, augment, request):
     request.getfixturevalue(name)
-    first, again, *others = draws(name, Wish(16, augment), [1, 1, 2, 3, 4])
+    first, again, *others = draws(name, DataSpec(16, augment), [1, 1, 2, 3, 4])
     assert torch.equal(first, again)
     assert any(not torch.equal(first, other) for other in others)
     assert all(image.shape == (3, 16, 16) for image in others)
-    plain = data.load(name, Wish(16)).test
-    assert torch.equal(data.load(name, Wish(16, augment)).test[0][0], plain[0][0]), "never in evaluation"
+    plain = data.load(name, DataSpec(16)).test
+    assert torch.equal(data.load(name, DataSpec(16, augment)).test[0][0], plain[0][0]), "never in evaluation"
 
 
 def test_small_images_are_moved_and_flipped(cifar10):
-    plain = data.load("cifar10", Wish(32)).train[0][0]
-    moved = draws("cifar10", Wish(32, "flip"), range(12))
+    plain = data.load("cifar10", DataSpec(32)).train[0][0]
+    moved = draws("cifar10", DataSpec(32, "flip"), range(12))
     centre = (slice(None), slice(8, 24), slice(8, 24))
     found = 0
     for image in moved:
@@ -222,7 +222,7 @@ def test_small_images_are_moved_and_flipped(cifar10):
 
 @pytest.mark.parametrize("augment", ["none", "flip"])
 def test_erasing_takes_out_a_rectangle(cifar10, augment):
-    whole, erased = (draws("cifar10", Wish(32, augment, erase), range(20)) for erase in (0.0, 1.0))
+    whole, erased = (draws("cifar10", DataSpec(32, augment, erase), range(20)) for erase in (0.0, 1.0))
     changed = [(a != b).float().mean().item() for a, b in zip(whole, erased)]
     assert all(0.01 < share < 0.5 for share in changed)
     assert all((b[a != b] == 0).all() for a, b in zip(whole, erased))
@@ -230,7 +230,7 @@ def test_erasing_takes_out_a_rectangle(cifar10, augment):
 
 def test_an_unknown_policy_is_refused(cifar10):
     with pytest.raises(ValueError, match="'magic' is neither none nor flip nor a policy"):
-        data.load("cifar10", Wish(32, "magic"))
+        data.load("cifar10", DataSpec(32, "magic"))
 
 
 def test_another_resolution_shows_the_same_section(tmp_path):
@@ -242,7 +242,7 @@ def test_another_resolution_shows_the_same_section(tmp_path):
             path.parent.mkdir(exist_ok=True)
             Image.fromarray((255 * ((x - 45) ** 2 + (y - 25) ** 2 < 100)).astype(np.uint8)).save(path)
     for res in (16, 48):
-        image = data.load(f"folder:{tmp_path}", Wish(res)).test[0][0][0]
+        image = data.load(f"folder:{tmp_path}", DataSpec(res)).test[0][0][0]
         bright = (image > 0).nonzero() + 0.5
         assert (bright.mean(0) / res).tolist() == pytest.approx([(25.5 - 3.75) / 52.5, (45.5 - 13.75) / 52.5], abs=0.02)
         assert len(bright) / res**2 == pytest.approx(314 / 52.5**2, rel=0.1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import data
-from bench.data import Wish, _cache, pathfinder
+from bench.data import DataSpec, _cache, pathfinder
 from bench.data._pathfinder import snakes
 from bench.data._pathfinder.image import discs, picture
 
@@ -101,7 +101,7 @@ def test_the_bits_are_fixed_and_do_not_depend_on_order(res, wanted):
 
 
 def test_the_set_is_balanced_and_standardised():
-    splits = data.load("pathfinder[length=4,train=600,validation=10,test=300]", Wish(32))
+    splits = data.load("pathfinder[length=4,train=600,validation=10,test=300]", DataSpec(32))
     assert [len(part) for part in splits[:3]] == [600, 10, 300]
     images, labels = splits.train.tensors
     assert images.shape == (600, 1, 32, 32) and images.dtype == torch.float32 and labels.dtype == torch.int64
@@ -122,15 +122,15 @@ def test_markers_alone_tell_nothing_at_length_14():
 
 def test_a_set_is_made_once_and_a_damaged_one_anew(cache, monkeypatch):
     text = "pathfinder[length=3,train=30,validation=4,test=10]"
-    first = data.load(text, Wish(32))
+    first = data.load(text, DataSpec(32))
     kept = sorted(cache.iterdir())
     assert len(kept) == 4 and not list(cache.glob("*.tmp*"))
     victim = max(kept, key=lambda path: path.stat().st_size)
     victim.write_bytes(victim.read_bytes()[:-100])
-    again = data.load(text, Wish(32))
+    again = data.load(text, DataSpec(32))
     monkeypatch.setattr(snakes, "scene", lambda *rest: pytest.fail("drawn again"))
     monkeypatch.setattr(pathfinder, "scene", lambda *rest: pytest.fail("drawn again"))
-    hit = data.load(text, Wish(32))
+    hit = data.load(text, DataSpec(32))
     for splits in (again, hit):
         assert all(torch.equal(a, b) for part, twin in zip(first[:3], splits[:3]) for a, b in zip(part.tensors, twin.tensors))
         assert splits.floor == first.floor
@@ -152,9 +152,9 @@ def test_a_flipped_bit_is_found(cache):
 
 
 def test_other_settings_are_kept_under_other_names(cache):
-    data.load("pathfinder[length=2,train=8,validation=1,test=4]", Wish(32))
+    data.load("pathfinder[length=2,train=8,validation=1,test=4]", DataSpec(32))
     before = set(cache.iterdir())
-    data.load("pathfinder[length=3,train=8,validation=1,test=4]", Wish(32))
+    data.load("pathfinder[length=3,train=8,validation=1,test=4]", DataSpec(32))
     assert len(set(cache.iterdir())) == 2 * len(before)
 
 
@@ -170,12 +170,12 @@ def test_kept_arrays_are_replaced_at_once_or_not_at_all(cache):
 @pytest.mark.parametrize(
     ("text", "wish", "reason"),
     [
-        ("pathfinder", Wish(48), "drawn at 32, 64, 128 px, not at 48"),
-        ("pathfinder[length=1]", Wish(32), "from 2 to 18"),
-        ("pathfinder[length=14.5]", Wish(32), "not a whole number"),
-        ("pathfinder[test=0]", Wish(32), "not whole numbers above 0"),
-        ("pathfinder", Wish(32, "flip"), "not augmented"),
-        ("pathfinder[paddle=3]", Wish(32), "paddle"),
+        ("pathfinder", DataSpec(48), "drawn at 32, 64, 128 px, not at 48"),
+        ("pathfinder[length=1]", DataSpec(32), "from 2 to 18"),
+        ("pathfinder[length=14.5]", DataSpec(32), "not a whole number"),
+        ("pathfinder[test=0]", DataSpec(32), "not whole numbers above 0"),
+        ("pathfinder", DataSpec(32, "flip"), "not augmented"),
+        ("pathfinder[paddle=3]", DataSpec(32), "paddle"),
     ],
 )
 def test_what_cannot_be_is_refused(text, wish, reason):

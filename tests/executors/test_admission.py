@@ -10,7 +10,7 @@ from bench import journal as store
 from bench.executors import admission as guard
 from bench.executors.process import Pool
 from bench.spec import PROTOCOLS, Cell, Energy, Job, Limits, Protocol, Timing
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from tests.cli.test_run import bench
 from tests.paths import FAULTS
 
@@ -22,7 +22,7 @@ def admitted(limits, cell=STOCK, metric="latency"):
     """The prediction that a cell is skipped with, or None where it may be measured."""
     job = Job(cell, metric, PROTOCOLS.get(metric, Protocol()))
     try:
-        guard.admit(Subject(cell), job, limits)
+        guard.admit(Workload(cell), job, limits)
     except guard.Skipped as skip:
         return str(skip), skip.prediction
     return None
@@ -34,7 +34,7 @@ def test_a_cell_within_its_limits_is_admitted():
 
 def test_one_call_tells_what_the_cell_would_take(monkeypatch):
     """18 s a call, as torch's own 51 x 51 depthwise convolution at 224 px may take."""
-    monkeypatch.setattr(guard, "one_call", lambda subject: 18.0)
+    monkeypatch.setattr(guard, "one_call", lambda workload: 18.0)
     reason, prediction = admitted(Limits(cell_seconds=120))
     seconds = 18.0 * Timing().rounds * (guard.CALLS_A_ROUND + Timing().min_calls)
     assert prediction == {"predicted_s": pytest.approx(seconds)}
@@ -44,13 +44,13 @@ def test_one_call_tells_what_the_cell_would_take(monkeypatch):
 def test_a_slow_first_call_is_made_again(monkeypatch):
     """It may compile, tune or plan."""
     calls = iter([50.0, 0.01])
-    monkeypatch.setattr(guard, "one_call", lambda subject: next(calls))
+    monkeypatch.setattr(guard, "one_call", lambda workload: next(calls))
     assert admitted(Limits(cell_seconds=120)) is None
     assert next(calls, None) is None
 
 
 def test_what_no_device_can_do_in_time_is_not_begun(monkeypatch):
-    monkeypatch.setattr(guard, "one_call", lambda subject: pytest.fail("the operator ran"))
+    monkeypatch.setattr(guard, "one_call", lambda workload: pytest.fail("the operator ran"))
     reason, prediction = admitted(
         Limits(cell_seconds=60, memory=2**60), replace(STOCK, height=4096, width=4096, channels=4096, batch=64)
     )
@@ -59,7 +59,7 @@ def test_what_no_device_can_do_in_time_is_not_begun(monkeypatch):
 
 
 def test_memory_is_looked_at_before_anything_is_allocated(monkeypatch):
-    monkeypatch.setattr(guard, "one_call", lambda subject: pytest.fail("the operator ran"))
+    monkeypatch.setattr(guard, "one_call", lambda workload: pytest.fail("the operator ran"))
     large = replace(STOCK, height=1 << 14, width=1 << 14, channels=256)
     reason, prediction = admitted(Limits(memory=4 * GIB), large, "memory")
     assert prediction["predicted_bytes"] > 256 * 2**28 * 4 * 2
@@ -82,7 +82,7 @@ def test_seconds_of_a_job_follow_from_its_protocol():
 
 def test_the_probe_takes_the_time_of_a_call_of_the_operator():
     methods.load_file(FAULTS)
-    seconds = guard.one_call(Subject(Cell("sleeps", 4, 4, channels=2)))
+    seconds = guard.one_call(Workload(Cell("sleeps", 4, 4, channels=2)))
     assert seconds >= 0.2 > 0
     assert not math.isinf(seconds)
 

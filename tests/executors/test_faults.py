@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.executors.process import Pool, Track
+from bench.executors.process import Pool, RunningJob
 from bench.executors.rounds import interleave
 from bench.spec import Cell, Job, Limits, Protocol, Timing
-from bench.system.affinity import Seat
+from bench.system.affinity import CoreAssignment
 from tests.paths import FAULTS
 
 NEIGHBOURS = ("segfault", "exits", "raises", "nan", "gorges", "chatters", "curses", "takes_threads", "doubles", "seeds", "drifts")
@@ -68,7 +68,7 @@ def test_global_state_is_put_back_between_jobs_of_one_worker(pool, vandal):
     def confession(*methods):
         tracks = []
         for name in methods:
-            track = Track(job(name, "memory"), pool, LIMITS, Seat(wanted=False))
+            track = RunningJob(job(name, "memory"), pool, LIMITS, CoreAssignment(wanted=False))
             track.name = "cuda:shared"
             tracks.append(track)
         seen = [record for track in tracks for record in interleave({track.job: track.advance})][-1]
@@ -83,7 +83,7 @@ def test_a_dead_workers_last_words_are_its_own(pool):
     """Not those of a job before it in the same worker."""
     records = []
     for name in ("chatters", "curses"):
-        track = Track(job(name, "memory"), pool, LIMITS, Seat(wanted=False))
+        track = RunningJob(job(name, "memory"), pool, LIMITS, CoreAssignment(wanted=False))
         track.name = "cuda:shared"
         records += interleave({track.job: track.advance})
     assert [(record.status, record.detail) for record in records] == [
@@ -93,7 +93,7 @@ def test_a_dead_workers_last_words_are_its_own(pool):
 
 
 def test_a_worker_killed_from_outside_in_the_middle_of_a_call(pool):
-    track = Track(job("hangs"), pool, LIMITS, Seat(wanted=False))
+    track = RunningJob(job("hangs"), pool, LIMITS, CoreAssignment(wanted=False))
     process = pool.worker(track.name).process
     threading.Timer(1.0, process.kill).start()
     record = track.advance(False)
@@ -103,7 +103,7 @@ def test_a_worker_killed_from_outside_in_the_middle_of_a_call(pool):
 
 
 def test_a_worker_killed_between_two_rounds(pool):
-    track = Track(job("fine"), pool, LIMITS, Seat(wanted=False))
+    track = RunningJob(job("fine"), pool, LIMITS, CoreAssignment(wanted=False))
     assert track.advance(False) in (True, False), "the first round has ended, the job has not"
     track.worker.process.kill()
     track.worker.process.join()

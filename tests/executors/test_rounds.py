@@ -127,13 +127,13 @@ def test_endings_in_words():
 
 def test_a_shared_worker_that_dies_takes_no_neighbour_along():
     """On a GPU the methods of a group share a worker; here three jobs share one by name."""
-    from bench.executors.process import Track
-    from bench.system.affinity import Seat
+    from bench.executors.process import RunningJob
+    from bench.system.affinity import CoreAssignment
 
     pool = Pool((FAULTS,))
     tracks = {}
     for name in ("fine", "segfault", "nan"):
-        track = Track(job(name), pool, Limits(timeout=20), Seat(wanted=False))
+        track = RunningJob(job(name), pool, Limits(timeout=20), CoreAssignment(wanted=False))
         track.name = "shared"
         tracks[track.job] = track.advance
     records = {record.job.cell.method: record.status for record in interleave(tracks)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.executors import process
-from bench.executors.process import Pool, side_by_side, trained
+from bench.executors.process import Pool, is_training, side_by_side
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Job, Limits, Training
 from tests.paths import FAULTS
@@ -96,7 +96,7 @@ class Slow:
     def ask(self, request, timeout):
         while self.alive:
             time.sleep(0.01)
-        raise process.Died("crashed", "killed")
+        raise process.WorkerDied("crashed", "killed")
 
     def stop(self):
         self.alive = False
@@ -131,7 +131,7 @@ def interrupted(futures):
 def test_only_a_number_of_epochs_is_trained_beside_others():
     """Neither a budget of seconds, which neighbours share, nor a GPU."""
     (job,) = trainings("dwconv3")
-    assert trained(job)
-    assert not trained(replace(job, protocol=replace(TASK, seconds=1.0)))
-    assert not trained(replace(job, cell=replace(job.cell, device="cuda:0")))
-    assert not trained(Job(job.cell, "params"))
+    assert is_training(job)
+    assert not is_training(replace(job, protocol=replace(TASK, seconds=1.0)))
+    assert not is_training(replace(job, cell=replace(job.cell, device="cuda:0")))
+    assert not is_training(Job(job.cell, "params"))

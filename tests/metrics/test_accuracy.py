@@ -13,20 +13,20 @@ from torch.utils.data import TensorDataset
 
 import methods
 from bench import columns, data
-from bench.data import Splits, Wish, digits
+from bench.data import DataSpec, Splits, digits
 from bench.metrics import accuracy
 from bench.plan import accuracy_cell
 from bench.spec import PROTOCOLS, Cell
 from bench.training import loop, search
 from bench.training.loop import Diverged
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 
 PROTOCOL = PROTOCOLS["accuracy"]
 
 
 def outcome(method, protocol, seed=0, kernel=None, network="mixer"):
     cell = accuracy_cell(Cell(method, 56, 56, kernel=kernel, seed=seed), protocol, network)
-    pauses, measuring = 0, accuracy.measure(Subject(cell), protocol)
+    pauses, measuring = 0, accuracy.measure(Workload(cell), protocol)
     while True:
         try:
             next(measuring)
@@ -103,7 +103,7 @@ def test_same_seed_same_result_another_seed_another(few):
 def test_an_operator_learns_digits_that_the_host_alone_cannot(monkeypatch):
     short = replace(PROTOCOL, res=8, epochs=4)
     assert outcome("dwconv7", short).values["accuracy"] > 90
-    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: nn.Identity())
+    monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: nn.Identity())
     assert outcome("dwconv7", short).values["accuracy"] < 70
 
 
@@ -153,7 +153,7 @@ class Fragile(nn.Module):
 
 
 def test_learning_rates_are_tried_and_one_that_diverges_is_recorded(few, monkeypatch):
-    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Fragile(channels, resolution))
+    monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Fragile(channels, resolution))
     protocol = replace(few, lr=(1e-5, 1e-2, 100.0), search_epochs=3, epochs=2)
     values, rounds, _, _ = outcome("conv3", protocol)
     assert rounds["search_lr"] == [1e-5, 1e-2, 100.0]
@@ -198,7 +198,7 @@ def test_other_resolutions_in_every_manner_or_the_reason_for_none(few, monkeypat
     assert len(ways) > 1 and set(found.evals) == {"8", *(f"12 {way}" for way in ways)}
     assert found.evals["8"] == found.values["accuracy"]
     assert all(0 <= value <= 100 for value in found.evals.values())
-    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Fixed(channels, resolution))
+    monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Fixed(channels, resolution))
     fixed = outcome("conv3", protocol)
     assert fixed.evals["8"] == fixed.values["accuracy"]
     assert fixed.evals["12"].startswith("error: RuntimeError: ")
@@ -228,7 +228,7 @@ class Raises(nn.Conv2d):
     ],
 )
 def test_what_another_resolution_raises_has_its_own_status(error, told, few, monkeypatch):
-    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Raises(error, channels))
+    monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Raises(error, channels))
     assert outcome("conv3", replace(few, eval_res=(12,))).evals["12"].startswith(told)
 
 
@@ -243,7 +243,7 @@ class Endless(nn.Conv2d):
 
 
 def test_logits_that_are_not_finite_elsewhere_are_no_accuracy(few, monkeypatch):
-    monkeypatch.setattr(Subject, "operator", lambda self, channels, resolution: Endless(channels, resolution))
+    monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Endless(channels, resolution))
     found = outcome("conv3", replace(few, eval_res=(12,)))
     assert found.evals["12"].startswith("error: Diverged: evaluation: logits are not finite")
 
@@ -259,7 +259,7 @@ def test_every_evaluation_gives_signs_of_life(few, monkeypatch):
     """With a pause after every batch: the data, a step, the validation, the epoch, before and in the test part and each other."""
     monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
     cell = accuracy_cell(Cell("conv3", 56, 56), few, "mixer[depth=1]")
-    pauses = [len(list(accuracy.measure(Subject(cell), replace(few, eval_res=res)))) for res in ((), (12,), (12, 16))]
+    pauses = [len(list(accuracy.measure(Workload(cell), replace(few, eval_res=res)))) for res in ((), (12,), (12, 16))]
     assert pauses == [8, 10, 12]
 
 
@@ -299,7 +299,7 @@ def test_the_split_is_disjoint_stratified_and_fixed():
 
 @pytest.mark.parametrize("res", [8, 13])
 def test_digits_are_standardised_images(res):
-    splits = data.load("digits", Wish(res))
+    splits = data.load("digits", DataSpec(res))
     assert isinstance(splits, Splits) and (splits.classes, splits.channels) == (10, 1)
     images, labels = splits.train.tensors
     assert images.shape == (1149, 1, res, res) and images.dtype == torch.float32
@@ -318,8 +318,8 @@ def test_data_sets_are_listed_without_torch():
 
 def test_an_unknown_data_set_or_option_is_answered():
     with pytest.raises(ValueError, match=r"unknown data set 'digit' \(known: .*digits"):
-        data.load("digit", Wish(8))
+        data.load("digit", DataSpec(8))
     with pytest.raises(ValueError, match=r"data set 'digits.*': .*'size'"):
-        data.load("digits[size=3]", Wish(8))
+        data.load("digits[size=3]", DataSpec(8))
     with pytest.raises(ValueError, match="digits are not augmented"):
-        data.load("digits", Wish(8, augment="flip"))
+        data.load("digits", DataSpec(8, augment="flip"))

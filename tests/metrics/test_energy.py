@@ -11,7 +11,7 @@ from bench.metrics.energy import Window, counter_of, measure, summary
 from bench.spec import Cell, Energy
 from bench.system import nvml
 from bench.system.rapl import Packages
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from methods import Unsupported
 
 IDLE, BUSY = 20.0, 100.0  # watts
@@ -19,7 +19,7 @@ CALL = 2e-3  # seconds
 
 
 class Machine:
-    """Time and energy: at rest, and during calls of a subject."""
+    """Time and energy: at rest, and during calls of a workload."""
 
     def __init__(self, monkeypatch, busy=BUSY, call=CALL):
         self.now = self.joules = 0.0
@@ -38,10 +38,10 @@ class Machine:
         self.spend(self.call, self.busy)
 
 
-def subject_of(machine):
-    """A subject whose calls the machine pays for."""
+def workload_of(machine):
+    """A workload whose calls the machine pays for."""
 
-    class Paid(Subject):
+    class Paid(Workload):
         def step(self, module, x, cotangent):
             inner = super().step(module, x, cotangent)
 
@@ -65,7 +65,7 @@ def outcome(measuring):
 
 def test_energy_of_a_call_is_what_it_takes_above_rest(monkeypatch):
     machine = Machine(monkeypatch)
-    flags, found = outcome(measure(subject_of(machine), Energy()))
+    flags, found = outcome(measure(workload_of(machine), Energy()))
     values = found.values
     assert flags == [False, False, True]
     assert list(values) == columns.of("energy")
@@ -79,14 +79,14 @@ def test_energy_of_a_call_is_what_it_takes_above_rest(monkeypatch):
 
 def test_the_device_is_waited_for_after_at_most_a_hundred_calls(monkeypatch):
     machine = Machine(monkeypatch, call=4e-4)
-    outcome(measure(subject_of(machine), Energy(windows=1, window_seconds=1.0)))
+    outcome(measure(workload_of(machine), Energy(windows=1, window_seconds=1.0)))
     gaps = [after - before for before, after in zip(machine.waits, machine.waits[1:])]
     assert max(gaps) == energy.MOST
 
 
 def test_a_long_call_is_not_repeated_a_hundred_times(monkeypatch):
     machine = Machine(monkeypatch, call=2.0)
-    _, found = outcome(measure(subject_of(machine), Energy(windows=1)))
+    _, found = outcome(measure(workload_of(machine), Energy(windows=1)))
     assert found.samples["windows"][0]["calls"] == 2
     assert found.values["energy_lo_j"] is None, "one window has no interval"
 
@@ -94,21 +94,21 @@ def test_a_long_call_is_not_repeated_a_hundred_times(monkeypatch):
 def test_rest_lasts_as_the_protocol_says(monkeypatch):
     machine, slept = Machine(monkeypatch), []
     monkeypatch.setattr(energy.time, "sleep", lambda seconds: slept.append(seconds) or machine.spend(seconds, IDLE))
-    outcome(measure(subject_of(machine), Energy(windows=2, window_seconds=1.0, idle_seconds=0.7)))
+    outcome(measure(workload_of(machine), Energy(windows=2, window_seconds=1.0, idle_seconds=0.7)))
     assert slept == [0.7, 0.7]
 
 
 def test_short_windows_are_refused(monkeypatch):
     machine = Machine(monkeypatch)
     with pytest.raises(Unsupported, match=r"0\.5 s"):
-        next(measure(subject_of(machine), Energy(window_seconds=0.5)))
+        next(measure(workload_of(machine), Energy(window_seconds=0.5)))
     assert machine.calls == 0
 
 
 def test_a_call_that_takes_no_more_than_rest_has_no_figure(monkeypatch):
     machine = Machine(monkeypatch, busy=IDLE / 2)
     with pytest.raises(Unsupported, match="no more energy than rest"):
-        outcome(measure(subject_of(machine), Energy(windows=1, window_seconds=1.0)))
+        outcome(measure(workload_of(machine), Energy(windows=1, window_seconds=1.0)))
 
 
 def test_the_interval_is_over_windows():

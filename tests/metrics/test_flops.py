@@ -12,20 +12,20 @@ from bench.counters.flops import UnknownOperator, count
 from bench.counters.formulas import taps_inside
 from bench.metrics.flops import kernel_making, measure, steady
 from bench.spec import Cell, Protocol
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from methods import contract
 from methods.parts.cost import rfft2_flops
 
 CONV_METHODS = ["conv3", "conv7", "dwconv3", "dwconv7", "dwconv13", "dwconv31", "dwconv51", "dwconv_full"]
 
 
-def subject_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
+def workload_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
     kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
-    return Subject(Cell(name, *size, channels, kernel=kernel, **settings))
+    return Workload(Cell(name, *size, channels, kernel=kernel, **settings))
 
 
-def values_of(subject):
-    rounds = measure(subject, Protocol())
+def values_of(workload):
+    rounds = measure(workload, Protocol())
     next(rounds)
     with pytest.raises(StopIteration) as end:
         next(rounds)
@@ -34,19 +34,19 @@ def values_of(subject):
 
 @pytest.mark.parametrize("name", CONV_METHODS)
 def test_backward_of_a_convolution_is_twice_its_forward(name):
-    forward, step = (steady(subject_of(name, mode=mode), "direct") for mode in ("infer", "train"))
+    forward, step = (steady(workload_of(name, mode=mode), "direct") for mode in ("infer", "train"))
     assert step.linear == 3 * forward.linear
     assert step.inside == 3 * forward.inside
 
 
 def test_columns_of_the_metric():
-    assert list(values_of(subject_of("dwconv7"))) == columns.of("flops")
+    assert list(values_of(workload_of("dwconv7"))) == columns.of("flops")
 
 
 def test_values_of_a_transformed_convolution():
     """dwconv31 at 56 x 56: transforms of 72 x 72, of the map forward and back and of the kernel."""
     one, points, maps = rfft2_flops(72, 72), 72 * 37, 2 * 64 * 56 * 56
-    values = values_of(subject_of("dwconv31", (56, 56), 64, batch=2))
+    values = values_of(workload_of("dwconv31", (56, 56), 64, batch=2))
     assert values["flops"] == 128 * (2 * one + 6 * points) + maps  # the bias
     assert values["flops_fft"] == 128 * 2 * one
     assert values["flops_kernel"] == 64 * one
@@ -58,26 +58,26 @@ def test_values_of_a_transformed_convolution():
 
 def test_a_training_call_holds_three_forwards():
     """The convolution's backward in Fourier space is as long as its forward twice: map and kernel, there and back."""
-    values = values_of(subject_of("dwconv31", (56, 56), 64, mode="train"))
+    values = values_of(workload_of("dwconv31", (56, 56), 64, mode="train"))
     one = rfft2_flops(72, 72)
     assert values["flops_fft"] == 64 * 6 * one
     assert values["flops_kernel"] == 64 * one
-    assert values["gmacs"] == values_of(subject_of("dwconv31", (56, 56), 64))["gmacs"]
+    assert values["gmacs"] == values_of(workload_of("dwconv31", (56, 56), 64))["gmacs"]
 
 
 def test_the_path_of_the_cells_device_is_counted():
-    assert values_of(subject_of("dwconv31", device="cpu"))["flops_fft"] > 0
-    assert values_of(subject_of("dwconv31", device="cuda:0", dtype="bf16"))["flops_fft"] == 0
+    assert values_of(workload_of("dwconv31", device="cpu"))["flops_fft"] > 0
+    assert values_of(workload_of("dwconv31", device="cuda:0", dtype="bf16"))["flops_fft"] == 0
 
 
 def test_precision_changes_nothing():
-    assert values_of(subject_of("dwconv31", mode="train")) == values_of(subject_of("dwconv31", mode="train", dtype="bf16"))
+    assert values_of(workload_of("dwconv31", mode="train")) == values_of(workload_of("dwconv31", mode="train", dtype="bf16"))
 
 
 def test_a_kernel_that_training_does_not_make_is_not_counted_there():
     """The shared basis folds its normalisation for inference alone."""
-    assert kernel_making(subject_of("shared_basis"))[0] > 0
-    assert kernel_making(subject_of("shared_basis", mode="train")) == (0, 0.0)
+    assert kernel_making(workload_of("shared_basis"))[0] > 0
+    assert kernel_making(workload_of("shared_basis", mode="train")) == (0, 0.0)
 
 
 def test_a_freeze_that_cannot_be_seen_into_gives_null():
@@ -87,8 +87,8 @@ def test_a_freeze_that_cannot_be_seen_into_gives_null():
 
 
 def test_counting_needs_no_memory():
-    subject = subject_of("dwconv_full", (2048, 2048), 256, batch=8, mode="train")
-    assert steady(subject).fft == 256 * (2 * 8 + 1) * 2 * rfft2_flops(3072, 3072)
+    workload = workload_of("dwconv_full", (2048, 2048), 256, batch=8, mode="train")
+    assert steady(workload).fft == 256 * (2 * 8 + 1) * 2 * rfft2_flops(3072, 3072)
 
 
 @torch.library.custom_op("bench_tests::twice", mutates_args=())
@@ -127,10 +127,10 @@ def test_operators_in_inference_mode_are_those_of_composite_parts():
 
 def test_operators_of_a_method():
     """dwconv31: pad, transform, product, inverse transform, crop, bias. In training the kernel's too, and all of the backward."""
-    assert values_of(subject_of("dwconv31"))["op_count"] == 6
-    assert values_of(subject_of("dwconv3"))["op_count"] == 1
-    assert values_of(subject_of("dwconv3", mode="train"))["op_count"] == 2
-    assert values_of(subject_of("dwconv31", mode="train"))["op_count"] > 18
+    assert values_of(workload_of("dwconv31"))["op_count"] == 6
+    assert values_of(workload_of("dwconv3"))["op_count"] == 1
+    assert values_of(workload_of("dwconv3", mode="train"))["op_count"] == 2
+    assert values_of(workload_of("dwconv31", mode="train"))["op_count"] > 18
 
 
 class Twice(nn.Module):
@@ -150,7 +150,7 @@ class OwnFreeze(nn.Module):
         return x.exp()
 
 
-class Given(Subject):
+class Given(Workload):
     """Any module in the place of a method."""
 
     def operator(self, channels, resolution):

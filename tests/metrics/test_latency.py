@@ -10,7 +10,7 @@ from bench.spec import Cell, Timing
 from bench.stats.rounds import Round
 from bench.timers import cpu as clocks
 from bench.timers.cpu import BUNDLE, SHORT, calls_for, cpu_round, warm_up
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 
 TIMING = Timing(rounds=2, max_rounds=2, round_seconds=0.02, min_calls=3, max_calls=10)
 
@@ -118,7 +118,7 @@ def test_a_gpu_round_has_no_processor_time():
 @pytest.mark.parametrize("mode", ["infer", "train"])
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_an_operator_is_measured_in_rounds(mode, dtype):
-    measuring = measure(Subject(Cell("dwconv7", 12, 9, channels=4, batch=2, mode=mode, dtype=dtype)), TIMING)
+    measuring = measure(Workload(Cell("dwconv7", 12, 9, channels=4, batch=2, mode=mode, dtype=dtype)), TIMING)
     rounds = 0
     while True:
         try:
@@ -132,15 +132,15 @@ def test_an_operator_is_measured_in_rounds(mode, dtype):
 
 
 def test_a_training_step_reaches_every_parameter_and_leaves_no_gradient():
-    subject = Subject(Cell("dwconv7", 12, 9, channels=4, mode="train"))
-    subject.checked_step()()
-    assert all(parameter.grad is None for parameter in subject.module.parameters())
-    assert subject.module.training
+    workload = Workload(Cell("dwconv7", 12, 9, channels=4, mode="train"))
+    workload.checked_step()()
+    assert all(parameter.grad is None for parameter in workload.module.parameters())
+    assert workload.module.training
 
 
 def test_inputs_are_new_in_each_round_and_never_zero():
-    subject = Subject(Cell("dwconv7", 12, 9, channels=4))
-    first, second = subject.inputs(0), subject.inputs(1)
+    workload = Workload(Cell("dwconv7", 12, 9, channels=4))
+    first, second = workload.inputs(0), workload.inputs(1)
     assert not np.array_equal(first, second)
     assert first.std() > 0.5
 
@@ -174,7 +174,7 @@ def test_a_group_goes_on_until_it_is_told_that_all_are_precise(monkeypatch):
     steady = Round([1e-3] * 5, [1e-3] * 5, [0] * 5, [0] * 5)
     monkeypatch.setattr(latency, "one_round", lambda *args, **named: steady)
     for answer, expected in ((True, 3), (False, 7)):
-        measuring = measure(Subject(Cell("dwconv7", 12, 9, channels=4)), Timing(rounds=3, max_rounds=7))
+        measuring = measure(Workload(Cell("dwconv7", 12, 9, channels=4)), Timing(rounds=3, max_rounds=7))
         precise, outcome = exhaust(measuring, answer)
         assert outcome.values["rounds"] == expected
         assert precise == [False, False, *[True] * (expected - 2)], "never before the rounds that are due"

@@ -18,7 +18,7 @@ from bench.executors.process import Pool
 from bench.metrics.memory import cpu_peak, measure, saved_bytes
 from bench.spec import Cell, Job, Limits, Protocol
 from bench.system import resident_memory as rss
-from bench.workload.build import Subject, WrongResult
+from bench.workload.build import Workload, WrongResult
 from methods import contract
 from methods.parts.spectral import filter_depthwise, linear_size
 
@@ -70,7 +70,7 @@ class Filter(nn.Module):
         return filter_depthwise(x, torch.view_as_complex(self.weight))
 
 
-class Given(Subject):
+class Given(Workload):
     """Any function of this file in the place of a method."""
 
     def operator(self, channels, resolution):
@@ -79,7 +79,7 @@ class Given(Subject):
 
 def values_of(name, size=(32, 32), **settings):
     cell = Cell(name, *size, channels=16, **settings)
-    rounds = measure((Given if name in globals() else Subject)(cell), Protocol())
+    rounds = measure((Given if name in globals() else Workload)(cell), Protocol())
     next(rounds)
     with pytest.raises(StopIteration) as end:
         next(rounds)
@@ -174,8 +174,8 @@ def held_by_the_allocator(forward):
 def test_no_method_hides_what_it_keeps_for_the_backward(name):
     """What autograd's hooks see, with the output in place of the input and the weights, is what the allocator still holds."""
     kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
-    subject = Subject(Cell(name, 24, 24, channels=16, kernel=kernel, mode="train"))
-    module, x = subject.module, subject.inputs().requires_grad_()
+    workload = Workload(Cell(name, 24, 24, channels=16, kernel=kernel, mode="train"))
+    module, x = workload.module, workload.inputs().requires_grad_()
     storages = {}
 
     def pack(tensor):

@@ -18,7 +18,7 @@ from bench.metrics.properties import HIGHEST, measure, smooth
 from bench.report.leaderboard import properties as report
 from bench.spec import Cell, Job, Limits, Protocol
 from bench.tables.cells import rows
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from methods import Unsupported, registry
 
 ROUNDING = 1e-5
@@ -96,13 +96,13 @@ def values(monkeypatch):
         name = what if isinstance(what, str) else "planted"
         if name == "planted":
             monkeypatch.setitem(registry._REGISTRY, name, registry.Method(name, what, ""))
-        return outcome(Subject(Cell(name, *size, **{"channels": 3, **cell}))).values
+        return outcome(Workload(Cell(name, *size, **{"channels": 3, **cell}))).values
 
     return measured
 
 
-def outcome(subject):
-    measuring = measure(subject, Protocol())
+def outcome(workload):
+    measuring = measure(workload, Protocol())
     next(measuring)
     with pytest.raises(StopIteration) as end:
         next(measuring)
@@ -264,7 +264,7 @@ def test_it_is_one_image_whatever_the_batch(values):
 
 def test_a_network_has_none():
     with pytest.raises(Unsupported, match="operator"):
-        next(measure(Subject(Cell("niff", 16, 16, level="model", network="mixer")), Protocol()))
+        next(measure(Workload(Cell("niff", 16, 16, level="model", network="mixer")), Protocol()))
 
 
 def test_it_is_asked_for_by_name_only():
@@ -275,7 +275,7 @@ def test_it_is_asked_for_by_name_only():
 def test_the_guard_thinks_of_twice_the_resolution():
     job = Job(Cell("dwconv31_direct", 56, 56, channels=16, batch=8), "properties")
     with pytest.raises(guard.Skipped) as skip:
-        guard.admit(Subject(job.cell), job, Limits(memory=1000))
+        guard.admit(Workload(job.cell), job, Limits(memory=1000))
     assert skip.value.prediction["predicted_bytes"] > 2 * 4 * 16 * 112 * 112
     assert guard.job_seconds(0.1, job) == pytest.approx(0.1 * guard.PROPERTY_CALLS)
 

@@ -10,7 +10,7 @@ from bench.nets.niff.networks import FORMS
 from bench.nets.published import COMPLEX, FOLDED, IMAGENET, NETWORKS, NORMS, SPECTRUM, matches
 from bench.nets.shared_basis import resnet as shared_resnet
 from bench.spec import ORIGINAL, Cell
-from bench.workload.build import CLASSES, Subject
+from bench.workload.build import CLASSES, Workload
 
 BOUNDS = {  # of ours over the published, less 1
     SPECTRUM: (0.0, 0.025),  # numbers of the half spectrum: 2 (W/2 + 1) for W
@@ -34,7 +34,7 @@ def test_parameters_of_the_baselines(name):
 def test_multiply_adds_differ_by_what_the_reason_explains(name):
     entry = NETWORKS[name]
     cell = Cell(ORIGINAL, entry.res, entry.res, channels=3, level="model", network=name)
-    gmacs = flops.steady(Subject(cell), "direct").macs / 1e9
+    gmacs = flops.steady(Workload(cell), "direct").macs / 1e9
     assert matches(entry.gmacs, gmacs) or within(gmacs / float(entry.gmacs) - 1, BOUNDS[entry.reason])
 
 

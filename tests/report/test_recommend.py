@@ -9,12 +9,12 @@ from bench.journal import Journal
 from bench.plan import accuracy_cell
 from bench.report.recommend import answer as recommend
 from bench.report.recommend import text as recommend_text
-from bench.report.recommend.answer import Wish
+from bench.report.recommend.answer import Query
 from bench.spec import Cell, Job, Protocol, Record, Training
 from bench.system import machine
 from tests.report.leaderboard.test_page import ENV, latency
 
-WISH = Wish(56, 56, 64)
+WISH = Query(56, 56, 64)
 
 
 @pytest.fixture(autouse=True)

@@ -20,19 +20,19 @@ from bench.nets import library
 from bench.plan import Axes, cells
 from bench.spec import ORIGINAL, Cell, Protocol
 from bench.tables.cells import tidy
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from bench.workload.cost import predict
 from bench.workload.failures import diagnose
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 
 
-def subject_of(network, method=ORIGINAL, size=(64, 64), **settings):
-    return Subject(Cell(method, *size, 3, level="model", network=network, **settings))
+def workload_of(network, method=ORIGINAL, size=(64, 64), **settings):
+    return Workload(Cell(method, *size, 3, level="model", network=network, **settings))
 
 
-def values_of(metric, subject):
-    rounds = metric.measure(subject, Protocol())
+def values_of(metric, workload):
+    rounds = metric.measure(workload, Protocol())
     next(rounds)
     with pytest.raises(StopIteration) as end:
         next(rounds)
@@ -150,9 +150,9 @@ PUBLISHED = {  # 1e9 multiply-adds of convolutions and matrix products at 224 x 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_counts(name):
-    subject = subject_of(name, size=(224, 224))
-    assert round(steady(subject).macs / 1e9, 5) == PUBLISHED[name][0]
-    assert values_of(params, subject)["params_count"] == PUBLISHED[name][1]
+    workload = workload_of(name, size=(224, 224))
+    assert round(steady(workload).macs / 1e9, 5) == PUBLISHED[name][0]
+    assert values_of(params, workload)["params_count"] == PUBLISHED[name][1]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*")
@@ -163,11 +163,11 @@ def test_published_counts(name):
 def test_fvcore_counts_the_same(name, method):
     from fvcore.nn import FlopCountAnalysis
 
-    subject = subject_of(name, method)
+    workload = workload_of(name, method)
     with torch.no_grad():
-        analysis = FlopCountAnalysis(subject.build("cpu"), subject.inputs()).unsupported_ops_warnings(False)
+        analysis = FlopCountAnalysis(workload.build("cpu"), workload.inputs()).unsupported_ops_warnings(False)
         counted = analysis.uncalled_modules_warnings(False).by_operator()
-    assert steady(subject).macs == sum(counted[kind] for kind in ("conv", "linear", "matmul", "addmm", "bmm"))
+    assert steady(workload).macs == sum(counted[kind] for kind in ("conv", "linear", "matmul", "addmm", "bmm"))
 
 
 # One network of each way to work; an operator without a formula would raise.
@@ -186,7 +186,7 @@ def test_fvcore_counts_the_same(name, method):
     ],
 )
 def test_every_operation_of_a_network_is_counted(name, mode):
-    forward, call = (steady(subject_of(name, size=(224, 224), mode=one)) for one in ("infer", mode))
+    forward, call = (steady(workload_of(name, size=(224, 224), mode=one)) for one in ("infer", mode))
     assert call.flops > call.linear > 0
     if mode == "train":
         assert 2.8 * forward.linear < call.linear < 3.6 * forward.linear  # attention makes its weights anew
@@ -194,27 +194,27 @@ def test_every_operation_of_a_network_is_counted(name, mode):
 
 def test_training_a_network_costs_three_forwards():
     """Twice backward: for the maps, with that of the image, and for the weights."""
-    forward, step = (steady(subject_of("resnet18", mode=mode)) for mode in ("infer", "train"))
+    forward, step = (steady(workload_of("resnet18", mode=mode)) for mode in ("infer", "train"))
     assert step.linear == 3 * forward.linear
 
 
 def test_a_network_has_no_kernel_extent():
-    found = values_of(params, subject_of("test_resnet", "dwconv7"))
+    found = values_of(params, workload_of("test_resnet", "dwconv7"))
     assert (found["kernel_height"], found["kernel_width"]) == (None, None)
 
 
 def test_operators_inside_a_network_are_frozen_for_inference():
-    found = values_of(flops, subject_of("test_resnet", "niff"))
+    found = values_of(flops, workload_of("test_resnet", "niff"))
     assert found["flops_kernel"] > 0
     assert 0 < found["kernel_share"] < 1
-    frozen, training = (subject_of("test_resnet", "niff", mode=mode).build("cpu") for mode in ("infer", "train"))
+    frozen, training = (workload_of("test_resnet", "niff", mode=mode).build("cpu") for mode in ("infer", "train"))
     parts = [part for part in frozen.modules() if hasattr(part, "kept")]
     assert len(parts) == 4 and all(part._frozen for part in parts) and not frozen.training
     assert training.training and not any(part._frozen for part in training.modules() if hasattr(part, "kept"))
 
 
 def test_the_guard_knows_the_backward_of_a_network():
-    infer, train = (predict(subject_of("test_resnet", "niff", mode=mode)) for mode in ("infer", "train"))
+    infer, train = (predict(workload_of("test_resnet", "niff", mode=mode)) for mode in ("infer", "train"))
     assert train.flops > 2.5 * infer.flops
     assert train.bytes > infer.bytes
 

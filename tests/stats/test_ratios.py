@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.stats.ranking import kendall_tau, ranks
-from bench.stats.ratios import UNKNOWN, exact, of_intervals, of_sessions, paired, ratio, signed_rank_cut, unpaired, verdict
+from bench.stats.ratios import UNKNOWN, across_sessions, exact, from_intervals, paired, ratio, signed_rank_cut, unpaired, verdict
 from bench.stats.rounds import Interval, log_interval
 
 # Two-sided 5% critical values of Wilcoxon's signed-rank test, from the published tables.
@@ -71,8 +71,8 @@ def test_a_slow_session_decides_nothing_and_slower_code_does():
     quiet = [1.0, 1.01, 1.0, 1.02, 1.0, 1.01, 1.03, 1.0, 1.0, 1.01]
     disturbed = [1.6 * figure for figure in quiet[:8]] + quiet[8:]
     assert verdict(unpaired(disturbed, quiet), 0.05) == "slower"
-    assert verdict(of_sessions(disturbed, quiet), 0.05) == "unclear"
-    assert verdict(of_sessions([1.3 * figure for figure in quiet], quiet), 0.05) == "slower"
+    assert verdict(across_sessions(disturbed, quiet), 0.05) == "unclear"
+    assert verdict(across_sessions([1.3 * figure for figure in quiet], quiet), 0.05) == "slower"
 
 
 def test_the_gate_may_be_as_narrow_as_the_threshold():
@@ -83,7 +83,7 @@ def test_the_gate_may_be_as_narrow_as_the_threshold():
 def test_an_interval_stands_for_its_rounds():
     """The unpaired ratio is the same from rounds and from what is left of them (here medians are the means)."""
     over, under = [1.0, 1.1, 1.21], [0.5, 0.55, 0.605, 0.6655, 0.45454545454545453]
-    assert of_intervals(log_interval(over), log_interval(under), (3, 5)) == pytest.approx(unpaired(over, under))
+    assert from_intervals(log_interval(over), log_interval(under), (3, 5)) == pytest.approx(unpaired(over, under))
 
 
 def test_without_two_rounds_there_is_no_interval():
@@ -92,7 +92,7 @@ def test_without_two_rounds_there_is_no_interval():
         assert mid == 2
         assert math.isnan(lo) and math.isnan(hi)
         assert all(map(math.isnan, compare([], [])))
-    assert math.isnan(of_intervals(Interval(2, math.nan, math.nan), Interval(1, 0.9, 1.1), (1, 5)).lo)
+    assert math.isnan(from_intervals(Interval(2, math.nan, math.nan), Interval(1, 0.9, 1.1), (1, 5)).lo)
 
 
 def test_a_round_without_a_figure_is_no_pair():

@@ -71,11 +71,11 @@ def test_a_stray_interruption_is_no_neighbour():
 def test_a_group_stays_on_its_core_until_it_is_disturbed(machine, monkeypatch):
     looks = iter([0, 10])
     monkeypatch.setattr(cores, "quietest", lambda: next(looks))
-    seat = cores.Seat(wanted=True)
+    seat = cores.CoreAssignment(wanted=True)
     assert [seat.take(), seat.take()] == [0, 0]
     seat.disturbed = True
     assert [seat.take(), seat.take()] == [10, 10], "one look for the whole group"
-    assert cores.Seat(wanted=False).take() is None
+    assert cores.CoreAssignment(wanted=False).take() is None
 
 
 def test_no_core_named_is_no_binding(machine):

@@ -100,7 +100,7 @@ def test_networks_that_are_no_hosts_compete_with_each_other():
     records = [trained(ORIGINAL, 90.0, network="resnet18"), trained("niff", 91.0, network="resnet18")]
     (contest,) = learned.contests([*records, trained(ORIGINAL, 92.0, network="flexnet7")])
     assert [learned.label(cell) for cell in contest] == ["resnet18", "resnet18 + niff", "flexnet7"]
-    assert "any network" in learned.contest(records[0])
+    assert "any network" in learned.comparison_group(records[0])
     assert learned.label(trained("niff", 1.0).job.cell) == "niff"
 
 
@@ -192,10 +192,10 @@ def test_the_provable_limit_is_that_of_the_networks_gradients(method):
     """The gradient of a feature before the mean, by the image, in a square of exactly that side."""
     import torch
 
-    from bench.workload.build import Subject
+    from bench.workload.build import Workload
 
     cell = Cell(method, 32, 32, network="mixer[patch=2,width=4]", level="model")
-    network = Subject(cell).network(2, 1, (32, 32)).eval()
+    network = Workload(cell).network(2, 1, (32, 32)).eval()
     x = torch.randn(1, 1, 32, 32, requires_grad=True)
     network.blocks(network.stem(x))[0, :, 8, 8].sum().backward()
     seen = x.grad[0, 0].nonzero()
@@ -277,7 +277,7 @@ def test_a_training_of_an_older_version_is_read(tmp_path):
     (record,) = learned.trained(store.read(path))
     assert learned.training(record).lr == (0.02,)
     assert learned.label(record.job.cell) == "a"
-    assert ", ," not in learned.contest(record)
+    assert ", ," not in learned.comparison_group(record)
     (row,) = trainings.rows(record)
     assert (row["accuracy"], row["lr"], row["network"], row["floor"]) == (92.5, None, "", None)
 

@@ -10,12 +10,12 @@ from bench.cli import main
 from bench.counters.flops import Counter
 from bench.counters.traffic import weights_bytes
 from bench.executors.process import Pool
-from bench.executors.worker import Died
+from bench.executors.worker import WorkerDied
 from bench.spec import Cell
 from bench.stats.rounds import Round
 from bench.tables import roofline
 from bench.timers import peak_rates as ceilings
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 
 TINY = ceilings.Sizes(copies=(4096, 8192), matrices=(8,), images=((1, 2, 9, 3),), transforms=((2, 8),))
 PROBES = {
@@ -176,10 +176,10 @@ def test_a_gpu_is_measured_cold_and_hot(monkeypatch):
 
 
 def weights_of(method, mode="infer", **settings):
-    subject = Subject(Cell(method, 12, 12, channels=4, mode=mode, **settings))
-    module = subject.build("meta")
-    x, cotangent = torch.empty(2, *subject.shape(), device="meta")
-    step = subject.step(module, x, cotangent)
+    workload = Workload(Cell(method, 12, 12, channels=4, mode=mode, **settings))
+    module = workload.build("meta")
+    x, cotangent = torch.empty(2, *workload.shape(), device="meta")
+    step = workload.step(module, x, cotangent)
     step()
     return weights_bytes(step, (x, cotangent))
 
@@ -243,7 +243,7 @@ def test_env_refuses_what_the_machine_has_not(machine, words, sentence):
 
 def test_a_worker_that_dies_is_one_sentence(machine, monkeypatch):
     def died(self):
-        raise Died("crashed", "killed by SIGSEGV")
+        raise WorkerDied("crashed", "killed by SIGSEGV")
 
     monkeypatch.setattr(Pool, "collect_env", died)
     result = env()

@@ -25,7 +25,7 @@ from bench.spec import Cell, Training
 from bench.training import batches, loop, search
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Trainer
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.timeout(400)  # processes that import torch, on two busy cores
@@ -238,7 +238,7 @@ def test_what_was_chosen_is_not_chosen_again(tmp_path, monkeypatch):
     path = tmp_path / "checkpoints" / "job.pt"
 
     def run(**given):
-        measuring = accuracy.measure(Subject(cell, **given), protocol)
+        measuring = accuracy.measure(Workload(cell, **given), protocol)
         while True:
             try:
                 next(measuring)

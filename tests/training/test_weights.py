@@ -11,8 +11,8 @@ from bench import data
 from bench.analysis import network as specimen
 from bench.analysis.epochs import histories
 from bench.cli import main
-from bench.data import Wish, digits
-from bench.executors.job import kept as where
+from bench.data import DataSpec, digits
+from bench.executors.job import saving_options as where
 from bench.journal import NAME
 from bench.journal import read as journal
 from bench.metrics import accuracy
@@ -21,7 +21,7 @@ from bench.spec import PROTOCOLS, Cell, Job, Limits
 from bench.training import loop
 from bench.training import weights as kept
 from bench.training.loop import top1
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 
 PROTOCOL = replace(PROTOCOLS["accuracy"], res=8, epochs=3, batch=16)
 CELL = accuracy_cell(Cell("flexconv", 56, 56, params=(("hidden", 4),), seed=4), PROTOCOL, "mixer[depth=1,width=4]")
@@ -30,7 +30,7 @@ CELL = accuracy_cell(Cell("flexconv", 56, 56, params=(("hidden", 4),), seed=4), 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """48 digits to train with, 32 to validate and to test."""
-    whole = digits.load(Wish(8))
+    whole = digits.load(DataSpec(8))
     parts = [TensorDataset(*(tensor[:count] for tensor in part.tensors)) for part, count in zip(whole[:3], (48, 32, 32))]
     found = whole._replace(train=parts[0], validation=parts[1], test=parts[2])
     monkeypatch.setattr(data, "load", lambda text, wish: found)
@@ -39,8 +39,8 @@ def few(monkeypatch):
 
 def train(folder=None, each=False, protocol=PROTOCOL, checkpoint=None, stop=None):
     """The outcome; None where the training is left after so many pauses, as a kill leaves it."""
-    subject = Subject(CELL, checkpoint=checkpoint, save_every=0.0, weights=folder, each_epoch=each)
-    measuring = accuracy.measure(subject, protocol)
+    workload = Workload(CELL, checkpoint=checkpoint, save_every=0.0, weights=folder, each_epoch=each)
+    measuring = accuracy.measure(workload, protocol)
     pauses = 0
     while pauses != stop:
         try:
@@ -178,7 +178,7 @@ def test_what_was_not_kept_is_refused_in_one_sentence(tmp_path):
 
 def with_weights(path, method="flexconv"):
     cell = replace(CELL, method=method, params=CELL.params if method == "flexconv" else ())
-    return specimen.Specimen(cell, (8, 8), classes=10, channels=1, weights=path)
+    return specimen.Network(cell, (8, 8), classes=10, channels=1, weights=path)
 
 
 @pytest.mark.parametrize("under", [None, "state_dict", "model", "weights"])
@@ -206,9 +206,9 @@ def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path):
 
 def test_published_weights_count_as_trained_and_are_not_where_it_begins(monkeypatch):
     asked = []
-    monkeypatch.setattr(Subject, "network", lambda self, *size: asked.append(self.cell.network) or torch.nn.Identity())
+    monkeypatch.setattr(Workload, "network", lambda self, *size: asked.append(self.cell.network) or torch.nn.Identity())
     cell = replace(CELL, method="original", network="resnet18[pretrained=True,where=dense]")
-    one = specimen.Specimen(cell, (32, 32))
+    one = specimen.Network(cell, (32, 32))
     one.fresh()
     one.network()
     assert one.trained and asked == ["resnet18[where=dense]", "resnet18[pretrained=True,where=dense]"]
@@ -222,4 +222,4 @@ def test_the_run_verb_keeps_weights_beside_its_journal(tmp_path):
     (record,) = journal(tmp_path / NAME).records.values()
     (one,) = specimen.kept_in([tmp_path / "weights"])
     assert one.epoch == 1 and kept.read(one.weights)["job"] == replace(record.job, code="")
-    assert evaluated(one.network(), data.load("digits", Wish(8)).test) == record.values["accuracy"]
+    assert evaluated(one.network(), data.load("digits", DataSpec(8)).test) == record.values["accuracy"]

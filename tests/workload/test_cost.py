@@ -11,7 +11,7 @@ from bench.counters.live_bytes import Live
 from bench.metrics.flops import steady
 from bench.metrics.memory import cpu_peak
 from bench.spec import Cell
-from bench.workload.build import Subject
+from bench.workload.build import Workload
 from bench.workload.cost import SAFETY, UNKNOWN, predict
 from methods import contract
 from methods.parts.spectral import linear_size
@@ -65,14 +65,14 @@ def test_a_convolution_and_an_inverse_transform_hold_copies():
     assert peak(lambda: torch._fft_c2r(spectrum, (1, 2), 2, 10))[0] == 3200 + (3200 + 8 * 60 * 8)
 
 
-def subject_of(name, size=(32, 32), **settings):
+def workload_of(name, size=(32, 32), **settings):
     kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
-    return Subject(Cell(name, *size, settings.pop("channels", 16), kernel=kernel, **settings))
+    return Workload(Cell(name, *size, settings.pop("channels", 16), kernel=kernel, **settings))
 
 
-def held(subject):
-    module = subject.module
-    return subject.inputs().nbytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+def held(workload):
+    module = workload.module
+    return workload.inputs().nbytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 @pytest.mark.parametrize("mode", ["infer", "train"])
@@ -82,11 +82,11 @@ def test_prediction_of_every_method(name, mode):
 
     With 64 channels: of maps below 20 thousand values torch makes unfolded copies, which are small but not in proportion.
     """
-    subject = subject_of(name, channels=64, mode=mode)
-    prediction = predict(subject)
-    assert prediction.flops == steady(subject).flops
-    before = held(subject)
-    step = subject.step(subject.module, subject.inputs(), subject.inputs(500))
+    workload = workload_of(name, channels=64, mode=mode)
+    prediction = predict(workload)
+    assert prediction.flops == steady(workload).flops
+    before = held(workload)
+    step = workload.step(workload.module, workload.inputs(), workload.inputs(500))
     needed = before + cpu_peak(step)
     excess = SCRATCH.get(name, 1.0)
     assert prediction.bytes / 3 <= needed <= prediction.bytes * excess
@@ -94,21 +94,21 @@ def test_prediction_of_every_method(name, mode):
 
 def test_a_prediction_by_hand():
     """dwconv31 in inference: the spectrum that is kept, two of the image and the copies of the last transform."""
-    subject = subject_of("dwconv31", (56, 56))
+    workload = workload_of("dwconv31", (56, 56))
     height, width = linear_size((56, 56), (31, 31))
     padded, spectrum = 16 * height * width * 4, 16 * height * (width // 2 + 1) * 8
     live = 2 * spectrum + padded + (spectrum + padded)
-    assert predict(subject).bytes == round(held(subject) + SAFETY * live)
+    assert predict(workload).bytes == round(held(workload) + SAFETY * live)
 
 
 def test_a_huge_cell_costs_nothing_to_predict():
-    prediction = predict(subject_of("dwconv31", (8192, 8192), channels=1024, batch=64, mode="train"))
+    prediction = predict(workload_of("dwconv31", (8192, 8192), channels=1024, batch=64, mode="train"))
     assert prediction.bytes > 64 * 1024 * 8192**2 * 4 * 5
     assert prediction.flops is not None and prediction.flops > 1e13
 
 
 def test_precision_changes_nothing():
-    assert predict(subject_of("niff", dtype="bf16")) == predict(subject_of("niff"))
+    assert predict(workload_of("niff", dtype="bf16")) == predict(workload_of("niff"))
 
 
 class Odd(nn.Module):
@@ -122,7 +122,7 @@ class Odd(nn.Module):
         return x * x.sum().item() if self.what == "looks_at_values" else x.lgamma()
 
 
-class Given(Subject):
+class Given(Workload):
     def operator(self, channels, resolution):
         if self.cell.method == "declines":
             raise methods.Unsupported("never")

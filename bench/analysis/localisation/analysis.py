@@ -15,11 +15,11 @@ from bench.analysis.epochs import last
 from bench.analysis.localisation import figures, tables, text
 from bench.analysis.localisation.layers import layers, named
 from bench.analysis.localisation.notebook import published
-from bench.analysis.network import Specimen
+from bench.analysis.network import Network
 from bench.analysis.output import Findings
 
 
-def analyse(specimens: Sequence[Specimen], seeds: int, notebook: bool) -> Findings:
+def analyse(specimens: Sequence[Network], seeds: int, notebook: bool) -> Findings:
     """Tables `layers`, `measures`, `mass`, `pca` and with `notebook` the published recipe; raises ValueError for bad weights.
 
     Of each training the last kept epoch is looked at.

@@ -38,7 +38,7 @@ def draw(found: Sequence[Layer]) -> dict[str, Figure]:
 
     Never of kernels of one pixel.
     """
-    large = [one for one in found if one.look is not None and len(one.windows) > 1]
+    large = [one for one in found if one.measured is not None and len(one.windows) > 1]
     operated = {one.bank.layer for one in large if one.bank.operator != PLAIN}
     networks = [list(group) for _, group in groupby(large, lambda one: one.specimen)]
     alone = len(networks) == 1
@@ -69,7 +69,7 @@ def chosen(found: Sequence[Layer], count: int) -> list[Layer]:
 def _left_out(shown: Sequence[Sequence[Layer]], found: Sequence[Layer]) -> str:
     """How many of the layers with kernels of these networks are not in the picture."""
     specimens = {layers[0].specimen for layers in shown}
-    every = sum(one.look is not None and one.specimen in specimens for one in found)
+    every = sum(one.measured is not None and one.specimen in specimens for one in found)
     left = every - sum(map(len, shown))
     return f"{every - left} of {every} layers; the others are in the tables." if left else ""
 
@@ -78,9 +78,9 @@ def _mosaic(layers: Sequence[Layer], show: Callable[[Any, np.ndarray, Layer, Ext
     """A row a layer: kernels of the network, then some of its last untrained copy."""
     figure, axes = canvas(len(layers), height=0.5 + 1.2 * len(layers))
     for ax, layer in zip(axes[:, 0], layers):
-        assert layer.look is not None
+        assert layer.measured is not None
         before = layer.untrained[-1].shown[:BESIDE] if layer.untrained else ()  # seed 0 is the network itself where it is untrained
-        for place, kernel in [*enumerate(layer.look.shown), *enumerate(before, SHOWN)]:
+        for place, kernel in [*enumerate(layer.measured.shown), *enumerate(before, SHOWN)]:
             left = place + (GAP if place >= SHOWN else 0)
             show(ax, kernel, layer, (left, left + 0.92, 0, 0.92))
         ax.set(xlim=(0, SHOWN + GAP + BESIDE), ylim=(0, 0.92))
@@ -124,8 +124,8 @@ def _mass(networks: Sequence[Sequence[Layer]], note: str) -> Figure:
 
 def _curves(ax: Any, layer: Layer) -> None:
     """Mean and 80% of the kernels; the untrained mean with its range over seeds; even mass."""
-    assert layer.look is not None
-    curve, windows, colour = layer.look.mass[1], layer.windows, of(layer.specimen.cell.label).colour
+    assert layer.measured is not None
+    curve, windows, colour = layer.measured.mass[1], layer.windows, of(layer.specimen.cell.label).colour
     low, high = np.quantile(curve, (0.1, 0.9), axis=0)
     ax.fill_between(windows, low, high, color=colour, alpha=0.2, linewidth=0)
     ax.plot(windows, curve.mean(0), color=colour, marker=".")

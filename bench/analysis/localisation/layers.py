@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.analysis.epochs import titles
-from bench.analysis.kernels import Bank, banks, maps
+from bench.analysis.kernels import KernelBank, kernel_banks, maps
 from bench.analysis.localisation import measures as measured
-from bench.analysis.network import Specimen
+from bench.analysis.network import Network
 from bench.stats.rounds import t95
 from bench.workload.failures import diagnose
 from methods import Unsupported
@@ -26,7 +26,7 @@ ROUNDING = 1e-9  # of a figure, or of 1 where it is smaller: no difference where
 
 
 @dataclass(frozen=True)
-class Look:
+class LayerMeasures:
     """What the kernels of one layer measure, those near zero left out; `m` of them enter rank and components."""
 
     values: Mapping[str, np.ndarray]  # measure -> one value a kernel (n,)
@@ -54,11 +54,11 @@ class Untrained:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a specimen; without `look` where it has no kernels, for the reason that its bank tells."""
+    """One layer of a specimen; without `measure_layer` where it has no kernels, for the reason that its bank tells."""
 
-    specimen: Specimen
-    bank: Bank  # without its kernels
-    look: Look | None = None
+    specimen: Network
+    bank: KernelBank  # without its kernels
+    measured: LayerMeasures | None = None
     untrained: tuple[Untrained, ...] = ()
     title: str = ""  # of the specimen among those that are looked at
 
@@ -69,12 +69,12 @@ class Layer:
     @property
     def rank_bound(self) -> int:
         """Most dimensions that the kernels that enter the rank can span."""
-        assert self.look is not None
-        return min(self.bank.rank_bound, self.look.m)
+        assert self.measured is not None
+        return min(self.bank.rank_bound, self.measured.m)
 
-    def flat(self) -> Look:
+    def flat(self) -> LayerMeasures:
         """What the same taps measure where all are alike."""
-        return look(self.bank.taps[None])
+        return measure_layer(self.bank.taps[None])
 
     def beside(self, measure: str) -> np.ndarray:
         """The means of a measure in the untrained copies (seeds,)."""
@@ -85,13 +85,13 @@ class Layer:
         return np.array([resized(one.mass[p], len(self.windows), 1.0) for one in self.untrained])
 
     def pca_beside(self) -> np.ndarray:
-        assert self.look is not None
-        return np.array([resized(one.pca, len(self.look.pca), 0.0) for one in self.untrained])
+        assert self.measured is not None
+        return np.array([resized(one.pca, len(self.measured.pca), 0.0) for one in self.untrained])
 
     @property
     def verdict(self) -> str:
         """What training made of the effective size that holds 90% of the mass; empty where it cannot be said."""
-        if self.look is None or not self.specimen.trained:
+        if self.measured is None or not self.specimen.trained:
             return ""
         if len(self.untrained) < 2:
             return "unclear: needs two untrained seeds"
@@ -103,10 +103,10 @@ class Layer:
 
         Effective sizes are whole odd numbers, alike in all copies now and then: they must lie `APART` apart as well.
         """
-        assert self.look is not None
+        assert self.measured is not None
         if not self.untrained:
             return 0
-        now, before = self.look.mean(measure), self.beside(measure)
+        now, before = self.measured.mean(measure), self.beside(measure)
         difference = now - before.mean()
         near = measure.startswith("k_eff") and abs(difference) < APART
         return int(np.sign(difference)) if beyond(now, before) and not near else 0
@@ -130,23 +130,23 @@ def beyond(value: float, before: np.ndarray) -> bool:
     return abs(value - middle) > max(spread, ROUNDING * max(1.0, abs(middle)))
 
 
-def named(specimens: Sequence[Specimen]) -> dict[Specimen, str]:
+def named(specimens: Sequence[Network]) -> dict[Network, str]:
     """A title each, of its own; with the size of the images where they differ."""
     sizes = {one.size for one in specimens}
 
-    def label(one: Specimen) -> str:
+    def label(one: Network) -> str:
         parts = [one.label, one.age, f"seed {one.cell.seed}" if one.age else one.weights.name if one.weights else ""]
         return ", ".join(filter(None, (*parts, "x".join(map(str, one.size)) if len(sizes) > 1 else "")))
 
     return dict(zip(specimens, titles(specimens, label)))
 
 
-def begun(specimen: Specimen) -> Specimen:
+def begun(specimen: Network) -> Network:
     """The network without its training: equal for all that have the same `fresh` copies."""
-    return Specimen(replace(specimen.cell, seed=0), specimen.size, specimen.classes, specimen.channels)
+    return Network(replace(specimen.cell, seed=0), specimen.size, specimen.classes, specimen.channels)
 
 
-def look(kernels: np.ndarray) -> Look:
+def measure_layer(kernels: np.ndarray) -> LayerMeasures:
     """Measures of a bank (n, Kh, Kw); raises ValueError where every kernel is zero."""
     heard = measured.audible(kernels)
     kept = kernels[heard]
@@ -156,15 +156,15 @@ def look(kernels: np.ndarray) -> Look:
     shown = kept[np.unique(np.linspace(0, len(kept) - 1, SHOWN).astype(int))]
     mass = {p: measured.mass(kept, p) for p in POWERS}
     pca, rank = measured.pca(rows), measured.rank(rows)
-    return Look(measured.measures(kept), mass, rank, pca, shown, int((~heard).sum()), len(rows))
+    return LayerMeasures(measured.measures(kept), mass, rank, pca, shown, int((~heard).sum()), len(rows))
 
 
-def means(seen: Look) -> Untrained:
+def means(seen: LayerMeasures) -> Untrained:
     values = {name: seen.mean(name) for name in seen.values}
     return Untrained(values, {p: curve.mean(0) for p, curve in seen.mass.items()}, seen.rank, seen.pca, seen.shown)
 
 
-def layers(specimens: Sequence[Specimen], seeds: int) -> list[Layer]:
+def layers(specimens: Sequence[Network], seeds: int) -> list[Layer]:
     """Every layer of every specimen; the untrained copies of one network and size are looked at once.
 
     Whatever a network or a layer raises is its status. Raises ValueError for weights of another network.
@@ -173,7 +173,7 @@ def layers(specimens: Sequence[Specimen], seeds: int) -> list[Layer]:
     return [replace(layer, title=title) for specimen, title in named(specimens).items() for layer in _layers(specimen, beside)]
 
 
-def _layers(specimen: Specimen, beside: Callable[[Specimen], Copies]) -> list[Layer]:
+def _layers(specimen: Network, beside: Callable[[Network], Copies]) -> list[Layer]:
     try:
         network = specimen.network()
     except Exception as error:
@@ -185,26 +185,26 @@ def _layers(specimen: Specimen, beside: Callable[[Specimen], Copies]) -> list[La
     except Exception as error:
         return [_failed(specimen, error)]
     copies = beside(begun(specimen))
-    found = [_layer(specimen, bank, copies) for bank in banks(network, met)]
+    found = [_layer(specimen, bank, copies) for bank in kernel_banks(network, met)]
     return found or [_failed(specimen, Unsupported("no operator and no convolution larger than 1x1"))]
 
 
-def _layer(specimen: Specimen, bank: Bank, copies: Copies) -> Layer:
+def _layer(specimen: Network, bank: KernelBank, copies: Copies) -> Layer:
     bare = replace(bank, kernels=bank.kernels[:0], note="; ".join(filter(None, (bank.note, copies.note))))
     if bank.status != "ok":
         return Layer(specimen, bare)
     if not bank.kernels.any():
         return Layer(specimen, replace(bare, status="skipped", reason="every kernel is zero"))
     try:
-        return Layer(specimen, bare, look(bank.kernels), tuple(copies.layers.get(bank.layer, ())))
+        return Layer(specimen, bare, measure_layer(bank.kernels), tuple(copies.layers.get(bank.layer, ())))
     except Exception as error:  # no memory, or no convergence
         status, reason = diagnose(error)
         return Layer(specimen, replace(bare, status=status, reason=reason))
 
 
-def _failed(specimen: Specimen, error: Exception) -> Layer:
+def _failed(specimen: Network, error: Exception) -> Layer:
     status, reason = diagnose(error)
-    return Layer(specimen, Bank("", "", None, np.zeros((0, 1, 1)), np.zeros((1, 1)), status=status, reason=reason))
+    return Layer(specimen, KernelBank("", "", None, np.zeros((0, 1, 1)), np.zeros((1, 1)), status=status, reason=reason))
 
 
 class Copies(NamedTuple):
@@ -214,7 +214,7 @@ class Copies(NamedTuple):
     note: str
 
 
-def _beside(network: Specimen, seeds: int) -> Copies:
+def _beside(network: Network, seeds: int) -> Copies:
     """Copies from seeds 0, 1, ...; a layer whose kernels begin as zeros has none."""
     found: dict[str, list[Untrained]] = {}
     failed = []
@@ -223,9 +223,9 @@ def _beside(network: Specimen, seeds: int) -> Copies:
         try:
             fresh = network.fresh(seed)
             met = met or maps(fresh, network.channels, network.size, network.device)
-            for bank in banks(fresh, met):
+            for bank in kernel_banks(fresh, met):
                 if bank.status == "ok" and bank.kernels.any():
-                    found.setdefault(bank.layer, []).append(means(look(bank.kernels)))
+                    found.setdefault(bank.layer, []).append(means(measure_layer(bank.kernels)))
         except Exception as error:
             failed.append(f"untrained copy of seed {seed}: {': '.join(diagnose(error))}")
     return Copies(found, "; ".join(failed))

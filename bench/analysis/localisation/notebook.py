@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from bench.analysis.kernels import operators
 from bench.analysis.localisation import measures as measured
-from bench.analysis.network import Specimen
+from bench.analysis.network import Network
 from bench.workload.failures import diagnose
 from methods.niff import Niff
 from methods.parts.niff_mlp import FrequencyMLP
@@ -65,7 +65,7 @@ class Published(NamedTuple):
     reason: str = ""
 
 
-def published(one: Specimen, title: str, seeds: int) -> Published:
+def published(one: Network, title: str, seeds: int) -> Published:
     """The stages of a network, and those of copies from seeds 0, 1, ... where it has any; whatever is raised is the status."""
     try:
         now = stages(one.network())

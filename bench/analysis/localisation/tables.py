@@ -86,21 +86,21 @@ def _layer(one: Layer) -> Row:
         "layer": bank.layer,
         "operator": bank.operator,
         "map": text(bank.size),
-        "kernel": text(bank.taps.shape) if one.look else "",
-        "kernels": bank.n if one.look else None,
-        "near_zero": one.look.near_zero if one.look else None,
+        "kernel": text(bank.taps.shape) if one.measured else "",
+        "kernels": bank.n if one.measured else None,
+        "near_zero": one.measured.near_zero if one.measured else None,
         "status": bank.status,
         "reason": bank.reason,
         "note": bank.note,
         "verdict": one.verdict,
         "seeds": len(one.untrained),
     }
-    if one.look is None:
+    if one.measured is None:
         return row
-    for measure in one.look.values:
-        row[measure] = one.look.mean(measure)
+    for measure in one.measured.values:
+        row[measure] = one.measured.mean(measure)
         row[f"{measure}_untrained"] = _mean(one.beside(measure)) if one.untrained else None
-    row |= {"rank": one.look.rank, "rank_bound": one.rank_bound, "decomposed": one.look.m}
+    row |= {"rank": one.measured.rank, "rank_bound": one.rank_bound, "decomposed": one.measured.m}
     return row | {"rank_untrained": _mean(np.array([seed.rank for seed in one.untrained])) if one.untrained else None}
 
 
@@ -110,10 +110,10 @@ def measures(found: Sequence[Layer]) -> pd.DataFrame:
 
 
 def _measures(one: Layer) -> Iterator[Row]:
-    if one.look is None:
+    if one.measured is None:
         return
     flat = one.flat()
-    for measure, values in one.look.values.items():
+    for measure, values in one.measured.values.items():
         before = one.beside(measure) if one.untrained else np.zeros(0)
         uniform = float(flat.values[measure][0])
         against = _against(values.mean(), before)
@@ -127,11 +127,11 @@ def mass(found: Sequence[Layer]) -> pd.DataFrame:
 
 
 def _mass(one: Layer) -> Iterator[Row]:
-    if one.look is None:
+    if one.measured is None:
         return
     whole = measured.mass(np.ones((1, *one.bank.field)))[0]
     for p in POWERS:
-        curves, before, flat = one.look.mass[p], one.mass_beside(p), one.flat().mass[p][0]
+        curves, before, flat = one.measured.mass[p], one.mass_beside(p), one.flat().mass[p][0]
         for index, window in enumerate(one.windows):
             values = curves[:, index]
             yield {
@@ -151,10 +151,10 @@ def components(found: Sequence[Layer]) -> pd.DataFrame:
 
 
 def _components(one: Layer) -> Iterator[Row]:
-    if one.look is None:
+    if one.measured is None:
         return
     before = one.pca_beside()
-    for index, ratio in enumerate(one.look.pca):
+    for index, ratio in enumerate(one.measured.pca):
         against = _against(ratio, before[:, index] if len(before) else before)
         yield {**_where(one), "component": index + 1, "ratio": ratio, **against, "bound": one.rank_bound}
 

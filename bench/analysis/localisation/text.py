@@ -54,7 +54,7 @@ def page(found: Sequence[Layer], seeds: int, by_recipe: Sequence[Published] | No
 def _looked_at(found: Sequence[Layer], seeds: int) -> Iterator[str]:
     networks = dict.fromkeys(one.specimen for one in found)
     sizes = dict.fromkeys(text(one.specimen.size) for one in found)
-    seen = sum(one.look is not None for one in found)
+    seen = sum(one.measured is not None for one in found)
     looked = f"{_count(seen, 'layer')} of {_count(len(networks), 'network')}"
     yield f"How large do filters get? {looked}, images of {', '.join(sizes)} px,"
     yield f"beside {_count(seeds, 'untrained copy', 'untrained copies')} of each.\n"
@@ -84,9 +84,9 @@ def _summary(layers: Sequence[Layer]) -> str:
 
 def _line(one: Layer, notes: Footnotes) -> dict[str, str]:
     line = {"layer": code(one.bank.layer) if one.bank.layer else "", "map": text(one.bank.size)}
-    if one.look is None:
+    if one.measured is None:
         return line | {"kernel": notes.failure(one.bank.status, one.bank.reason)}
-    now, before = one.look, one.untrained
+    now, before = one.measured, one.untrained
     inside = min(WINDOW // 2, len(one.windows) - 1)
     first = np.array([seed.pca[0] for seed in before])
     sampled = now.m < one.bank.n - now.near_zero

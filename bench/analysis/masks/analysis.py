@@ -12,7 +12,7 @@ from bench.analysis.epochs import histories, titles
 from bench.analysis.masks import aliasing
 from bench.analysis.masks import figures as mask_figures
 from bench.analysis.masks.aliasing import Bound, Content
-from bench.analysis.network import Specimen
+from bench.analysis.network import Network
 from bench.analysis.output import Findings
 from bench.report.text import code, short, table
 from methods import Unsupported
@@ -57,7 +57,7 @@ is another on another grid: it is tied to the resolution of its training.
 """
 
 
-def analyse(specimens: Sequence[Specimen]) -> Findings:
+def analyse(specimens: Sequence[Network]) -> Findings:
     """Tables `masks`, `aliasing` and `spectra`, a row a layer and epoch; raises ValueError where no network has such a layer."""
     trainings = histories(specimens)
     names = titles([epochs[-1] for epochs in trainings], _title)
@@ -75,11 +75,11 @@ def analyse(specimens: Sequence[Specimen]) -> Findings:
     return Findings("Learned kernel sizes", "\n".join(_text(found, without)), tables, mask_figures.draw(found), COLUMNS)
 
 
-def _title(one: Specimen) -> str:
+def _title(one: Network) -> str:
     return one.label + (f", seed {one.cell.seed}" if one.weights else "")
 
 
-def looks(one: Specimen) -> Iterator[mask_figures.Look]:
+def looks(one: Network) -> Iterator[mask_figures.Look]:
     """Every continuous layer of a network; raises ValueError for an operator that cannot be had at this size."""
     try:
         network = one.network()

@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 
 from bench.analysis.epochs import file_name
 from bench.analysis.masks.aliasing import OVERSAMPLING, Bound, Content
-from bench.analysis.network import Specimen
+from bench.analysis.network import Network
 from bench.report.figures.canvas import below, canvas, legend, theme
 from methods.parts.continuous import ContinuousConv
 from methods.parts.gaussian_mask import grid_axis
@@ -33,7 +33,7 @@ FLOOR = 1e-6  # smallest share of the energy that is drawn
 class Look(NamedTuple):
     """A layer at an epoch."""
 
-    specimen: Specimen
+    specimen: Network
     name: str
     layer: ContinuousConv
     bound: Bound | None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench import data as sets
 from bench.analysis.epochs import histories, titles
-from bench.analysis.network import Specimen
+from bench.analysis.network import Network
 from bench.analysis.output import Findings
 from bench.analysis.receptive_field import figures
 from bench.analysis.receptive_field.figures import Field, Subject
@@ -65,7 +65,7 @@ and of positive gradients alone: they do not compare with these.
 """
 
 
-def analyse(specimens: Sequence[Specimen], data: str | None = None, images: int = 64) -> Findings:
+def analyse(specimens: Sequence[Network], data: str | None = None, images: int = 64) -> Findings:
     """Tables `receptive_field`, a row a network, seed and share, and `curves`; raises ValueError for what no images are at hand."""
     groups = grouped(specimens)
     names = titles([group[0] for group in groups], _label)
@@ -77,9 +77,9 @@ def analyse(specimens: Sequence[Specimen], data: str | None = None, images: int 
     return Findings("Effective receptive field", "\n".join(_text(found)), tables, figures.draw(found), COLUMNS)
 
 
-def grouped(specimens: Iterable[Specimen]) -> list[list[Specimen]]:
+def grouped(specimens: Iterable[Network]) -> list[list[Network]]:
     """The last kept epoch of each training: together those that differ in the seed alone, and went as far if they did not end."""
-    found: dict[Specimen, list[Specimen]] = {}
+    found: dict[Network, list[Network]] = {}
     for epochs in histories(specimens):
         last = epochs[-1]
         alike = replace(last, cell=replace(last.cell, seed=0), weights=None)
@@ -87,18 +87,18 @@ def grouped(specimens: Iterable[Specimen]) -> list[list[Specimen]]:
     return list(found.values())
 
 
-def _label(one: Specimen) -> str:
+def _label(one: Network) -> str:
     return one.label if one.finished else f"{one.label}, {one.age}"
 
 
-def pictures(one: Specimen, data: str, count: int) -> Tensor:
+def pictures(one: Network, data: str, count: int) -> Tensor:
     """At most `count` images (N, C, H, W) of the test part, evenly spaced in it, grey ones repeated for a network of colours."""
     height, width = one.size
     if height != width:
         raise ValueError(f"{one.label}: the images of data sets are square, not {height}x{width}")
     if lost := sets.missing(data):
         raise ValueError(lost)
-    part = sets.load(data, sets.Wish(width)).test
+    part = sets.load(data, sets.DataSpec(width)).test
     size = len(part)  # type: ignore[arg-type]
     images = torch.stack([part[int(i)][0] for i in np.linspace(0, size - 1, min(count, size)).round()])
     if images.shape[1] == 1 and one.channels == IMAGE_CHANNELS:
@@ -108,7 +108,7 @@ def pictures(one: Specimen, data: str, count: int) -> Tensor:
     return images.to(one.device)
 
 
-def _subject(title: str, group: Sequence[Specimen], data: str | None, count: int) -> Subject:
+def _subject(title: str, group: Sequence[Network], data: str | None, count: int) -> Subject:
     one = group[0]
     if not (data or one.data):
         raise ValueError(f"{one.label} was not trained here: give --data, the images to look at")
@@ -123,7 +123,7 @@ def _subject(title: str, group: Sequence[Specimen], data: str | None, count: int
     return Subject(title, one, data or one.data, len(images), untrained, trained)
 
 
-def _field(one: Specimen, trained: bool, images: Tensor) -> Field:
+def _field(one: Network, trained: bool, images: Tensor) -> Field:
     """What one network's output depends on, or why that is not known; raises ValueError for weights of another network."""
     network = one.network() if trained else None
     try:

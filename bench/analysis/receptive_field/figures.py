@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from bench.analysis.network import Specimen
+from bench.analysis.network import Network
 from bench.analysis.receptive_field.gradient import Middle
 from bench.analysis.receptive_field.squares import Curve
 from bench.report import style
@@ -27,7 +27,7 @@ CROWD = 12  # networks in one picture
 class Field:
     """What one network's output depends on; unless `status` is ok `detail` says why that is not known."""
 
-    specimen: Specimen
+    specimen: Network
     trained: bool
     status: str
     detail: str
@@ -46,7 +46,7 @@ class Subject:
     """A network untrained, from several seeds, and trained."""
 
     title: str  # the specimen's label, and what tells it from others of that label
-    specimen: Specimen
+    specimen: Network
     data: str
     images: int
     untrained: list[Field] = field(default_factory=list)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bench.columns import headline
 from bench.journal import Journal
 from bench.report.compare.comparable import bearing, differences
-from bench.spec import HARMLESS, Cell, Pairs, Record
+from bench.spec import NOT_FAILED, Cell, Pairs, Record
 from bench.stats import ratios as comparison
 from bench.stats.rounds import Interval
 
@@ -92,7 +92,7 @@ def _unmeasured(a: Record | None, b: Record | None) -> tuple[str, str]:
     lacking = [(name, one) for name, one in (("A", a), ("B", b)) if one is not None and figure(one) is None]
     reason = "; ".join(f"{name} {one.status}" + (f": {one.detail}" if one.detail else "") for name, one in lacking)
     lost = figure(a) is not None and b is not None
-    if lost or any(one.status == "ok" or one.status not in HARMLESS for _, one in lacking):
+    if lost or any(one.status == "ok" or one.status not in NOT_FAILED for _, one in lacking):
         return "failed", reason
     if figure(a) is not None:
         return "only in A", reason
@@ -102,7 +102,7 @@ def _unmeasured(a: Record | None, b: Record | None) -> tuple[str, str]:
 def _judged(a: Record, b: Record, old: float, new: float, threshold: float) -> tuple[Interval, str]:
     """The change from A to B and what it is called."""
     if a.job.metric == "latency":
-        ratio = comparison.ratio(comparison.facts(b), comparison.facts(a))
+        ratio = comparison.ratio(comparison.timing_of(b), comparison.timing_of(a))
         return ratio, comparison.verdict(ratio, threshold, same=1.0)
     if a.job.metric == "accuracy":
         points = new - old
@@ -123,7 +123,7 @@ def _energies(over: Record, under: Record) -> Interval:
         return Interval(values["energy_j"], *(math.nan if end is None else end for end in ends))
 
     counts = (int(over.values["energy_windows"] or 0), int(under.values["energy_windows"] or 0))
-    return comparison.of_intervals(interval(over.values), interval(under.values), counts)
+    return comparison.from_intervals(interval(over.values), interval(under.values), counts)
 
 
 def exit_status(rows: Sequence[Row], gate: bool) -> int:

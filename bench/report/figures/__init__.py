@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.journal import Journal
 from bench.report.figures import frames, kernels, pareto, reach, relative, roofline, scaling, winners
 from bench.report.figures.canvas import theme
-from bench.tables.cells import Row, framed
+from bench.tables.cells import Row, to_frame
 
 # What `frames.slug` and `reach.draw` call a file.
 KIND = r"winners|relative|pareto|roofline|crossover(-\d+)?|(latency|memory)-(resolution|channels)"
@@ -34,7 +34,7 @@ def draw(journal: Journal, rows: Sequence[Row], folder: Path, most: int = MOST) 
 
 def pictures(journal: Journal, rows: Sequence[Row], folder: Path, most: int) -> Iterator[Path]:
     """Draw them one by one."""
-    whole = frames.complete(framed(rows))
+    whole = frames.complete(to_frame(rows))
     swept = frames.kernel_sweeps(whole)
     rest = whole.drop(swept.index)
     kinds = {

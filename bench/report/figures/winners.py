@@ -90,7 +90,7 @@ def best(rows: Sequence[Row]) -> list[str]:
     """Labels of the fastest row and of those that are not told to be slower, the fastest first."""
     rows = sorted(rows, key=lambda row: row["latency_ms"])
     facts = list(map(timing, rows))
-    return [row["label"] for row, fact in zip(rows, facts) if comparison.told_apart(fact, facts[0]) != "slower"]
+    return [row["label"] for row, fact in zip(rows, facts) if comparison.verdict_of(fact, facts[0]) != "slower"]
 
 
 def _index(names: Sequence[str] | None, winners: Sequence[str]) -> float:

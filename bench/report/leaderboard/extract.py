@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.journal import NAME, read
 from bench.report.leaderboard.page import grouped, heading, measured
 from bench.report.leaderboard.ranking import ranking
-from bench.tables.cells import SETTING, complete
+from bench.tables.cells import SETTING, complete_rows
 
 MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+)(?: (\d+))? -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 
@@ -19,7 +19,7 @@ def extract(run: Path, height: int, channels: int | None = None) -> str:
     Raises ValueError where the run has none such.
     """
     journal = read(run / NAME)
-    rows = [row for row in filter(measured, complete(journal)) if row["height"] == row["width"] == height]
+    rows = [row for row in filter(measured, complete_rows(journal)) if row["height"] == row["width"] == height]
     rows = [row for row in rows if channels in (None, row["channels"])]
     if not rows:
         raise ValueError(f"{run} has no cell at {height} px" + (f" and {channels} channels" if channels else ""))

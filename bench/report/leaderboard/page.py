@@ -17,7 +17,7 @@ from bench.report.leaderboard.ranking import USUAL, ranking
 from bench.report.leaderboard.view import ENDS, LIMITED, SPEED, View, tables, value
 from bench.report.text import environment, escape, missing
 from bench.tables import accuracy as learned
-from bench.tables.cells import Row, complete
+from bench.tables.cells import Row, complete_rows
 
 BY_LATENCY = "Methods are ranked by latency; those that this run does not tell apart from the first of a place share it (=)."
 READING = f"""\
@@ -54,7 +54,7 @@ def leaderboard(
     `found` are the journals' complete rows in this view, where they are made already. `figures` are the paths of each run's
     pictures and `analyses` those of other pages beside the runs, relative to this one.
     """
-    made = zip(journals, found or [complete(journal, view.baseline) for journal in journals])
+    made = zip(journals, found or [complete_rows(journal, view.baseline) for journal in journals])
     newest = sorted(made, key=lambda pair: -max((run["started"] for run in pair[0].runs), default=0))
     drawn = figures or {}
     parts = (part for journal, rows in newest for part in sections(journal, rows, view, drawn.get(journal.name, ())))

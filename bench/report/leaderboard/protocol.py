@@ -26,9 +26,8 @@ def line(records: Sequence[Record]) -> str:
     known = [r.values for r in records if r.values.get("accuracy_floor") is not None]
     floors = dict.fromkeys(f"{values['accuracy_floor']:.1f}% ({values['accuracy_floor_of']})" for values in known)
     floor = f" Floor: {', '.join(floors)}." if floors else ""
-    return (
-        f"Protocol {code(learned.contest(records[0]))}: {escape(described(learned.training(records[0]), _epochs(records)) + floor)}"
-    )
+    settings = described(learned.training(records[0]), _epochs(records))
+    return f"Protocol {code(learned.comparison_group(records[0]))}: {escape(settings + floor)}"
 
 
 def _epochs(records: Sequence[Record]) -> str:

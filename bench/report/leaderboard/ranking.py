@@ -110,7 +110,7 @@ def _best(records: Sequence[Row], column: str, choose: Callable[[Iterable[float]
 
 def _counts(row: Row, column: str) -> bool:
     """Whether a value may be the best of its column: an accuracy only above its floor."""
-    return column != "accuracy" or learned.above_floor(row)
+    return column != "accuracy" or learned.above_trivial(row)
 
 
 def _cell(row: Row, spec: COLUMN, best: float, notes: Footnotes) -> str:

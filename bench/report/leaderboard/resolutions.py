@@ -29,7 +29,7 @@ def section(group: Mapping[Cell, Sequence[Record]], envs: Collection[str] = ()) 
     task = learned.training(first)
     elsewhere = sorted({res for records in group.values() for record in records for res, _, _ in learned.evaluations(record)})
     yield f"### other resolutions: {protocol.title(first, task.data)}{environment(first.env, envs)}\n"
-    yield f"Protocol {code(learned.contest(first))}.\n{READING}"
+    yield f"Protocol {code(learned.comparison_group(first))}.\n{READING}"
     ran = [records for records in group.values() if learned.failure(records) is None]
     ran.sort(key=lambda records: -fmean(learned.accuracies(records)))
     lines = [line for records in ran for line in _lines(records, task.res, elsewhere, notes)]

@@ -81,7 +81,7 @@ class View:
     def _worse(self, row: Row, leader: Row) -> bool:
         """Whether a row is told apart from one that stands before it."""
         if self.sort == SPEED:
-            return comparison.told_apart(timing(row), timing(leader)) == "slower"
+            return comparison.verdict_of(timing(row), timing(leader)) == "slower"
         if self.sort == "accuracy":
             return comparison.difference(leader["accuracies"], row["accuracies"]).lo > 0  # Welch's test over seeds
         if self.sort == LIMITED:  # the latencies in units of the limits, which are exact

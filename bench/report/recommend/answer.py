@@ -26,7 +26,7 @@ from bench.stats import ratios as comparison
 from bench.stats.rounds import Interval
 from bench.system import machine
 from bench.tables import accuracy as learned
-from bench.tables.cells import Row, complete, headline, timing
+from bench.tables.cells import Row, complete_rows, headline, timing
 
 USUAL = {"batch": 1, "dtype": "fp32", "mode": "infer", "threads": 1, "device": None}
 NEAREST = 3
@@ -34,7 +34,7 @@ Seeds = list[Record]
 
 
 @dataclass(frozen=True)
-class Wish:
+class Query:
     """A setting, and the limits there: milliseconds and bytes of a call, percent of a network with the operator inside."""
 
     height: int
@@ -75,7 +75,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Place:
+class MachineAnswer:
     """The methods of one machine and clock, the fastest first, those without a latency last."""
 
     env: Mapping[str, Any]
@@ -88,7 +88,7 @@ class Place:
     @property
     def contest(self) -> str:
         """Under which the accuracies were trained; empty where none are compared."""
-        return learned.contest(self.trained) if self.trained else ""
+        return learned.comparison_group(self.trained) if self.trained else ""
 
     def standing(self, state: str) -> list[Candidate]:
         return [candidate for candidate in self.candidates if candidate.state == state]
@@ -97,7 +97,7 @@ class Place:
     def recommended(self) -> list[Candidate]:
         """The fastest that keeps every limit, and those that are not told apart from it."""
         kept = self.standing("kept")
-        places = ranking.ranks(kept, lambda one, first: comparison.told_apart(timing(one.row), timing(first.row)) == "slower")
+        places = ranking.ranks(kept, lambda one, first: comparison.verdict_of(timing(one.row), timing(first.row)) == "slower")
         return [candidate for candidate, place in zip(kept, places) if place == 1]
 
 
@@ -105,8 +105,8 @@ class Place:
 class Answer:
     """What each machine recommends, this one first, then the newest; where none was measured, the nearest settings that were."""
 
-    wish: Wish
-    places: tuple[Place, ...]
+    wish: Query
+    places: tuple[MachineAnswer, ...]
     nearest: tuple[Row, ...] = ()
     tasks: tuple[str, ...] = field(default=())  # that methods were trained on, as `Wish.data` names them
 
@@ -115,12 +115,12 @@ class Answer:
         return [candidate for place in self.places for candidate in place.recommended]
 
 
-def recommend(journals: Sequence[Journal], wish: Wish) -> Answer:
+def recommend(journals: Sequence[Journal], wish: Query) -> Answer:
     """The answer of what journals hold."""
     envs = {(journal.name, name): env for journal in journals for name, env in journal.envs.items()}
     rows = [row | {"run": journal.name, "baseline": journal.baseline} for journal in journals for row in _operators(journal)]
     trained = [record for journal in journals for record in learned.trained(journal) if learned.host(record.job.cell) is not None]
-    shown = {learned.contest(record) for journal in journals for record in headline(learned.trained(journal), journal)}
+    shown = {learned.comparison_group(record) for journal in journals for record in headline(learned.trained(journal), journal)}
     groups: dict[Any, list[Row]] = {}
     for row in newest(filter(wish.matches, rows)):
         groups.setdefault((row["env"], row["device"], row["timer"]), []).append(row)
@@ -132,7 +132,7 @@ def recommend(journals: Sequence[Journal], wish: Wish) -> Answer:
 
 def _operators(journal: Journal) -> Iterable[Row]:
     """The rows of operators whose latency was asked for."""
-    return (row for row in complete(journal) if row["level"] == "op" and not missing(row["latency_status"]))
+    return (row for row in complete_rows(journal) if row["level"] == "op" and not missing(row["latency_status"]))
 
 
 def _environment(rows: Sequence[Row], envs: Mapping[tuple[str, str], Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -157,17 +157,19 @@ def newest(rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _place(env: Mapping[str, Any], rows: Sequence[Row], trained: Sequence[Record], shown: Collection[str], wish: Wish) -> Place:
+def _place(
+    env: Mapping[str, Any], rows: Sequence[Row], trained: Sequence[Record], shown: Collection[str], wish: Query
+) -> MachineAnswer:
     seeds: dict[str, Seeds] = {}
     if wish.min_accuracy is not None:
-        seeds = contest(trained, {row["label"] for row in rows}, env["id"], wish.data, shown)
+        seeds = comparison_group(trained, {row["label"] for row in rows}, env["id"], wish.data, shown)
     found = [_candidate(row, seeds.get(row["label"], []), wish) for row in rows]
     found.sort(key=lambda one: math.inf if missing(one.row["latency_ms"]) else one.row["latency_ms"])
     first = next((records[0] for records in seeds.values()), None)
-    return Place(env, rows[0]["device"], rows[0]["timer"], tuple(found), first, machine.is_this(env))
+    return MachineAnswer(env, rows[0]["device"], rows[0]["timer"], tuple(found), first, machine.is_this(env))
 
 
-def contest(
+def comparison_group(
     trained: Iterable[Record], labels: set[str], env: str, data: str | None, shown: Collection[str] = ()
 ) -> dict[str, Seeds]:
     """{label: trainings} of the one contest whose accuracies are compared.
@@ -191,7 +193,7 @@ def contest(
     return {label: list(seeds.values()) for label, seeds in found[max(found, key=weight)].items()}
 
 
-def _candidate(row: Row, seeds: Seeds, wish: Wish) -> Candidate:
+def _candidate(row: Row, seeds: Seeds, wish: Query) -> Candidate:
     accuracy = learned.interval(learned.accuracies(seeds)) if seeds and not learned.failure(seeds) else None
     checks = [limits.latency(row, wish.max_latency_ms)]
     checks += [limits.memory(row, wish.max_memory)] if wish.max_memory is not None else []
@@ -199,7 +201,7 @@ def _candidate(row: Row, seeds: Seeds, wish: Wish) -> Candidate:
     return Candidate(row, tuple(checks), accuracy)
 
 
-def nearest(rows: Iterable[Row], wish: Wish) -> tuple[Row, ...]:
+def nearest(rows: Iterable[Row], wish: Query) -> tuple[Row, ...]:
     """A row of each of the settings with latencies that differ least from the wanted one: in few axes, then in size."""
 
     def distance(row: Row) -> tuple[int, float]:
@@ -216,7 +218,7 @@ def nearest(rows: Iterable[Row], wish: Wish) -> tuple[Row, ...]:
     return tuple(sorted(settings.values(), key=distance)[:NEAREST])
 
 
-def command(wish: Wish, out: str, methods: Sequence[str] = ("all",), closer: bool = False) -> str:
+def command(wish: Query, out: str, methods: Sequence[str] = ("all",), closer: bool = False) -> str:
     """What measures these methods at the setting, as far as the limits ask; `closer`: with narrower intervals."""
     size = dict.fromkeys((wish.height, wish.width))
     words = ["--methods", ",".join(methods), "--res", "x".join(map(str, size)), "--channels", f"{wish.channels}"]

@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from bench import names
 from bench.report.leaderboard.ranking import DISTURBED
-from bench.report.recommend.answer import Answer, Candidate, Place, Wish, missing_run
+from bench.report.recommend.answer import Answer, Candidate, MachineAnswer, Query, missing_run
 from bench.report.recommend.limits import STATES
 from bench.report.text import missing, pixels, plus_minus, points, short
 from bench.spec import Record
@@ -46,7 +46,7 @@ def text(answer: Answer, folder: Path, width: int) -> str:
     return "\n".join([*lines, *(["", "To find out, run:", f"  {todo}"] if todo else [])])
 
 
-def setting(wish: Wish) -> str:
+def setting(wish: Query) -> str:
     """The wanted setting in words."""
     where = names.device_text(wish.device, wish.threads) if wish.device else names.threads_text(wish.threads)
     return f"{pixels(vars(wish))} px, {wish.channels} channels, batch {wish.batch}, {wish.dtype}, {names.MODES[wish.mode]}, {where}"
@@ -58,7 +58,7 @@ def tasks(answer: Answer) -> str:
     return answer.wish.data or " or ".join(found)
 
 
-def limits(wish: Wish, task: str) -> Iterator[str]:
+def limits(wish: Query, task: str) -> Iterator[str]:
     """The limits in words."""
     if wish.max_latency_ms is not None:
         yield f"at most {short(wish.max_latency_ms)} ms"
@@ -71,10 +71,10 @@ def limits(wish: Wish, task: str) -> Iterator[str]:
 def _where(row: Row) -> str:
     """The setting of a row in words."""
     same = {name: row[name] for name in ("height", "width", "channels", "batch", "dtype", "mode", "threads", "device")}
-    return f"{setting(Wish(**same))} ({row['run']})"
+    return f"{setting(Query(**same))} ({row['run']})"
 
 
-def _place(place: Place, wish: Wish, width: int) -> Iterator[str]:
+def _place(place: MachineAnswer, wish: Query, width: int) -> Iterator[str]:
     """A machine's answer: what it recommends, what else keeps the limits, and why the others do not."""
     machine = next((gpu for gpu in place.env.get("gpus", []) if place.device != "cpu"), place.env.get("cpu", "unknown"))
     timer = f", timed {place.timer}" if place.device != "cpu" else ""
@@ -93,12 +93,12 @@ def _place(place: Place, wish: Wish, width: int) -> Iterator[str]:
             yield from ("", f"{HEADS[state]}:", *(_wrapped(f"{one.label}: {reason(one)}", width) for one in found))
 
 
-def foreign(trained: Record, wish: Wish, env: str) -> str:
+def foreign(trained: Record, wish: Query, env: str) -> str:
     """What the accuracies are of, as far as it is something else than the operator that was timed."""
     res = learned.training(trained).res
     size = "" if (res, res) == (wish.height, wish.width) else f" at {res} px"
     elsewhere = "" if trained.env == env else f", environment {trained.env}"
-    return f"Accuracies are of a network with the operator inside{size}: protocol {learned.contest(trained)}{elsewhere}."
+    return f"Accuracies are of a network with the operator inside{size}: protocol {learned.comparison_group(trained)}{elsewhere}."
 
 
 def reason(candidate: Candidate) -> str:
@@ -152,7 +152,7 @@ def as_data(answer: Answer, folder: Path) -> dict[str, Any]:
     }
 
 
-def _place_data(place: Place) -> dict[str, Any]:
+def _place_data(place: MachineAnswer) -> dict[str, Any]:
     return {
         "environment": dict(place.env),
         "device": place.device,

@@ -23,7 +23,7 @@ class Scale(Freezable):
         self.made = 0
 
     def forward(self, x, key=0):
-        return x * self.kept(self._square, key)
+        return x * self.cached(self._square, key)
 
     def _square(self):
         self.made += 1

@@ -12,7 +12,7 @@ from bench.journal import Journal
 from bench.report import figures, style
 from bench.report.figures import canvas, fit, frames, kernels, pareto, reach, relative, roofline, scaling, winners
 from bench.spec import Cell, Job, Protocol, Record, Timing, Training
-from bench.tables.cells import complete
+from bench.tables.cells import complete_rows
 
 ENV = {"id": "e1", "ceilings": {"cpu/1": {"copy": {"hot": [[1e3, 1e10], [1e9, 1e10]]}, "linear": {"fp32": 1e11}, "fft": 5e10}}}
 
@@ -62,7 +62,7 @@ def drawn(tmp_path, monkeypatch):
             if only not in (None, module):
                 monkeypatch.setattr(module, "draw", lambda *_: ())
         journal = journal_of(tmp_path, *records)
-        figures.draw(journal, complete(journal), tmp_path / "figures")
+        figures.draw(journal, complete_rows(journal), tmp_path / "figures")
         return found
 
     return draw
@@ -200,17 +200,17 @@ def test_files_are_800_px_wide_the_same_each_time_and_leave_others_alone(tmp_pat
     journal = journal_of(tmp_path, *(latency(name, size, size) for name in names for size in (28, 56)))
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "mine.png").write_bytes(b"mine")
-    paths = figures.draw(journal, complete(journal), tmp_path / "figures")
+    paths = figures.draw(journal, complete_rows(journal), tmp_path / "figures")
     assert [path.name for path in paths] == [f"latency-resolution_cpu_1-thread_fp32_infer_b1_c64.{kind}" for kind in ("svg", "png")]
     assert struct.unpack(">I", paths[1].read_bytes()[16:20]) == (800,)
-    again = figures.draw(journal, complete(journal), tmp_path / "again")
+    again = figures.draw(journal, complete_rows(journal), tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
     assert (tmp_path / "figures" / "mine.png").read_bytes() == b"mine"
 
 
 def test_nothing_is_written_where_there_is_nothing(tmp_path):
     journal = journal_of(tmp_path)
-    assert figures.draw(journal, complete(journal), tmp_path / "figures") == []
+    assert figures.draw(journal, complete_rows(journal), tmp_path / "figures") == []
     assert not (tmp_path / "figures").exists()
 
 
@@ -219,15 +219,15 @@ def test_figures_that_are_not_drawn_again_are_deleted(tmp_path):
     folder = tmp_path / "figures"
     first = [latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)]
     journal = journal_of(tmp_path, *first)
-    old = figures.draw(journal, complete(journal), folder)
+    old = figures.draw(journal, complete_rows(journal), folder)
     mine = folder / "winners of the season.png"
     mine.write_bytes(b"mine")
     second = [replace(record, env="e2", job=replace(record.job, code="d")) for record in first]
     both = journal_of(tmp_path, *first, *second)
-    new = figures.draw(both, complete(both), folder)
+    new = figures.draw(both, complete_rows(both), folder)
     assert old and new and not set(old) & set(new)
     assert set(folder.iterdir()) == {*new, mine}
-    assert figures.draw(journal_of(tmp_path), complete(journal_of(tmp_path)), folder) == []
+    assert figures.draw(journal_of(tmp_path), complete_rows(journal_of(tmp_path)), folder) == []
     assert list(folder.iterdir()) == [mine]
 
 
@@ -247,16 +247,16 @@ def test_an_environment_without_rows_is_none_to_tell_apart(drawn):
 def test_settings_beyond_the_first_are_not_left_out_in_silence(tmp_path, capsys):
     records = [latency("niff", size, size, channels=channels) for size in (28, 56) for channels in (8, 16)]
     journal = journal_of(tmp_path, *records)
-    paths = figures.draw(journal, complete(journal), tmp_path / "figures", most=1)
+    paths = figures.draw(journal, complete_rows(journal), tmp_path / "figures", most=1)
     assert "of latency-resolution the first 1 settings are drawn" in capsys.readouterr().err
     assert sorted((tmp_path / "figures").iterdir()) == sorted(paths)
     assert [path.name for path in paths if path.name.startswith("latency-resolution")] == [
         f"latency-resolution_cpu_1-thread_fp32_infer_b1_c8.{kind}" for kind in ("svg", "png")
     ]
-    figures.draw(journal, complete(journal), tmp_path / "figures")
+    figures.draw(journal, complete_rows(journal), tmp_path / "figures")
     assert capsys.readouterr().err == ""
 
 
 def test_a_name_in_another_script_is_drawn_without_a_warning(tmp_path):
     journal = journal_of(tmp_path, *(latency("漢字", size, size) for size in (28, 56)))
-    assert len(figures.draw(journal, complete(journal), tmp_path / "figures")) == 2
+    assert len(figures.draw(journal, complete_rows(journal), tmp_path / "figures")) == 2

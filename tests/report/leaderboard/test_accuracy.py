@@ -12,8 +12,8 @@ from bench.report.leaderboard import protocol, reach
 from bench.report.leaderboard.page import sections
 from bench.report.text import escape, points
 from bench.spec import ORIGINAL, Cell, Job, Protocol, Record, Timing, Training
-from bench.tables.cells import complete, tidy
-from bench.workload.build import Subject
+from bench.tables.cells import complete_rows, tidy
+from bench.workload.build import Workload
 from tests.report.leaderboard.test_page import ENV, rows
 
 TASK = Training(data="farpair[distance=6]", res=32)
@@ -47,7 +47,7 @@ def page(tmp_path, *records):
         for record in records:
             writer.record(record)
     journal = store.read(path)
-    return "\n".join(sections(journal, complete(journal)))
+    return "\n".join(sections(journal, complete_rows(journal)))
 
 
 def below(text, heading):
@@ -273,10 +273,10 @@ def test_what_was_exchanged_is_told(tmp_path):
 def test_what_was_exchanged_is_counted():
     """ResNet-18 has a stem, three strided 3x3 and three 1x1 convolutions at its shortcuts, and 13 others."""
     cell = Cell("dwconv7", 64, 64, channels=3, level="model", network="resnet18")
-    values = finished(params.measure(Subject(cell), Protocol())).values
+    values = finished(params.measure(Workload(cell), Protocol())).values
     assert (values["convs_exchanged"], values["convs_kept"]) == (13, 7)
     assert sorted(values["convs_kept_why"].split(", ")) == ["1 stem", "3 1x1", "3 strided"]
-    plain = finished(params.measure(Subject(replace(cell, method=ORIGINAL)), Protocol())).values
+    plain = finished(params.measure(Workload(replace(cell, method=ORIGINAL)), Protocol())).values
     assert plain["convs_exchanged"] is plain["convs_kept_why"] is None
 
 

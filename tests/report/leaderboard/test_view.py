@@ -11,7 +11,7 @@ from bench.report.leaderboard.page import leaderboard
 from bench.report.leaderboard.view import SPLITTING, View
 from bench.spec import Cell, Energy, Job, Protocol, Record, Training
 from bench.stats import ratios as comparison
-from bench.tables.cells import complete
+from bench.tables.cells import complete_rows
 from tests.report.leaderboard.test_page import ENV, at, latency, params, rows
 
 
@@ -191,7 +191,7 @@ def test_numbers_of_threads_are_compared_by_the_clock_of_each():
     alone.values["contended"] = 1
     alone = replace(alone, rounds={"clean": [9.0] * 3, "cpu": [2.0, 2.002, 2.0], "wall": [3.5] * 3})
     four = replace(four, rounds={"clean": [1.0, 1.001, 1.0], "cpu": [4.0] * 3, "wall": [8.0] * 3})
-    assert comparison.ratio(comparison.facts(alone), comparison.facts(four)).mid == pytest.approx(2, rel=1e-3)
+    assert comparison.ratio(comparison.timing_of(alone), comparison.timing_of(four)).mid == pytest.approx(2, rel=1e-3)
     lines = rows(viewed(View(group=("res",)), alone, four))
     assert [line[:3] for line in lines] == [["#", "method", "threads"], ["1", "`a`", "4"], ["2", "`a`", "1"]]
 
@@ -204,7 +204,7 @@ def test_a_noisy_column_without_an_interval_says_that_places_are_by_the_figure_a
 
 def test_shares_of_the_limit_are_told_apart_by_the_rounds():
     """Rounds say that b is a third slower than a; beside a limit that is a third larger it is as near to it."""
-    limited = [row | {"limit_ms": limit} for row, limit in zip(complete_rows(1.0, 4 / 3, 4 / 3), (0.5, 2 / 3, 0.5))]
+    limited = [row | {"limit_ms": limit} for row, limit in zip(rows_of(1.0, 4 / 3, 4 / 3), (0.5, 2 / 3, 0.5))]
     for row in limited:
         row["pct_of_limit"] = 100 * row["limit_ms"] / row["latency_ms"]
     view = View("pct_of_limit")
@@ -213,7 +213,7 @@ def test_shares_of_the_limit_are_told_apart_by_the_rounds():
     assert view.places(ordered) == [1, 1, 3]
 
 
-def complete_rows(*latencies):
+def rows_of(*latencies):
     """Rows of the methods a, b, ... at these latencies, with rounds that agree to 0.1%."""
     records = [latency(method, ms) for method, ms in zip("abc", latencies)]
-    return complete(Journal(Path("results/mine/journal.jsonl"), {record.job.key(): record for record in records}, {"e1": ENV}))
+    return complete_rows(Journal(Path("results/mine/journal.jsonl"), {record.job.key(): record for record in records}, {"e1": ENV}))

@@ -1,7 +1,8 @@
-"""The journal: JSON lines, appended and synced one by one, never rewritten. Everything else is computed from it.
+"""The journal of a run: JSON lines, appended and synced one by one, never rewritten. Everything else is computed from it.
 
-A line is {"kind": "run" | "env" | "record", ...}. A last line that a crash tore is set aside; any other bad line is named.
-Raw samples, a hundred times the size of what is computed from them, go to a file of their own that no report reads.
+A line is {"kind": "run" | "env" | "record", ...}. An incomplete last line, as after a crash, is moved to a `.torn` file. Any other
+invalid line is an error that names its number. Raw samples are a hundred times larger and go to a separate file, which reports do
+not read.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from typing import Any, BinaryIO
 
 from bench.spec import STATUS, Job, Record
 
-NAME = "journal.jsonl"
+JOURNAL = "journal.jsonl"
 SAMPLES = "samples.jsonl"
 
 
 class CorruptJournal(Exception):
-    """A line that is not a journal line; the text names file and number."""
+    """A line of a journal is invalid. The message names file and line number."""
 
 
 class CannotWrite(Exception):
-    """A line that did not reach the disk, as where it is full; the lines before it are whole."""
+    """A line could not be written, for example because the disk is full. All earlier lines are complete."""
 
 
 @dataclass
 class Journal:
-    """What a journal says: the last record of each job, the environments and the runs that wrote it."""
+    """The content of a journal: the last record of each job, the environments and the runs that wrote it."""
 
     path: Path
     records: dict[str, Record] = field(default_factory=dict)
@@ -47,45 +48,45 @@ class Journal:
 
     @property
     def baseline(self) -> str:
-        """What operators are compared with."""
+        """The baseline of operators."""
         return self.baseline_of("op")
 
     def baseline_of(self, level: str) -> str:
-        """The baseline that the last run of a level into this journal named: a method, or a network's label; "none" for none."""
-        named = (run["baseline"] for run in reversed(self.runs) if "baseline" in run and run.get("level", "op") == level)
-        return next(named, "none")
+        """Return the baseline of the last run at a level: a method, or the label of a network; "none" if there is none."""
+        baselines = (run["baseline"] for run in reversed(self.runs) if "baseline" in run and run.get("level", "op") == level)
+        return next(baselines, "none")
 
     def current(self) -> Iterator[Record]:
-        """Records of the sources that the last run of each method had: figures of an older state of a method are history."""
+        """Yield the records whose sources equal those of the last run of their method."""
         code = {method: digest for run in self.runs for method, digest in run.get("code", {}).items()}
         return (r for r in self.records.values() if code.get(r.job.cell.method, r.job.code) == r.job.code)
 
 
-def read(path: Path) -> Journal:
-    """Read a journal, an absent one as empty; raises `CorruptJournal`."""
+def read_journal(path: Path) -> Journal:
+    """Read a journal; a missing file gives an empty one. Raises `CorruptJournal`."""
     journal = Journal(path)
     if not path.exists():
         return journal
-    with path.open("rb") as lines, no_collections():
+    with path.open("rb") as lines, no_garbage_collection():
         for number, line in enumerate(lines, 1):
             try:
                 _take(journal, json.loads(line.decode()))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 if not line.endswith(b"\n"):
-                    break  # the last, torn by a crash in mid-write
+                    break  # incomplete last line: a crash during the write
                 raise CorruptJournal(f"{path}: line {number} is not a journal line ({error})") from error
     return journal
 
 
 @contextlib.contextmanager
-def no_collections() -> Iterator[None]:
-    """Without the search for cycles, which would go through all that is made so far time and again and find none."""
-    searching = gc.isenabled()
+def no_garbage_collection() -> Iterator[None]:
+    """Disable the garbage collector, which would scan all records again and again and free none."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if searching:
+        if was_enabled:
             gc.enable()
 
 
@@ -101,7 +102,7 @@ def _take(journal: Journal, line: Any) -> None:
         shared = {"job": Job.from_json(line["job"])} | {
             name: _interned(line[name]) for name in ("values", "rounds") if name in line
         }
-        journal.records.pop(key, None)  # the order of the dict is that of the last records
+        journal.records.pop(key, None)  # keeps the dict in the order of the last records
         journal.records[key] = Record(**{**line, **shared})
     elif kind == "env":
         journal.envs[line["id"]] = {"cpu": "unknown", "gpus": [], **line}
@@ -112,17 +113,17 @@ def _take(journal: Journal, line: Any) -> None:
 
 
 def _interned(values: dict[str, Any]) -> dict[str, Any]:
-    """The same with one string a name in the whole process: a third of a large journal's memory."""
+    """Return the values with interned names. Saves a third of the memory of a large journal."""
     return {sys.intern(name): value for name, value in values.items()}
 
 
 class Writer:
-    """Appends lines to a journal, each on disk before the next is begun. Use as a context manager."""
+    """Appends lines to a journal and syncs each to disk. Use it as a context manager."""
 
     def __init__(self, path: Path):
-        """Open for appending; raises OSError where the folder cannot be written or another run is writing there."""
+        """Open a journal for appending. Raises OSError if the folder is not writable or another run holds the journal."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # unbuffered: a line that failed must not reach the disk later
+        # unbuffered: a failed line must not reach the disk later
         self.file, self.samples = (file.open("ab", buffering=0) for file in (path, path.with_name(SAMPLES)))
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +131,7 @@ class Writer:
             self.__exit__()
             raise OSError(f"another run is writing to {path}") from error
         for file in (self.file, self.samples):
-            _set_torn_line_aside(Path(file.name))
+            _move_torn_line(Path(file.name))
 
     def __enter__(self) -> Writer:
         return self
@@ -140,7 +141,7 @@ class Writer:
         self.samples.close()
 
     def record(self, record: Record) -> None:
-        """Append a record, its samples first: a record stands for a whole measurement."""
+        """Append the samples, then the record: a record implies complete samples."""
         key = record.job.key()
         if record.samples:
             self._append(self.samples, {"key": key, "started": record.started, **record.samples})
@@ -153,7 +154,7 @@ class Writer:
         self._append(self.file, {"kind": "run", **facts})
 
     def _append(self, file: FileIO, line: dict[str, Any]) -> None:
-        """One line on disk; raises `CannotWrite`, and a line half written is taken back."""
+        """Write one line and sync it. Raises `CannotWrite` after removing a partly written line."""
         end = os.fstat(file.fileno()).st_size
         rest = memoryview(json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         try:
@@ -166,23 +167,23 @@ class Writer:
             raise CannotWrite(f"cannot write {file.name}: {error.strerror}") from error
 
 
-def _set_torn_line_aside(path: Path) -> None:
-    """Let the next line start clean: end a whole last line, move a torn one to a file beside it."""
+def _move_torn_line(path: Path) -> None:
+    """End a complete last line with a newline; move an incomplete one to a `.torn` file."""
     with path.open("r+b") as file:
         torn = _last_line(file)
         if not torn:
             return
-        if _whole(torn):
+        if _is_complete(torn):
             file.write(b"\n")
             return
-        with path.with_suffix(".torn").open("ab") as aside:
-            aside.write(torn + b"\n")
+        with path.with_suffix(".torn").open("ab") as torn_lines:
+            torn_lines.write(torn + b"\n")
         file.seek(-len(torn), os.SEEK_END)
         file.truncate()
 
 
 def _last_line(file: BinaryIO) -> bytes:
-    """What follows the last line end, read from behind: a file of samples may be larger than the memory."""
+    """Return the bytes after the last newline, read from the end: a samples file may exceed the memory."""
     size, block = file.seek(0, os.SEEK_END), 1 << 16
     tail = b""
     while len(tail) < size and b"\n" not in tail:
@@ -192,7 +193,7 @@ def _last_line(file: BinaryIO) -> bytes:
     return tail[tail.rfind(b"\n") + 1 :]
 
 
-def _whole(line: bytes) -> bool:
+def _is_complete(line: bytes) -> bool:
     try:
         json.loads(line)
     except ValueError:

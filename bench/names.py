@@ -164,7 +164,7 @@ def _kernel(entry: Entry, size: Any) -> int | None:
 
 
 def channels_text(cell: Cell) -> str:
-    """Return "C64" for 64 channels, and an empty string where the data set decides."""
+    """Return "C64" for 64 channels, and an empty string if the data set decides."""
     return f"C{cell.channels}" if cell.channels else ""
 
 

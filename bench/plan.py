@@ -1,4 +1,4 @@
-"""The jobs of a sweep, from the ranges that the command line gives."""
+"""The jobs of a sweep: the grid of cells, crossed with the metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRAINING = Training()
 
 @dataclass(frozen=True)
 class Axes:
-    """The ranges of a sweep, as the command line gives them."""
+    """The axes of a sweep and the settings of its metrics."""
 
     methods: tuple[str, ...]
     res: tuple[tuple[int, int], ...]
@@ -32,45 +32,45 @@ class Axes:
     threads: tuple[int, ...] = (1,)
     seed: tuple[int, ...] = (0,)
     settings: Mapping[str, Pairs] = field(default_factory=dict)  # method -> overridden options
-    timer: str = "cold"  # of latencies on a GPU
-    timing: Mapping[str, Any] = field(default_factory=dict)  # other settings of the latency protocol
+    timer: str = "cold"  # of latency on a GPU
+    timing: Mapping[str, Any] = field(default_factory=dict)  # overridden settings of the latency protocol
     level: str = "op"
-    networks: tuple[str, ...] = ("mixer",)  # what is measured at level "model"; at level "op", where accuracy is measured
+    networks: tuple[str, ...] = ("mixer",)  # measured at level "model"; at level "op" the networks in which accuracy is measured
     data: tuple[str, ...] = ("digits",)
-    training: Training = TRAINING  # of accuracy, but for the data
-    seeds: tuple[int, ...] = ()  # of accuracy; as `seed` where empty
+    training: Training = TRAINING  # protocol of accuracy, except for the data set
+    seeds: tuple[int, ...] = ()  # of accuracy; empty: those of `seed`
 
 
 def cells(axes: Axes, known: Mapping[str, Entry]) -> Iterator[Cell]:
-    """The grid, setting by setting so that a group's cells follow each other; a kernel size only where a method takes one."""
+    """Yield the grid, setting by setting: the cells of a group are adjacent. Only methods that take a kernel size get one."""
     model = axes.level == "model"
-    channels = (IMAGE_CHANNELS,) if model else axes.channels
-    settings = itertools.product(axes.device, axes.threads, axes.dtype, axes.mode, axes.batch, channels, axes.res, axes.seed)
-    for device, threads, dtype, mode, batch, width, (height, across), seed in settings:
+    all_channels = (IMAGE_CHANNELS,) if model else axes.channels
+    settings = itertools.product(axes.device, axes.threads, axes.dtype, axes.mode, axes.batch, all_channels, axes.res, axes.seed)
+    for device, threads, dtype, mode, batch, channels, (height, width), seed in settings:
         for network in axes.networks if model else ("",):
             for name in methods_inside(network, axes.methods):
                 takes = name != ORIGINAL and known[name].takes_kernel
                 for kernel in axes.kernel if axes.kernel and takes else (None,):
                     yield Cell(
-                        name, height, across, width, batch, kernel, axes.settings.get(name, ()),
+                        name, height, width, channels, batch, kernel, axes.settings.get(name, ()),
                         axes.level, dtype, device, mode, threads, seed, network=network,
                     )  # fmt: skip
 
 
-def methods_inside(network: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
-    """The methods that are measured inside a network: of a library's network also itself, of one of our own itself alone."""
+def methods_inside(network: str, selected: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the methods to measure in a network. A library's network is also measured as published, our own only so."""
     if not network or nets.is_host(network):
-        return chosen
-    return (ORIGINAL, *chosen) if nets.is_open(network) else (ORIGINAL,)
+        return selected
+    return (ORIGINAL, *selected) if nets.is_open(network) else (ORIGINAL,)
 
 
 def plan(axes: Axes, metrics: Iterable[str], known: Mapping[str, Entry], code: Mapping[str, str]) -> list[Job]:
-    """Every job of a sweep, once each. Accuracy is measured in its own settings, once for all cells of a method."""
+    """Return every job of a sweep once. Accuracy has its own settings and is measured once for all cells of a method."""
     grid = list(cells(axes, known))
     jobs: dict[Job, None] = {}
     for metric in metrics:
-        found = trainings(grid, axes) if metric == "accuracy" else measurements(grid, metric, axes)
-        jobs |= {Job(cell, metric, protocol, code[cell.method]): None for cell, protocol in found}
+        measured = trainings(grid, axes) if metric == "accuracy" else measurements(grid, metric, axes)
+        jobs |= {Job(cell, metric, protocol, code[cell.method]): None for cell, protocol in measured}
     return list(jobs)
 
 
@@ -79,7 +79,7 @@ def measurements(grid: Iterable[Cell], metric: str, axes: Axes) -> Iterator[tupl
 
 
 def trainings(grid: Iterable[Cell], axes: Axes) -> Iterator[tuple[Cell, Protocol]]:
-    """Each method in each network on each data set with each seed, seed by seed, so that what is done can be compared."""
+    """Yield each method in each network on each data set, seed by seed: an interrupted sweep leaves complete seeds."""
     once = list(dict.fromkeys(accuracy_cell(cell, axes.training, network) for cell in grid for network in _hosts(cell, axes)))
     seeds = axes.seeds or axes.seed
     for data, seed in itertools.product(axes.data, seeds):
@@ -92,16 +92,17 @@ def _hosts(cell: Cell, axes: Axes) -> tuple[str, ...]:
 
 
 def protocol_of(metric: str, cell: Cell, timer: str, **timing: Any) -> Protocol:
-    """The protocol of a metric on the cell's device: a GPU is read by `timer`, a CPU by the wall clock; `timing` as asked for."""
+    """Return the protocol of a metric for a cell. `timer` applies to GPUs; a CPU always uses the wall clock."""
     protocol = PROTOCOLS.get(metric, Protocol())
     if not isinstance(protocol, Timing):
         return protocol
-    asked = replace(protocol, **timing)
-    timed = asked if cell.device == "cpu" else replace(asked, timer=timer)
-    return replace(timed, max_rounds=max(timed.rounds, timed.max_rounds))
+    protocol = replace(protocol, **timing)
+    if cell.device != "cpu":
+        protocol = replace(protocol, timer=timer)
+    return replace(protocol, max_rounds=max(protocol.rounds, protocol.max_rounds))
 
 
 def accuracy_cell(cell: Cell, task: Training, network: str = "mixer") -> Cell:
-    """The setting in which a method's accuracy is measured: the task's, not the latency cell's. Channels as the data have."""
+    """Return the cell in which a method's accuracy is measured. The task sets its resolution; the data set its channels."""
     where: dict[str, Any] = {"level": "model", "network": network, "height": task.res, "width": task.res, "channels": 0}
     return replace(cell, **where, batch=task.batch, dtype=task.dtype, mode="train")

@@ -1,11 +1,11 @@
-"""Settings of the site. Its pages on methods, columns and commands are written anew from the sources before each build."""
+"""Sphinx configuration. The reference pages are generated from the sources before each build."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE / "generate"), str(HERE.parent)]
 
 from writer import write  # noqa: E402
 
@@ -13,9 +13,9 @@ project = "Large-kernel bench"
 author = "The authors of large-kernel-bench"
 extensions = ["myst_parser"]
 myst_heading_anchors = 3
-exclude_patterns = ["reference/contract.md"]  # a part of another page
+exclude_patterns = ["reference/contract.md"]  # included by another page
 nitpicky = True
-smartquotes = False  # "split" is a value
+smartquotes = False  # quotes belong to option values such as "split"
 html_theme = "furo"
 html_title = project
 html_copy_source = False

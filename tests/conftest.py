@@ -1,4 +1,4 @@
-"""Shared by all tests: where the reference vectors are, and one thread."""
+"""Fixtures of all tests: the official reference vectors, and one thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Vectors = dict[str, np.ndarray]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a GPU the tests that need one are deselected."""
+    """Deselect tests that need a GPU if there is none."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not torch.cuda.is_available():
         config.hook.pytest_deselected(items=marked)
@@ -24,12 +24,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def vectors() -> Callable[[str], Vectors]:
-    """Read one file of official reference vectors, or skip: the folder is named by the environment variable LKB_REFERENCE."""
+    """Read a file of official reference vectors from the folder LKB_REFERENCE. Skip the test if it is missing."""
     folder = os.environ.get("LKB_REFERENCE")
 
     def read(name: str) -> Vectors:
         if not folder:
-            pytest.skip("LKB_REFERENCE is not set: the official reference vectors are not at hand")
+            pytest.skip("LKB_REFERENCE is not set: the official reference vectors are not available")
         path = Path(folder) / name
         if not path.exists():
             pytest.skip(f"no reference vectors {name}")

@@ -12,7 +12,7 @@ FILES = sorted(str(path.relative_to(ROOT)) for package in PACKAGES for path in (
 
 
 class Import(NamedTuple):
-    """One imported module. `when`: "import" (with its own module), "call" (inside a function) or "typing" (never at run time)."""
+    """An imported module. `when` is "import" (at import time), "call" (inside a function) or "typing" (never at run time)."""
 
     module: str
     when: str
@@ -20,7 +20,7 @@ class Import(NamedTuple):
 
 
 class Reader(ast.NodeVisitor):
-    """Collects the imports of a tree, names of literal `import_module` calls among them."""
+    """Collects the imports of a tree, including literal `import_module` calls."""
 
     def __init__(self) -> None:
         self.when = "import"
@@ -71,7 +71,7 @@ def imports_of(file: str) -> list[Import]:
 
 
 def file_of(module: str) -> str | None:
-    """The project file behind a module name, if it is one of ours."""
+    """Return the project file of a module, None for modules of others."""
     stem = module.replace(".", "/")
     return next((file for file in (f"{stem}.py", f"{stem}/__init__.py") if file in FILES), None)
 
@@ -93,7 +93,7 @@ def within(module: str, package: str) -> bool:
 
 
 def reach(file: str) -> set[str]:
-    """Every module that importing `file` imports: its own, those of the packages above each, and so on."""
+    """Return every module that importing `file` imports, directly or indirectly, including parent packages."""
     seen: set[str] = set()
     todo = [module_of(file)]
     while todo:

@@ -23,9 +23,9 @@ LAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("tables",), ("pandas", "pyarrow")),
     (("training",), ("torch", "timm", "torchvision", "numpy")),
     (("report",), ("pandas", "numpy", "seaborn", "matplotlib", "tabulate", "altair", "vl_convert", "pyarrow")),
-    (("metrics",), ("torch", "numpy")),
+    (("metrics",), ("torch", "numpy", "fvcore")),
     (("analysis",), ("torch", "pandas", "numpy", "seaborn", "matplotlib", "tabulate")),
-    (("executors",), ("torch",)),
+    (("executors",), ("torch", "scipy")),
     (("runner",), ("numpy", "torch")),  # torch: the methods of injected_slowdown alone
     (("cli",), ("click", "rich", "torch", "timm")),
     (("__main__",), ()),
@@ -72,7 +72,7 @@ except ImportError:
     assert found == {**at_import, "f": "typing", "i": "call", "j": "typing", "k": "call"}
 
 
-def test_the_reach_includes_what_the_imported_import():
+def test_indirect_imports_are_found():
     reached = reach("methods/conv.py")
     assert {"torch", "methods", "methods.parts.freezing", "methods.registry", "methods.catalogue", "ast"} <= reached
     assert "torch" not in reach("methods/__init__.py")
@@ -96,14 +96,14 @@ def test_only_the_listed_libraries_are_imported(file):
     assert {top(one.module) for one in imports_of(file) if foreign(one.module) and one.when != "typing"} <= {*allowed}
 
 
-def test_every_package_stands_in_the_table():
+def test_every_package_is_in_the_table():
     found = {package_of(module_of(file)) for file in FILES} - {""}
     assert found == LEVEL.keys()
 
 
 @pytest.mark.parametrize("file", files_under(*TORCH_FREE))
 def test_no_torch_before_it_is_needed(file):
-    """torch takes seconds to import: help, lists and reports do without, and the conductor of the worker processes too."""
+    """torch takes seconds to import: help, lists, reports and the parent of the workers do not need it."""
     assert [module for module in reach(file) if within(module, "torch")] == []
 
 
@@ -114,8 +114,8 @@ def test_the_command_line_starts_with_click_alone(file):
     assert {top(module) for module in reached if foreign(module)} <= {"click"}
 
 
-def test_no_circle_of_imports():
-    """Also none that an import inside a function only hides; what the type checker alone imports does not run."""
+def test_no_import_cycles():
+    """Imports inside functions count, imports for the type checker do not."""
     graph = {}
     for file in FILES:
         graph[module_of(file)] = {one.module for one in imports_of(file) if one.when != "typing" and file_of(one.module)}
@@ -132,7 +132,7 @@ def test_files_and_functions_stay_short(file):
 
 
 def test_folders_stay_small():
-    """At most 15 files a folder, and no folder that holds one file besides its `__init__`."""
+    """At most 15 files per folder, and no folder with a single file."""
     counts = Counter(path.parent.relative_to(ROOT) for top in (*PACKAGES, "tests", "docs") for path in tracked(ROOT / top))
     assert {str(folder): count for folder, count in counts.items() if count > MOST_FILES} == {}
     assert [str(folder) for folder, count in counts.items() if count == 1 and folder.parts[0] in PACKAGES] == []

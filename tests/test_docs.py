@@ -1,4 +1,4 @@
-"""What the site shows works as shown: its commands run, its pages say what the sources say, and it loads nothing from elsewhere."""
+"""The documentation: its commands run, its generated pages match the sources, and the site loads nothing from elsewhere."""
 
 import ast
 import importlib.util
@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from bench.cli import main
-from bench.columns import ACCURACIES, COLUMNS
+from bench.columns import ACCURACY_COLUMNS, COLUMNS
 from methods.registry import shipped
 from tests.paths import ROOT
 
@@ -49,17 +49,17 @@ def commands(text):
 
 
 def saved(text):
-    """The files that a page tells to save, and their content."""
+    """Return the files that a page asks to save, and their content."""
     return dict(re.findall(r"Save this as `([^`]+)`:\n+```python\n(.*?)```", text, re.DOTALL))
 
 
 def added(text):
-    """(name of a tuple, its file, what to add to it) where a page tells to."""
+    """Return (name of a tuple, its file, text to add) for each addition that a page asks for."""
     return re.findall(r"Add to `(\w+)` in `([^`]+)`:\n+```python\n(.*?)```", text, re.DOTALL)
 
 
 def follow(folder, text):
-    """Do what a page says, in a folder with the packages: save its files, run its commands in one process."""
+    """Follow a page in a folder with the packages: save its files, run its commands in one process."""
     for package in ("bench", "methods"):
         shutil.copytree(ROOT / package, folder / package)
     for name, code in saved(text).items():
@@ -95,7 +95,7 @@ def test_shell_blocks_hold_nothing_that_is_not_run():
     assert all(line.startswith("python -m bench ") for line in lines)
 
 
-def test_the_metric_of_the_example_is_what_it_says(tmp_path):
+def test_the_example_metric_has_the_documented_value(tmp_path):
     """The identity has a gain of 1; ten times the identity, one of 10."""
     plugin = """
 from torch import nn
@@ -162,7 +162,7 @@ def squeezed(text):
     return re.sub(r"[\s`]+", "", text)
 
 
-def said(doc):
+def blocks_of(doc):
     """The paragraphs, lists and formulas of a docstring, as a page shows them."""
     return [squeezed(re.sub(r"^- ", "", block, flags=re.MULTILINE)) for block in doc.split("\n\n")]
 
@@ -186,7 +186,7 @@ def test_there_is_a_page_for_each_method_and_no_other(site):
 def test_a_method_page_holds_its_docstrings_and_its_registry_entry(entry, site):
     page = shown(site / "reference" / "methods" / f"{entry.name}.html")
     for doc in docstrings(entry.name):
-        assert [block for block in said(doc) if block not in page] == []
+        assert [block for block in blocks_of(doc) if block not in page] == []
     assert entry.paper in page
     fixed = [f"{option}={value!r}" for option, value in entry.hparams.items()]
     free = [f"{option}{value!r}" for option, value in entry.options.items() if option not in {*entry.hparams, "kernel_size"}]
@@ -214,7 +214,7 @@ def test_the_commands_of_the_method_pages_run(site, tmp_path):
 def test_the_reference_names_every_column_verb_and_option(site):
     columns, verbs = shown(site / "reference" / "columns.html"), shown(site / "reference" / "commands.html")
     assert [
-        one.name for one in (*COLUMNS, *ACCURACIES) if squeezed(one.name + one.unit + one.better + one.meaning) not in columns
+        one.name for one in (*COLUMNS, *ACCURACY_COLUMNS) if squeezed(one.name + one.unit + one.better + one.meaning) not in columns
     ] == []
     assert [
         option

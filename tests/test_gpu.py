@@ -1,4 +1,4 @@
-"""End to end on a CUDA device: timers, the card's state, memory, energy, and a sweep whose workers hold the device."""
+"""End-to-end tests on a CUDA device: timers, state of the GPU, memory, energy, and a sweep."""
 
 import math
 import subprocess
@@ -8,9 +8,9 @@ from statistics import median
 import pytest
 import torch
 
-from bench import journal as store
 from bench.executors.job import settle
 from bench.executors.process import Pool
+from bench.journal import JOURNAL, read_journal
 from bench.metrics import energy
 from bench.metrics.memory import cuda_peak
 from bench.spec import Cell, Energy, Job, Limits, Timing
@@ -23,7 +23,7 @@ from tests.paths import ROOT
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
 
 CUDA = "cuda:0"
-MILLISECOND = 2_000_000  # cycles of the waiting kernel: half a millisecond to two on the clocks of today's cards
+MILLISECOND = 2_000_000  # cycles of the spinning kernel: 0.5 to 2 ms at the clocks of today's GPUs
 
 ASSERTS = """
 import torch
@@ -61,7 +61,7 @@ def step_of(method, mode="infer", res=56):
 
 
 def chain():
-    """Thirty kernels of next to no work, with views between them that cost the host alone."""
+    """Return thirty kernels with little work, and views between them that only take time on the host."""
     x = torch.ones(16, device=CUDA)
 
     def step():
@@ -76,8 +76,8 @@ def chain():
 @pytest.mark.parametrize("timer", TIMERS)
 @pytest.mark.parametrize("mode", ["infer", "train"])
 @pytest.mark.parametrize("method", ["dwconv7", "niff"])
-def test_every_timer_reads_the_registered_methods(method, mode, timer):
-    """Graphs too: of transforms, and of a training step."""
+def test_every_timer_measures_the_registered_methods(method, mode, timer):
+    """Includes CUDA graphs of transforms and of a training step."""
     one = cuda_round(step_of(method, mode), timing(timer), CUDA)
     assert 5 <= len(one.wall) <= 50
     assert all(math.isfinite(seconds) and 1e-7 < seconds < 0.1 for seconds in one.wall)
@@ -88,8 +88,8 @@ def test_every_timer_reads_the_registered_methods(method, mode, timer):
 
 
 @pytest.mark.parametrize("timer", TIMERS)
-def test_a_kernel_of_known_length(timer):
-    """Twice the cycles take twice as long, and a millisecond is one to within the range of clocks."""
+def test_kernel_of_known_duration(timer):
+    """Twice the cycles take twice as long, and a millisecond is correct within the range of clocks."""
     once = seconds_of(lambda: torch.cuda._sleep(MILLISECOND), timer)
     twice = seconds_of(lambda: torch.cuda._sleep(2 * MILLISECOND), timer)
     assert 0.5e-3 < once < 2.5e-3
@@ -97,35 +97,35 @@ def test_a_kernel_of_known_length(timer):
 
 
 @pytest.mark.parametrize("timer", TIMERS)
-def test_no_copy_is_faster_than_any_memory(timer):
+def test_copy_is_not_faster_than_memory(timer):
     source = torch.randn(1 << 28, device=CUDA)
     target = torch.empty_like(source)
     seconds = seconds_of(lambda: target.copy_(source), timer)
     assert 2 * source.nbytes / 20e12 < seconds < 2 * source.nbytes / 50e9
 
 
-def test_a_flushed_cache_costs_time():
-    """Input and output fill half of the L2 cache: hot calls find them there."""
+def test_cold_cache_is_slower():
+    """Input and output fill half of the L2 cache, so hot calls read them from it."""
     cached = torch.cuda.get_device_properties(CUDA).L2_cache_size
     x = torch.randn(cached // 16, device=CUDA)
     assert seconds_of(x.relu, "cold") > seconds_of(x.relu, "hot")
 
 
-def test_waiting_for_each_call_costs_time():
+def test_synchronous_calls_are_slower():
     step = chain()
     assert seconds_of(step, "wall") > seconds_of(step, "hot") > 0
 
 
-def test_short_calls_resolve():
-    """A kernel of some microseconds: bundled, its samples agree."""
+def test_short_calls_are_resolved():
+    """Combined samples of a kernel of a few microseconds agree."""
     x = torch.ones(16, device=CUDA)
     times = round_of(lambda: x + 1, "hot").wall
     assert 1e-7 < median(times) < 20e-6
     assert len(set(times)) > 1
 
 
-def test_the_host_hides_behind_the_waiting_kernel():
-    """Thirty launches take the host longer than the device: the device's own time shows."""
+def test_spinning_kernel_hides_the_launches():
+    """Thirty launches take longer on the host than on the device; the time of the device is reported."""
     step = chain()
     with torch.inference_mode():
         hidden = median(device_times(step, 20, enqueue=2e-3))
@@ -145,7 +145,7 @@ def test_large_calls_are_not_launch_bound():
     assert (facts["launch_bound"], facts["graph_ms"]) == (0, None)
 
 
-def test_a_call_that_waits_has_no_graph_and_harms_nobody():
+def test_synchronising_call_has_no_graph():
     x = torch.ones(16, device=CUDA)
     with pytest.raises(Unsupported, match="no CUDA graph"):
         round_of(lambda: x + x.sum().item(), "graph")
@@ -153,7 +153,7 @@ def test_a_call_that_waits_has_no_graph_and_harms_nobody():
     assert seconds_of(lambda: x + 1, "graph") > 0
 
 
-def test_the_card_tells_its_state():
+def test_gpu_reports_its_state():
     card = nvml.gpu(CUDA)
     reading = card.read()
     assert card.handle, card.reason
@@ -167,13 +167,13 @@ def test_the_card_tells_its_state():
 
 
 def test_memory_of_known_operators():
-    x = torch.randn(1 << 23, device=CUDA)  # 32 MiB: a whole number of the allocator's blocks
+    x = torch.randn(1 << 23, device=CUDA)  # 32 MiB: a multiple of the allocator's blocks
     assert cuda_peak(x.relu, torch.device(CUDA)) == x.nbytes
     assert cuda_peak(lambda: x.relu() * x.neg(), torch.device(CUDA)) == 3 * x.nbytes
 
 
-@pytest.mark.filterwarnings("ignore")  # some versions of torch announce another name for the setting
-def test_products_and_convolutions_are_of_full_precision():
+@pytest.mark.filterwarnings("ignore")  # some versions of torch warn about the name of the setting
+def test_products_and_convolutions_have_full_precision():
     settle(Cell("dwconv7", 8, 8, device=CUDA))
     assert torch.backends.cudnn.benchmark
     a, b = torch.randn(2, 512, 512, device=CUDA)
@@ -183,7 +183,7 @@ def test_products_and_convolutions_are_of_full_precision():
         assert (function(one, other) - exact).norm() / exact.norm() < 2e-5, "TF32 errs by some 3e-4"
 
 
-def test_a_cell_leaves_no_plans_and_no_workspaces():
+def test_cell_leaves_no_plans_and_workspaces():
     cuda_reset(CUDA)
     held, plans = torch.cuda.memory_allocated(CUDA), torch.backends.cuda.cufft_plan_cache[0]
     x = torch.randn(64, 64, device=CUDA)
@@ -207,12 +207,12 @@ def test_energy_of_a_call():
     assert 0 < values["energy_j"] < 100
 
 
-def test_a_sweep_fills_the_gpus_columns(tmp_path):
+def test_sweep_fills_the_columns_of_the_gpu(tmp_path):
     out = tmp_path / "results" / "gpu"
     command = [sys.executable, "-m", "bench", "run", "--methods", "dwconv7,niff", "--res", "56", "--device", "cuda", "-o", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    journal = store.read(out / store.NAME)
+    journal = read_journal(out / JOURNAL)
     assert {record.status for record in journal.records.values()} == {"ok"}
     assert {env["cudnn_benchmark"] for env in journal.envs.values()} == {True}
     assert [env["tf32"] for env in journal.envs.values()] == [{"matmul": False, "cudnn": False}]
@@ -227,7 +227,7 @@ def test_a_sweep_fills_the_gpus_columns(tmp_path):
         assert values["launch_bound"] in (0, 1)
 
 
-def test_a_failed_assertion_in_a_kernel_costs_one_record(tmp_path):
+def test_failed_assertion_in_a_kernel_affects_one_record(tmp_path):
     plugin = tmp_path / "asserts.py"
     plugin.write_text(ASSERTS)
     jobs = [Job(Cell(name, 32, 32, channels=4, device=CUDA), "latency", timing("cold")) for name in ("dwconv7", "asserts", "niff")]

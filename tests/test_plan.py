@@ -1,4 +1,4 @@
-"""The jobs of a sweep over networks: which methods stand in which, what is measured beside what."""
+"""The jobs of a sweep over networks: which methods are measured in which network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def labels(jobs):
     return [job.cell.label for job in jobs]
 
 
-def test_who_stands_in_a_network():
+def test_the_methods_measured_in_a_network():
     assert (
         methods_inside("resnet18", ("niff",)) == methods_inside("torchvision/vgg11[where=dense]", ("niff",)) == (ORIGINAL, "niff")
     )
@@ -35,7 +35,7 @@ def test_a_network_is_measured_as_published_and_with_each_method():
     assert {job.cell.kernel for job in jobs if job.cell.method in (ORIGINAL, "niff")} == {None}
 
 
-def test_networks_take_images_whatever_the_channels_asked_for():
+def test_networks_ignore_the_channels_axis():
     assert {job.cell.channels for job in jobs_of("flops", channels=(64, 128))} == {IMAGE_CHANNELS}
 
 

@@ -1,4 +1,4 @@
-"""What the README shows works as shown, and its table is the committed run's."""
+"""The README: its commands parse, its example runs, and its table is that of the committed run."""
 
 import re
 import shlex
@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import main
-from bench.columns import USUAL
-from bench.journal import NAME, read
+from bench.columns import DEFAULT_METRICS
+from bench.journal import JOURNAL, read_journal
 from bench.report.leaderboard.extract import MARKED, fill
 from bench.report.leaderboard.page import leaderboard
-from bench.report.write import drawn
+from bench.report.write import existing_figures
 from methods.registry import shipped
 from tests.paths import ROOT
 
@@ -29,18 +29,18 @@ def test_the_table_is_generated_from_the_committed_run():
 
 
 def test_the_leaderboard_is_generated_from_the_committed_runs():
-    committed = [read(path) for path in sorted(RESULTS.glob(f"*/{NAME}")) if path.parent.name != "local"]
+    committed = [read_journal(path) for path in sorted(RESULTS.glob(f"*/{JOURNAL}")) if path.parent.name != "local"]
     assert committed
     for journal in committed:
-        page = leaderboard([journal], figures=drawn(RESULTS, [journal]))
+        page = leaderboard([journal], figures=existing_figures(RESULTS, [journal]))
         assert page.split("\n## ", 1)[1].strip() in (RESULTS / "LEADERBOARD.md").read_text(encoding="utf-8")
 
 
 def test_the_committed_run_measured_every_method():
-    run = read(RESULTS / "cpu-1-thread" / NAME)
+    run = read_journal(RESULTS / "cpu-1-thread" / JOURNAL)
     measured = {record.job.cell.method for record in run.records.values()}
     assert measured == {entry.name for entry in shipped() if not entry.needs_kernel}
-    assert {record.job.metric for record in run.records.values()} == {*USUAL} - {"accuracy"}
+    assert {record.job.metric for record in run.records.values()} == {*DEFAULT_METRICS} - {"accuracy"}
     assert {(cell.height, cell.channels) for cell in (record.job.cell for record in run.records.values())} == {
         (height, channels) for height in (14, 28, 56, 112) for channels in (16, 64, 192)
     }
@@ -48,7 +48,7 @@ def test_the_committed_run_measured_every_method():
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python -m bench")])
 def test_every_command_parses(line, tmp_path, monkeypatch):
-    """Each verb and option exists and takes the value shown; nothing is run."""
+    """Each command and option exists and takes the value shown; nothing is run."""
     words = shlex.split(line)[3:]
     monkeypatch.chdir(tmp_path)
     Path("my_method.py").write_text("")
@@ -57,8 +57,9 @@ def test_every_command_parses(line, tmp_path, monkeypatch):
     verb.make_context(words[0], words[1:])
 
 
-def test_the_first_command_and_the_test_command_stand_alone():
-    first, second = (text.strip() for kind, text in BLOCKS[:2])
+def test_the_first_command_and_the_test_command_are_complete():
+    shells = [text.strip() for kind, text in BLOCKS if kind == "sh"]
+    first, second = shells[0], shells[-1]
     assert first.endswith("python -m bench run --methods niff,flexconv --res 224,512")
     assert second in (ROOT / ".ci" / "run").read_text()
 
@@ -77,7 +78,7 @@ def test_the_example_method_keeps_the_contract_and_runs(tmp_path):
         main, [*words, "--metrics", "params,flops,memory,latency", "--executor", "inline"], catch_exceptions=False
     )
     assert ran.exit_code == 0, ran.output
-    assert {record.status for record in read(out / NAME).records.values()} == {"ok"}
+    assert {record.status for record in read_journal(out / JOURNAL).records.values()} == {"ok"}
 
 
 def test_every_method_is_named():
@@ -86,7 +87,7 @@ def test_every_method_is_named():
     assert {entry.name for entry in shipped() if not re.fullmatch(r"dwconv(7|13|31)", entry.name)} <= shown
 
 
-def test_verbs_are_what_the_readme_says():
+def test_the_readme_lists_every_command():
     reading, comparing = {"report", "recommend", "analyze"}, {"compare", "ab", "audit"}
     assert set(main.commands) == {"run", "list", "info", "check", "env", "columns", *reading, *comparing}
     assert isinstance(main, click.Group)

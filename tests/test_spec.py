@@ -54,7 +54,7 @@ def test_a_job_survives_json_with_its_key():
         {"code": "edited"},
     ],
 )
-def test_whatever_bears_on_the_number_changes_the_key(other):
+def test_every_setting_that_affects_the_value_changes_the_key(other):
     job = Job(Cell("dwconv7", 8, 8), "latency", Timing(), "code")
     assert replace(job, **other).key() != job.key()
 

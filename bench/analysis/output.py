@@ -46,11 +46,11 @@ def write(found: Findings, out: Path, command: str, env: Mapping[str, Any]) -> l
 
 
 def _page(found: Findings, command: str, env: Mapping[str, Any]) -> Iterable[str]:
-    from bench.report.leaderboard.page import machine
+    from bench.report.leaderboard.page import environment_text
 
     yield f"# {found.title}\n"
     yield f"- Reproduce: `{command}`" + (f" at commit {env['commit']}" if env.get("commit") else "")
-    yield f"- Environment `{env['id']}`: {machine(dict(env))}\n"
+    yield f"- Environment `{env['id']}`: {environment_text(dict(env))}\n"
     yield found.text.rstrip() + "\n"
     yield from (f"![{name}](figures/{name}.svg)\n" for name in found.figures)
     if found.tables:

@@ -1,4 +1,4 @@
-"""What the verbs share: options in several verbs, lists of values, and errors in one sentence."""
+"""Options that several commands share, and the conversion of exceptions to error messages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 import methods
-from bench.cli import types as options
+from bench.cli import types
 
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Bad input ends in one sentence and exit 2."""
+    """Turn exceptions for invalid input into a one-sentence error and exit status 2."""
     from bench.journal import CannotWrite, CorruptJournal
 
     try:
@@ -24,19 +24,19 @@ def clear_errors() -> Iterator[None]:
 
 
 def repeated(*names: str, kind: Any, **extra: Any) -> Any:
-    """An option that takes comma lists and may be repeated."""
-    return click.option(*names, type=kind, multiple=True, callback=options.flat, **extra)
+    """Return an option that takes comma lists and may be repeated."""
+    return click.option(*names, type=kind, multiple=True, callback=types.flat, **extra)
 
 
 def single(*names: str, kind: Any, **extra: Any) -> Any:
-    """An option of the same kinds that takes one value."""
+    """Return an option of the same types that takes one value."""
 
-    def one(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> Any:
+    def callback(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> Any:
         if len(value) != 1:
-            raise click.BadParameter("takes one value here", ctx, param)
+            raise click.BadParameter("takes one value", ctx, param)
         return value[0]
 
-    return click.option(*names, type=kind, callback=one, **extra)
+    return click.option(*names, type=kind, callback=callback, **extra)
 
 
 def plugin_option(command: Any) -> Any:
@@ -50,31 +50,35 @@ def plugin_option(command: Any) -> Any:
 
 
 TIMERS, ALLOCATORS = click.Choice(["cold", "hot", "graph", "wall"]), click.Choice(["tuned", "default"])
-timer_option = click.option("--timer", type=TIMERS, default="cold", show_default=True, help="On a GPU.")
-malloc_option = click.option("--malloc", type=ALLOCATORS, default="tuned", show_default=True, help="Allocator of workers.")
+timer_option = click.option("--timer", type=TIMERS, default="cold", show_default=True, help="Latency timer on a GPU.")
+malloc_option = click.option("--malloc", type=ALLOCATORS, default="tuned", show_default=True, help="C allocator of the workers.")
 
 
 def training_options(command: Any) -> Any:
-    """How accuracy is measured."""
+    """Add the options of accuracy to a command."""
     for option in reversed(
         (
-            repeated("--data", kind=options.WORDS, default=["digits"], show_default=True, help="Of accuracy: NAME[option=value]."),
-            click.option("--download", is_flag=True, help="Fetch the data first where they are not here."),
-            click.option("--seeds", type=click.IntRange(1), help="Accuracy with so many seeds from 0 on; default: as --seed."),
+            repeated(
+                "--data", kind=types.NAMES, default=["digits"], show_default=True, help="Data sets of accuracy: NAME[option=value]."
+            ),
+            click.option("--download", is_flag=True, help="Download missing data sets."),
+            click.option("--seeds", type=click.IntRange(1), help="Number of seeds of accuracy, from 0; default: those of --seed."),
             click.option("--recipe", default="quick", show_default=True, help="Named training protocol."),
-            click.option("--budget", metavar="60s|epochs=20", help="Length of a training."),
+            click.option("--budget", metavar="60s|epochs=20", help="Length of each training."),
             click.option("--train-res", type=click.IntRange(1), help="Resolution of the training images."),
-            repeated("--eval-res", kind=options.POSITIVE, help="Evaluate there too, without training there: 16,24,32."),
+            repeated("--eval-res", kind=types.POSITIVE, help="Additional resolutions for evaluation only: 16,24,32."),
             click.option(
                 "--keep-weights",
                 type=click.Choice(["last", "epochs"]),
-                help="For analyze: the last, or each epoch's.",
+                help="Save weights for analyze: of the last epoch, or of every epoch.",
             ),
-            click.option("--save-every", type=options.SECONDS, default="60", show_default=True, help="Of a training's state."),
+            click.option("--save-every", type=types.SECONDS, default="60", show_default=True, help="Time between checkpoints."),
             click.option(
-                "--at-once", type=click.IntRange(1), default=1, show_default=True, help="Trainings side by side, on a CPU."
+                "--at-once", type=click.IntRange(1), default=1, show_default=True, help="Number of parallel trainings on a CPU."
             ),
-            click.option("--train", multiple=True, metavar="SETTING=VALUE", help="Of the recipe: lr=0.01,0.02 tries two."),
+            click.option(
+                "--train", multiple=True, metavar="SETTING=VALUE", help="Change a setting of the recipe; lr=0.01,0.02 searches two."
+            ),
         )
     ):
         command = option(command)

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a bar with the time left on a terminal, one line a job elsewhere."""
+"""Progress of a sweep: a bar with the remaining time on a terminal, else one line per job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADLINE = {
 
 
 def line(record: Record) -> str:
-    """One job in one line."""
+    """Return one line for a record."""
     cell = record.job.cell
     parts = (cell.label, f"{cell.res}px", channels_text(cell), f"B{cell.batch}", cell.dtype, cell.device, cell.mode)
     where = " ".join(filter(None, parts))
@@ -34,7 +34,7 @@ def line(record: Record) -> str:
 
 @contextmanager
 def progress(estimates: Mapping[Job, float]) -> Iterator[Callable[[Record], None]]:
-    """A function to call with each record."""
+    """Yield a function to call with each record."""
     if not sys.stderr.isatty():
         count = iter(range(1, len(estimates) + 1))
         yield lambda record: click.echo(f"[{next(count)}/{len(estimates)}] {line(record)}", err=True)

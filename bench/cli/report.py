@@ -1,4 +1,4 @@
-"""The work of the verbs that read."""
+"""The commands `report` and `recommend`: their work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import journal as store
+from bench import journal
 from bench.report.leaderboard.view import View
 from bench.report.write import write_reports
 
@@ -24,16 +24,16 @@ def rebuild(
     formats: Collection[str],
     figures: bool,
 ) -> list[Path]:
-    """Reports of every run in a folder (or of the run that the folder is), and a page's marked tables.
+    """Write the reports of every run in a folder, or of the run in it, and the marked tables of `page`. Return the paths.
 
-    Raises ValueError without a run, and for a view or a format that cannot be had.
+    Raises ValueError if there is no run, and for an invalid view or an unavailable format.
     """
     from bench.report.leaderboard.extract import fill
 
     folder = folder.resolve()
     runs = _runs(folder)
     if not runs:
-        raise ValueError(f"no {store.NAME} in {folder} or in a folder of it")
+        raise ValueError(f"no {journal.JOURNAL} in {folder} or in its subfolders")
     written = write_reports(runs, View(sort, group, baseline), formats, figures)
     if page is not None:
         page.write_text(fill(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
@@ -42,25 +42,27 @@ def rebuild(
 
 
 def _runs(folder: Path) -> list[Path]:
-    """The run that a folder is, or those in it."""
-    return [folder] if (folder / store.NAME).exists() else [path.parent for path in sorted(folder.glob(f"*/{store.NAME}"))]
+    """Return the folder itself if it is a run, else the runs in it."""
+    return (
+        [folder] if (folder / journal.JOURNAL).exists() else [path.parent for path in sorted(folder.glob(f"*/{journal.JOURNAL}"))]
+    )
 
 
-def recommended(folder: Path, given: dict[str, Any], as_json: bool) -> bool:
-    """Print what is recommended; whether something is. Raises ValueError or CorruptJournal."""
+def recommended(folder: Path, options: dict[str, Any], as_json: bool) -> bool:
+    """Print the recommendation and return whether there is one. Raises ValueError and CorruptJournal."""
     from bench.report.recommend.answer import Query, recommend
     from bench.report.recommend.text import as_data, text
 
-    if given["data"] and given["min_accuracy"] is None:
-        raise ValueError("--data names the task of --min-accuracy: give that too")
-    (height, width), limit = given["res"], given["max_latency"]
+    if options["data"] and options["min_accuracy"] is None:
+        raise ValueError("--data selects the data set of --min-accuracy: give that too")
+    (height, width), limit = options["res"], options["max_latency"]
     same = ("channels", "batch", "dtype", "mode", "threads", "max_memory", "min_accuracy", "data")
-    wish = Query(
-        height, width, **{name: given[name] for name in same},
-        device={"auto": None, "cuda": "cuda:0"}.get(given["device"], given["device"]),
+    query = Query(
+        height, width, **{name: options[name] for name in same},
+        device={"auto": None, "cuda": "cuda:0"}.get(options["device"], options["device"]),
         max_latency_ms=None if limit is None else 1e3 * limit,
     )  # fmt: skip
-    answer = recommend([store.read(run / store.NAME) for run in _runs(folder.resolve())], wish)
+    answer = recommend([journal.read_journal(run / journal.JOURNAL) for run in _runs(folder.resolve())], query)
     if as_json:
         click.echo(json.dumps(as_data(answer, folder), indent=2, allow_nan=False))
     else:

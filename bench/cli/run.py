@@ -1,4 +1,4 @@
-"""The verbs' work that is more than a print."""
+"""The commands `run`, `info` and `check`: their work."""
 
 from __future__ import annotations
 
@@ -13,53 +13,52 @@ import click
 from click.core import ParameterSource
 
 import methods
-from bench import data, names
-from bench import journal as store
-from bench.cli import networks as backbones
+from bench import data, journal, names
+from bench.cli import networks
 from bench.cli.progress import progress
-from bench.executors import torchrun_env as launch
+from bench.executors import torchrun_env
 from bench.executors.worker import WorkerDied
 from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.report.write import write_reports
 from bench.runner.sources import load_plugins
 from bench.runner.sweep import Request, Sweep
-from bench.spec import Job, Limits, Training
+from bench.spec import Cell, Job, Limits, Training
 from bench.training import recipes
 
-FAILED_JOBS = 3  # exit status, also where the disk took no more
+FAILED_JOBS = 3  # exit status, also if the disk is full
 
 
-def plan_sweep(words: tuple[str, ...], given: dict[str, Any], command: str) -> Sweep:
-    """Plan, and say what there is to do. Raises ValueError, ImportError, OSError or CorruptJournal for bad input."""
+def plan_sweep(patterns: tuple[str, ...], options: dict[str, Any], command: str) -> Sweep:
+    """Plan a sweep and print what remains. Raises ValueError, ImportError, OSError or CorruptJournal for invalid input."""
     try:
-        sweep = Sweep(_request(words, given, command))
+        sweep = Sweep(_request(patterns, options, command))
     except WorkerDied as death:
         raise ImportError(f"no worker could start: {death.detail}") from death
     estimates = sweep.estimates()
     done = len(sweep.jobs) - len(sweep.todo)
-    click.echo(f"{len(sweep.jobs)} jobs, {done} done before, about {_duration(sum(estimates.values()))} to go", err=True)
-    if done and given["keep_weights"]:
-        click.echo("--keep-weights keeps none of a training that is done: train again with --force", err=True)
-    if given["dry_run"]:
+    click.echo(f"{len(sweep.jobs)} jobs, {done} already done, about {_duration(sum(estimates.values()))} remaining", err=True)
+    if done and options["keep_weights"]:
+        click.echo("--keep-weights does not save weights of finished trainings: train again with --force", err=True)
+    if options["dry_run"]:
         _print_plan(estimates)
     return sweep
 
 
-def follow(given: dict[str, Any]) -> None:
-    """Under torchrun, in all processes but the first: take part in what the first one does."""
-    load_plugins(given["plugins"])
-    if not given["dry_run"]:
+def follow(options: dict[str, Any]) -> None:
+    """Take part in the trainings of the first process. Called in all other processes under torchrun."""
+    load_plugins(options["plugins"])
+    if not options["dry_run"]:
         from bench.executors import torchrun
 
         torchrun.follow()
 
 
-def run_sweep(sweep: Sweep, writer: store.Writer, figures: bool) -> None:
-    """Run, report, with figures where asked for or where the run has some.
+def run_sweep(sweep: Sweep, writer: journal.Writer, figures: bool) -> None:
+    """Run the sweep and write its reports. Figures are drawn if `figures` is set or the run already has some.
 
-    Raises SystemExit where the sweep is interrupted, a job failed or the disk takes no more.
+    Raises SystemExit if the sweep is interrupted, a job failed or the disk is full.
     """
-    resume = f"every finished job is kept. Resume with: {sweep.request.command}"
+    resume = f"all finished jobs are saved. Resume with: {sweep.request.command}"
     try:
         with progress(sweep.estimates()) as seen:
             failed = sweep.run(writer, seen)
@@ -67,89 +66,91 @@ def run_sweep(sweep: Sweep, writer: store.Writer, figures: bool) -> None:
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; {resume}", err=True)
         raise SystemExit(130) from None
-    except store.CannotWrite as error:
+    except journal.CannotWrite as error:
         click.echo(f"Error: {error}; {resume}", err=True)
         raise SystemExit(FAILED_JOBS) from None
     for path in paths:
         click.echo(path)
     if failed:
-        click.echo(f"{failed} of {len(sweep.todo)} jobs failed; the leaderboard gives their reasons", err=True)
+        click.echo(f"{failed} of {len(sweep.todo)} jobs failed; the leaderboard lists the reasons", err=True)
         raise SystemExit(FAILED_JOBS)
 
 
-def _request(words: tuple[str, ...], given: dict[str, Any], command: str) -> Request:
-    load_plugins(given["plugins"])
+def _request(patterns: tuple[str, ...], options: dict[str, Any], command: str) -> Request:
+    load_plugins(options["plugins"])
     known = {entry.name: entry for entry in methods.catalogue()}
-    model = given["level"] == "model"
-    check_level(words, given)
-    baseline = () if model or given["baseline"] == "none" else (given["baseline"],)
-    chosen = names.select((*words, *baseline), known, bool(given["kernel"]))
-    if baseline and given["baseline"] not in known:
-        raise ValueError(f"--baseline takes one method's name, or none, not '{given['baseline']}'")
-    check_threads(max(given["threads"]))
-    protocol = training(given)
-    if given["backbone"]:
-        backbones.check(given["backbone"], chosen, given["res"][0] if model else (protocol.res, protocol.res))
-    if "accuracy" in given["metrics"]:
-        check_data(given["data"], given["download"], protocol.res)
+    model = options["level"] == "model"
+    check_level(patterns, options)
+    baseline = () if model or options["baseline"] == "none" else (options["baseline"],)
+    selected = names.select((*patterns, *baseline), known, bool(options["kernel"]))
+    if baseline and options["baseline"] not in known:
+        raise ValueError(f"--baseline takes the name of a method, or none, not '{options['baseline']}'")
+    check_threads(max(options["threads"]))
+    protocol = training(options)
+    if options["backbone"]:
+        networks.check(options["backbone"], selected, options["res"][0] if model else (protocol.res, protocol.res))
+    if "accuracy" in options["metrics"]:
+        check_data(options["data"], options["download"], protocol.res)
     axes = Axes(
-        methods=chosen,
-        settings=names.overrides(given["overrides"], {name: known[name] for name in chosen}),
-        **{axis: given[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
-        timer=given["timer"],
-        timing={name: given[name] for name in ("rounds", "max_rounds", "target") if given[name] is not None},
-        level=given["level"], networks=given["backbone"] or ("mixer",), data=given["data"], training=protocol,
-        seeds=tuple(range(given["seeds"] or 0)),
+        methods=selected,
+        settings=names.overrides(options["overrides"], {name: known[name] for name in selected}),
+        **{axis: options[axis] for axis in ("res", "channels", "batch", "kernel", "dtype", "mode", "device", "threads", "seed")},
+        timer=options["timer"],
+        timing={name: options[name] for name in ("rounds", "max_rounds", "target") if options[name] is not None},
+        level=options["level"], networks=options["backbone"] or ("mixer",), data=options["data"], training=protocol,
+        seeds=tuple(range(options["seeds"] or 0)),
     )  # fmt: skip
-    compared = given["baseline"]
+    baseline_text = options["baseline"]
     if model:
-        compared = backbones.compared_with(compared if typed("baseline") else None, compared, list(cells(axes, known)), known)
-    executor = "torchrun" if launch.launched() else given["executor"]
-    memory = None if given["mem_limit"] is None else int(given["mem_limit"])
-    scratch = str(given["out"].resolve() / "checkpoints")
-    keep = given["keep_weights"]
-    weights = str(given["out"].resolve() / "weights") if keep else ""
-    often = given["save_every"], given["at_once"]
-    limits = Limits(given["timeout"], given["max_cell_time"], memory, scratch, *often, weights, keep == "epochs")
+        baseline_text = networks.baseline_label(
+            baseline_text if is_set("baseline") else None, baseline_text, list(cells(axes, known)), known
+        )
+    executor = "torchrun" if torchrun_env.launched() else options["executor"]
+    memory = None if options["mem_limit"] is None else int(options["mem_limit"])
+    scratch = str(options["out"].resolve() / "checkpoints")
+    keep = options["keep_weights"]
+    weights = str(options["out"].resolve() / "weights") if keep else ""
+    often = options["save_every"], options["at_once"]
+    limits = Limits(options["timeout"], options["max_cell_time"], memory, scratch, *often, weights, keep == "epochs")
     return Request(
-        axes, given["metrics"], given["out"].resolve(), given["plugins"], executor, given["start"], given["malloc"],
+        axes, options["metrics"], options["out"].resolve(), options["plugins"], executor, options["start"], options["malloc"],
         limits,
-        given["force"], given["retry"] == "failed", command, compared,
+        options["force"], options["retry"] == "failed", command, baseline_text,
     )  # fmt: skip
 
 
-def check_level(words: tuple[str, ...], given: dict[str, Any]) -> None:
-    """Raises ValueError for an option that the level needs, and for one that was given in vain."""
-    if given["level"] == "model":
-        if not given["backbone"]:
-            raise ValueError("--level model needs --backbone: a network of ours, of timm or of torchvision")
-        if typed("channels"):
-            raise ValueError("--channels is for operators: networks of --level model take images")
+def check_level(patterns: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Raise ValueError if the level lacks a required option, or an option has no effect at the level."""
+    if options["level"] == "model":
+        if not options["backbone"]:
+            raise ValueError("--level model needs --backbone: one of our networks, or of timm or torchvision")
+        if is_set("channels"):
+            raise ValueError("--channels applies to operators: networks (--level model) take images")
         return
-    if not words:
+    if not patterns:
         raise ValueError("give --methods: names, globs such as 'niff*', or all")
-    if given["backbone"] and "accuracy" not in given["metrics"]:
-        raise ValueError("--backbone is for --level model, and for the metric accuracy")
+    if options["backbone"] and "accuracy" not in options["metrics"]:
+        raise ValueError("--backbone applies to --level model and to the metric accuracy")
 
 
-def typed(option: str) -> bool:
-    """Whether an option was given, and does not just have its default."""
+def is_set(option: str) -> bool:
+    """Return whether the user set an option, rather than its default applying."""
     return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
 
 
-def training(given: dict[str, Any]) -> Training:
-    """The protocol of accuracy: a recipe and what was changed in it; raises ValueError."""
-    protocol = recipes.changed(given["recipe"], given["train"])
-    if given["budget"]:
-        protocol = replace(protocol, **recipes.length(given["budget"]))
-    protocol = replace(protocol, res=given["train_res"] or protocol.res, eval_res=given["eval_res"] or protocol.eval_res)
-    if any(text.startswith("optimizer=") for text in given["train"]):
+def training(options: dict[str, Any]) -> Training:
+    """Return the training protocol: the recipe with the changes of the command line. Raises ValueError."""
+    protocol = recipes.with_overrides(options["recipe"], options["train"])
+    if options["budget"]:
+        protocol = replace(protocol, **recipes.parse_budget(options["budget"]))
+    protocol = replace(protocol, res=options["train_res"] or protocol.res, eval_res=options["eval_res"] or protocol.eval_res)
+    if any(text.startswith("optimizer=") for text in options["train"]):
         check_optimizer(protocol.optimizer)
-    return recipes.checked(protocol)
+    return recipes.validated(protocol)
 
 
 def check_optimizer(name: str) -> None:
-    """Raises ValueError for a name that timm does not know; costs torch and timm."""
+    """Raise ValueError for an optimizer that timm does not have. Imports torch and timm."""
     import timm.optim
 
     known: list[str] = timm.optim.list_optimizers()  # type: ignore[attr-defined,assignment]
@@ -158,16 +159,16 @@ def check_optimizer(name: str) -> None:
 
 
 def check_data(texts: Iterable[str], download: bool, res: int) -> None:
-    """Fetch what is missing if asked to; raises ValueError for a set that is unknown, not here or not for `res` pixels.
+    """Check that the data sets exist for images of `res` pixels, after downloading them if `download` is set.
 
-    Raises OSError where none comes.
+    Raises ValueError for an unknown or missing set or an unsupported resolution, and OSError if a download fails.
     """
     for text in texts:
         if download:
             data.fetch(text)
-        lost = data.missing(text)
-        if lost:
-            raise ValueError(lost)
+        reason = data.missing(text)
+        if reason:
+            raise ValueError(reason)
         data.check(text, res)
 
 
@@ -177,22 +178,22 @@ def check_threads(threads: int) -> None:
 
 
 def _print_plan(estimates: dict[Job, float]) -> None:
-    """Every open job with its estimate, or with the reason why its method declines it."""
+    """Print every open job with its estimated time, or with the reason why the method does not support it."""
     for job, seconds in estimates.items():
         cell = job.cell
         setting = f"{cell.res:>9} {names.channels_text(cell):6} B{cell.batch:<3} {cell.dtype} {cell.device} {cell.mode:5}"
-        click.echo(f"{cell.label:24} {setting} {job.metric:8} {_declined(job) or f'~{seconds:.1f} s'}")
+        click.echo(f"{cell.label:24} {setting} {job.metric:8} {_unsupported(job) or f'~{seconds:.1f} s'}")
 
 
-def _declined(job: Job) -> str:
-    """Why the constructor declines a cell, found on the meta device; empty where it does not."""
+def _unsupported(job: Job) -> str:
+    """Return why the constructor rejects a cell, built on the meta device; empty if it does not."""
     from bench.workload.build import Workload
 
     try:
         Workload(replace(job.cell, channels=job.cell.channels or IMAGE_CHANNELS)).build("meta")
     except methods.Unsupported as reason:
         return f"skip: {reason}"
-    except Exception as error:  # the sweep would make a row of it
+    except Exception as error:  # the sweep records it as a row
         return f"error: {type(error).__name__}: {error}"
     return ""
 
@@ -201,15 +202,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def exchanged(method: str, networks: Iterable[str], resolutions: Iterable[tuple[int, int]], plugins: Iterable[str]) -> str:
-    """What a method takes the place of in each network at each resolution; raises ValueError."""
+def describe_replacements(
+    method: str, backbones: Iterable[str], resolutions: Iterable[tuple[int, int]], plugins: Iterable[str]
+) -> str:
+    """Describe the convolutions that a method replaces in each network at each resolution. Raises ValueError."""
     load_plugins(plugins)
     known = methods.catalogue()
-    return "\n\n".join(backbones.describe(network, method, known, res) for network in networks for res in resolutions)
+    return "\n\n".join(networks.describe(network, method, known, res) for network in backbones for res in resolutions)
 
 
 def describe(name: str, plugins: Iterable[str]) -> str:
-    """The whole docstring of a method with its options, paper and file; raises UnknownMethod."""
+    """Return the docstring of a method, its paper and its options. Raises UnknownMethod."""
     load_plugins(plugins)
     method = methods.get(name)
     entry = method.entry
@@ -227,16 +230,23 @@ def describe(name: str, plugins: Iterable[str]) -> str:
 
 
 def check_contract(target: str, plugins: Iterable[str]) -> int:
-    """Print each check of each method that `target` names; the number of failures."""
-    from methods.contract import check
+    """Print every contract check of the methods that `target` names and return the number of failures.
+
+    A last line per method compares its multiply-adds with those that fvcore counts. It never fails.
+    """
+    from bench.metrics._fvcore import compare
+    from bench.workload.build import Workload
+    from methods.contract import CHANNELS, KERNEL, check
 
     load_plugins(plugins)
     if not Path(target).is_file() and ("/" in target or target.endswith(".py")):
-        raise ValueError(f"there is no file {target}")
+        raise ValueError(f"no such file: {target}")
     names = list(load_plugins([target])) if Path(target).is_file() else [target]
     failures = 0
     for name in names:
         for what, reason in check(methods.get(name)):
             failures += bool(reason)
             click.echo(f"{name}: {what}: {f'FAILED: {reason}' if reason else 'ok'}")
+        kernel = KERNEL if methods.get(name).entry.needs_kernel else None
+        click.echo(f"{name}: gmacs: {compare(Workload(Cell(name, 12, 12, CHANNELS, kernel=kernel)))}")
     return failures

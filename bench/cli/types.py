@@ -1,4 +1,4 @@
-"""Command-line values: comma lists, method names and globs, resolutions, overridden options. No torch here."""
+"""Parameter types of the command line: comma lists, resolutions, quantities with units. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from bench.names import did_you_mean, parse, split
 
 
 class Comma(click.ParamType):
-    """A comma list, brackets kept whole; the option is repeatable as well.
-
-    Each word is converted alone, with completion where choices are known.
-    """
+    """A comma list, in which brackets protect commas. Each item is converted on its own; known choices are completed."""
 
     def __init__(
         self,
@@ -26,13 +23,13 @@ class Comma(click.ParamType):
         convert: Callable[[str], Any],
         choices: Callable[[], Iterable[str]] = tuple,
     ):
-        self.name, self._one, self._choices = name, convert, choices
+        self.name, self._convert, self._choices = name, convert, choices
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(self._one(word) for word in split(str(value)))
+            return tuple(self._convert(item) for item in split(str(value)))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -42,7 +39,7 @@ class Comma(click.ParamType):
 
 
 class Quantity(click.ParamType):
-    """A positive number with a unit, which may be left out: 500ms, 2min, 4GB."""
+    """A positive number with an optional unit: 500ms, 2min, 4GB."""
 
     def __init__(self, name: str, units: Mapping[str, float]):
         self.name, self.units = name, units
@@ -60,7 +57,7 @@ SHARE = Quantity("share", {"": 1, "%": 0.01})
 
 
 def flat(ctx: click.Context, param: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
-    """Callback of a repeated comma option: one tuple, each value once, in order."""
+    """Return the values of a repeated comma option as one tuple, in order, without duplicates."""
     return tuple(dict.fromkeys(item for group in value for item in group))
 
 
@@ -113,5 +110,5 @@ METRIC = _choice("metrics", *METRICS)
 AXIS = _choice("axes", *AXES)
 FORMATS = ("markdown", "html", "csv", "json", "parquet", "latex")  # of reports
 FORMAT = _choice("formats", *FORMATS)
-WORDS = Comma("names", lambda text: str(parse(text)))  # NAME[option=value,...]
+NAMES = Comma("names", lambda text: str(parse(text)))  # NAME[option=value,...]
 METHODS = Comma("methods", str, lambda: ["all", *methods.names()])

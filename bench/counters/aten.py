@@ -1,8 +1,8 @@
-"""What every torch operator costs: those of `flop_formulas`, those that work element by element, reduce or normalise, free ones.
+"""Costs of ATen operations: those of `formulas`, element-wise operations, reductions, normalisations, and free ones.
 
-Real additions and multiplications are 1 each, and so are comparisons that choose a value (relu, maximum). Evaluations of a
-transcendental function or a root go to a column of their own. Moving, casting, filling, drawing and sorting is free. What the
-normalisations do once a channel or a row is left out. A new operator is one entry in one of the tables.
+Real additions and multiplications count 1 each, and so do comparisons that select a value (relu, maximum). Evaluations of
+transcendental functions and roots are counted in a separate column. Moving, casting, filling, random sampling and sorting are free.
+The work that a normalisation does once per channel or row is ignored. A new operation is one entry in one of the tables.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ def _is_complex(value: Any) -> bool:
 
 
 def _first(call: Call) -> int:
-    """Elements of the first argument: the input or, of a backward, the gradient of the output."""
+    """Return the number of elements of the first argument: the input, or in a backward the gradient of the output."""
     return int(call.args[0].numel())
 
 
 def _output(call: Call) -> int:
-    """Elements of the result, of several the first."""
+    """Return the number of elements of the first result."""
     return next(leaf.numel() for leaf in tree_leaves(call.out) if isinstance(leaf, Tensor))
 
 
 def _larger(call: Call) -> int:
-    """Elements of the argument of a reduction, of the result of anything else."""
+    """Return the larger number of elements of the first argument (in a reduction) and of the result (otherwise)."""
     return max(_first(call), _output(call))
 
 
 def _mul(call: Call) -> Count:
-    """A complex product of two maps is of its own kind; scaling by a number is element-wise."""
+    """Count a multiplication. A complex product of two maps is `product`; scaling by a number is element-wise."""
     factors, size = call.args[:2], call.out.numel()
     if not call.out.is_complex():
         return Count(elementwise=size)
@@ -47,7 +47,7 @@ def _mul(call: Call) -> Count:
 
 
 def _div(call: Call) -> Count:
-    """Complex by complex: a product with the conjugate 6, its squared modulus 3, two divisions."""
+    """Count a division. Complex by complex is 11: a product with the conjugate 6, its squared modulus 3, two divisions."""
     each = 1
     if call.out.is_complex():
         each = 11 if _is_complex(call.args[1]) else 2
@@ -58,7 +58,7 @@ _PRODUCTS: dict[float, int] = {0: 0, 1: 0, 2: 1, 3: 2, -1: 1, -2: 2}  # by expon
 
 
 def _pow(call: Call) -> Count | None:
-    """Small whole exponents are products, any other a transcendental evaluation."""
+    """Count a power. Small integer exponents are products, any other is a transcendental evaluation."""
     base, exponent = call.args[:2]
     if _is_complex(base) or _is_complex(exponent):
         return None
@@ -68,12 +68,12 @@ def _pow(call: Call) -> Count | None:
 
 
 def _per(size: Callable[[Call], int], flops: int, sfu: int = 0) -> Formula:
-    """`flops` and `sfu` for each of `size` elements."""
+    """Return a formula with `flops` and `sfu` per element of `size`."""
     return lambda call: Count(elementwise=flops * size(call), sfu=sfu * size(call))
 
 
 def _pool(window: int, size: Callable[[Call], int]) -> Formula:
-    """Each of `size` pixels looks at a whole window, which is argument `window`."""
+    """Return a formula with one operation per element of `size` and pixel of the window, which is argument `window`."""
 
     def formula(call: Call) -> Count:
         sides = call.args[window]
@@ -83,17 +83,17 @@ def _pool(window: int, size: Callable[[Call], int]) -> Formula:
 
 
 def _batch_norm(call: Call) -> Count:
-    """5 an element with the batch's statistics (sum, sum of squares, scale, shift), 2 with the running ones: fvcore's numbers."""
+    """Count 5 per element with batch statistics (sum, sum of squares, scale, shift), 2 with running ones, as fvcore does."""
     return Count(elementwise=(5 if call.args[5] else 2) * _first(call))
 
 
 def _batch_norm_backward(call: Call) -> Count:
-    """9 an element: normalised input 2, its two sums 3, gradient 4; with running statistics the gradient is 1 product."""
+    """Count 9 per element: normalised input 2, its two sums 3, gradient 4. With running statistics the gradient is 1 product."""
     return Count(elementwise=(9 if call.args[7] else 6) * _first(call))
 
 
 def _accumulate(source: int, flag: int | None = None) -> Formula:
-    """One addition for each element of argument `source`, if argument `flag` is set; it is not passed on where it is False."""
+    """Return a formula with one addition per element of argument `source`, if argument `flag` is True. False may be absent."""
 
     def formula(call: Call) -> Count:
         adds = flag is None or (len(call.args) > flag and call.args[flag])
@@ -103,21 +103,21 @@ def _accumulate(source: int, flag: int | None = None) -> Formula:
     return formula
 
 
-_SAMPLE = {0: 8, 1: 0, 2: 32}  # bilinear, nearest, bicubic: 2 for each of 4, 0, 16 neighbours
+_SAMPLE = {0: 8, 1: 0, 2: 32}  # bilinear, nearest, bicubic: 2 for each of 4, 0, 16 pixels
 
 
 def _grid_sample(call: Call) -> Count:
-    """The coordinates, shared by all channels, are left out."""
+    """Count the interpolation. The coordinates, which all channels share, are ignored."""
     return Count(elementwise=_SAMPLE[call.args[2]] * call.out.numel())
 
 
 def _grid_sample_backward(call: Call) -> Count:
-    """As much as forward for the input, and for each of the grid's two coordinates."""
+    """Count the cost of the forward for the input and for each of the two coordinates of the grid."""
     for_input, for_grid = call.args[6]
     return Count(elementwise=(for_input + 2 * for_grid) * _SAMPLE[call.args[3]] * _first(call))
 
 
-# (real operations, transcendental evaluations) for each element of a real result.
+# (real operations, transcendental evaluations) per element of a real result.
 REAL: dict[str, tuple[int, int]] = {
     **dict.fromkeys(
         ("add", "sub", "rsub", "neg", "abs", "sign", "sgn", "reciprocal", "square", "maximum", "minimum", "where"), (1, 0)
@@ -142,7 +142,7 @@ REAL: dict[str, tuple[int, int]] = {
     "gelu_backward": (9, 2),  # distribution 3, density 3, both together 3
 }
 
-# The same for each element of a complex argument or result.
+# The same per element of a complex argument or result.
 COMPLEX: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("add", "sub", "rsub", "neg", "where", "sum", "mean", "cumsum"), (2, 0)),
     "linalg_vector_norm": (4, 0),
@@ -153,7 +153,7 @@ COMPLEX: dict[str, tuple[int, int]] = {
     "polar": (2, 2),
 }
 
-# Real operations for each element of the first argument.
+# Real operations per element of the first argument.
 REDUCTIONS: dict[str, int] = {
     **dict.fromkeys(("sum", "nansum", "mean", "prod", "amax", "amin", "max", "min", "median", "cumsum", "cumprod"), 1),
     **dict.fromkeys(("_adaptive_avg_pool2d", "adaptive_max_pool2d", "col2im", "unfold_backward", "embedding_dense_backward"), 1),
@@ -181,7 +181,7 @@ FORMULAS: dict[str, Formula] = {
     "avg_pool2d": _pool(1, _output),
     "avg_pool2d_backward": _pool(2, _first),
     "_adaptive_avg_pool2d_backward": _per(_output, 1),
-    "upsample_linear1d": _per(_output, 4),  # 2 for each of 2, 4, 8 or 16 neighbours
+    "upsample_linear1d": _per(_output, 4),  # 2 for each of 2, 4, 8 or 16 pixels
     "upsample_bilinear2d": _per(_output, 8),
     "upsample_trilinear3d": _per(_output, 16),
     "upsample_bicubic2d": _per(_output, 32),
@@ -213,7 +213,7 @@ KNOWN = FREE.union(FORMULAS, REAL, COMPLEX, REDUCTIONS)
 
 
 def cost(name: str, call: Call) -> Count | None:
-    """Cost of an operator under the name that `flops.operator_name` gives, or None where no table has it with such arguments."""
+    """Return the cost of an operation by its `flops.operation_name`, or None if no table has it with these arguments."""
     if name in FREE:
         return Count()
     if name in FORMULAS:

@@ -1,4 +1,4 @@
-"""Counts the operations of every operator that a call executes."""
+"""Count the floating-point operations of all ATen operations that a call executes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bench.counters.formulas import Call, Count
 
 
 class UnknownOperator(Exception):
-    """Operators without a formula."""
+    """A call executes operations without a formula."""
 
 
 class Counter(TorchDispatchMode):
-    """While active, adds up the operators that are executed. Modes nest: each counts what happens inside it."""
+    """A dispatch mode that sums the costs of all executed operations. Nested counters each count what runs inside them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs, name = kwargs or {}, operator_name(func)
+        kwargs, name = kwargs or {}, operation_name(func)
         if name not in KNOWN and not is_view(func):
-            with self:  # inference mode shows composite operators, which autograd would have taken apart
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+            with self:  # inference mode dispatches composite operations, which autograd would decompose
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         out = func(*args, **kwargs)
         self.total += Count(operators=_writes(func, name, args, out))
         if not is_view(func) and _computes(args, out):
@@ -42,26 +42,26 @@ class Counter(TorchDispatchMode):
         return out
 
     def _add(self, func: Any, name: str, call: Call) -> None:
-        one = cost(name, call)
-        if one is None:
+        added = cost(name, call)
+        if added is None:
             self.unknown.add(str(func))
         else:
-            self.total += one
+            self.total += added
 
 
-def operator_name(func: Any) -> str:
-    """`mul` for aten's `mul.Tensor` and `mul_.Tensor`; with its namespace for any other library."""
+def operation_name(func: Any) -> str:
+    """Return the name of an operation: `mul` for aten's `mul.Tensor` and `mul_.Tensor`, with the namespace for other libraries."""
     namespace, name = func._schema.name.split("::")
     return name.removesuffix("_") if namespace == "aten" else f"{namespace}::{name}"
 
 
 def is_view(func: Any) -> bool:
-    """Whether an operator gives another look at its argument, or as `unsqueeze_` does makes it look at itself anew."""
+    """Return whether an operation returns a view of its argument or changes the view in place, as `unsqueeze_` does."""
     return func.is_view or torch.Tag.inplace_view in func.tags
 
 
 def _writes(func: Any, name: str, args: Sequence[Any], out: Any) -> bool:
-    """Whether an operator writes numbers, into memory of its own or into an argument; `contiguous` is a view or it does."""
+    """Return whether an operation writes values, to new memory or to an argument. `contiguous` may do either."""
     if name in ALLOCATING or torch.Tag.inplace_view in func.tags:
         return False
     return func._schema.is_mutable or not _storages(out) <= _storages(args)
@@ -72,14 +72,14 @@ def _storages(tree: Any) -> set[int]:
 
 
 def _computes(args: Sequence[Any], out: Any) -> bool:
-    """Whether real or complex numbers come out, or go in where nothing comes out."""
+    """Return whether the results, or the arguments if there are no results, are floating-point or complex tensors."""
     results = tree_leaves(out)
     leaves = tree_leaves(args) if all(leaf is None for leaf in results) else results
     return any(isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex()) for leaf in leaves)
 
 
 def checked(counter: Counter) -> Count:
-    """What was counted; raises `UnknownOperator` where some of it could not be."""
+    """Return the total. Raises `UnknownOperator` if an operation has no formula."""
     if counter.unknown:
         names = ", ".join(sorted(counter.unknown))
         raise UnknownOperator(f"no formula for {names}: add one to the tables of bench/counters/aten.py")
@@ -87,28 +87,28 @@ def checked(counter: Counter) -> Count:
 
 
 def count(call: Callable[[], object]) -> Count:
-    """The operations that `call` executes; raises `UnknownOperator`."""
+    """Count the operations that `call` executes. Raises `UnknownOperator` if one has no formula."""
     with Counter() as counter:
         call()
     return checked(counter)
 
 
-def count_kept(module: Any, forward: Callable[[], object]) -> tuple[Count, Count]:
-    """Count the operations inside `Freezable.cached` during `forward`, and all of them. The module stays instrumented."""
+def count_cached(module: Any, forward: Callable[[], object]) -> tuple[Count, Count]:
+    """Count the operations inside `Freezable.cached` during `forward`, and all operations. The module stays instrumented."""
     counter = Counter()
     for part in module.modules():
-        if hasattr(part, "kept"):
+        if hasattr(part, "cached"):
             part.cached = _counted(part.cached, counter)
     total = count(forward)
     return checked(counter), total
 
 
-def _counted(kept: Callable[..., Any], counter: Counter) -> Callable[..., Any]:
-    def counted_kept(make: Callable[[], Any], *key: Any) -> Any:
+def _counted(cached: Callable[..., Any], counter: Counter) -> Callable[..., Any]:
+    def counted_cached(make: Callable[[], Any], *key: Any) -> Any:
         def counted_make() -> Any:
             with counter:
                 return make()
 
-        return kept(counted_make, *key)
+        return cached(counted_make, *key)
 
-    return counted_kept
+    return counted_cached

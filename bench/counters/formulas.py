@@ -1,8 +1,8 @@
-"""What a convolution, a matrix product or a Fourier transform costs; every other operator is in `flop_tables`.
+"""Costs of convolutions, matrix products and Fourier transforms. All other operations are in `aten`.
 
-Convention: real additions and multiplications, each 1; a multiply-add is 2. Complex: times complex 6, times real 2, plus complex
-2, so a complex multiply-add is 8. Transforms as in `methods.parts.cost`. The taps of a convolution in the zero
-padding are counted, as all counters do; `Count.inside` leaves them out.
+Convention: a real addition or multiplication is 1 and a multiply-add is 2. A complex product is 6, complex times real is 2 and a
+complex addition is 2, so a complex multiply-add is 8. Transforms are counted as in `methods.parts.cost`. The taps of a convolution
+in the zero padding are counted, as in other counters; `Count.inside` excludes them.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from methods.parts.cost import rfft2_flops
 
 @dataclass(frozen=True)
 class Count:
-    """Real operations by kind, and what is reported apart from them."""
+    """Numbers of real operations by kind, and numbers that are reported separately."""
 
     linear: int = 0  # convolutions and matrix products
     fft: int = 0
     product: int = 0  # complex products of two maps
     elementwise: int = 0  # everything else
-    sfu: int = 0  # evaluations of transcendental functions and roots: in none of the sums
-    inside: int = 0  # the part of `linear` whose taps lie inside the map
+    sfu: int = 0  # evaluations of transcendental functions and roots: not part of any sum
+    inside: int = 0  # the share of `linear` whose taps lie inside the map
     macs: int = 0  # multiply-adds behind `linear`, a complex one counted once
-    operators: int = field(default=0, compare=False)  # executed: see op_count in `flops`
+    operators: int = field(default=0, compare=False)  # executed operations: see op_count in `bench.metrics.flops`
 
     def __add__(self, other: Count) -> Count:
         return Count(*(a + b for a, b in zip(astuple(self), astuple(other))))
 
     @property
     def structural(self) -> int:
-        """What the closed forms of the methods hold."""
+        """The operations that the closed forms of the methods count."""
         return self.linear + self.fft + self.product
 
     @property
@@ -44,18 +44,18 @@ class Count:
 
     @property
     def effective(self) -> int:
-        """`flops` without the taps that fall into the zero padding."""
+        """`flops` without the taps in the zero padding."""
         return self.flops - self.linear + self.inside
 
 
 class Call(NamedTuple):
-    """One operator as it was executed."""
+    """An executed operation."""
 
     args: Sequence[Any]
     out: Any
 
 
-Formula = Callable[[Call], Count | None]  # None: not known for these arguments
+Formula = Callable[[Call], Count | None]  # None: not supported for these arguments
 
 
 def _linear(macs: int, inside: int, like: Tensor, adds: int = 0) -> Count:
@@ -64,7 +64,7 @@ def _linear(macs: int, inside: int, like: Tensor, adds: int = 0) -> Count:
 
 
 def _matmul(index: int) -> Formula:
-    """A matrix product whose left factor is argument `index`; a matrix in front of it is added."""
+    """Return the formula of a matrix product whose left factor is argument `index`. An argument before it is added."""
 
     def formula(call: Call) -> Count:
         left = call.args[index]
@@ -75,7 +75,7 @@ def _matmul(index: int) -> Formula:
 
 
 def taps_inside(size: int, out: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
-    """Pairs (output pixel, tap) of one axis that read a pixel inside the map, of out * kernel pairs."""
+    """Count the pairs (output pixel, tap) of one axis, out of `out * kernel`, that read a pixel inside the map."""
     total = 0
     for tap in range(kernel):
         shift = tap * dilation - padding  # the tap reads pixel out * stride + shift
@@ -85,8 +85,8 @@ def taps_inside(size: int, out: int, kernel: int, stride: int = 1, padding: int 
 
 
 def _convolution_macs(x: Sequence[int], weight: Sequence[int], out: Sequence[int], settings: Sequence[Any]) -> tuple[int, int]:
-    """Multiply-adds, and those inside the map. `settings`: stride, padding, dilation, transposed, ..."""
-    if settings[3]:  # a transposed convolution reads where the plain one writes
+    """Return the multiply-adds, in total and inside the map. `settings`: stride, padding, dilation, transposed, ..."""
+    if settings[3]:  # a transposed convolution swaps input and output
         x, out = out, x
     axes = range(len(weight) - 2)
     stride, padding, dilation = (list(value) * len(axes) if len(value) == 1 else value for value in settings[:3])
@@ -103,7 +103,7 @@ def _convolution(call: Call) -> Count:
 
 
 def _convolution_backward(call: Call) -> Count:
-    """As many multiply-adds as forward for the input and as many for the weight, where they are asked for."""
+    """Count the multiply-adds of the forward once for the gradient of the input and once for that of the weight, if requested."""
     grad, x, weight, _, *settings = call.args
     for_input, for_weight, for_bias = settings[-1]
     macs, inside = _convolution_macs(x.shape, weight.shape, grad.shape, settings)
@@ -112,8 +112,11 @@ def _convolution_backward(call: Call) -> Count:
 
 
 def _attention(first: int, key_products: int, value_products: int, flops: int) -> Formula:
-    """Fused softmax(Q K^T) V with Q, K, V from argument `first` on: the matrix products as wide as the keys and as the values,
-    and for each score `flops` operations and an exponential. A mask is not used."""
+    """Return the formula of a fused softmax(Q K^T) V, with Q, K, V from argument `first` on.
+
+    `key_products` and `value_products` are the numbers of matrix products as wide as the keys and the values. Each score costs
+    `flops` operations and an exponential. Masks are ignored.
+    """
 
     def formula(call: Call) -> Count:
         query, key, value = call.args[first : first + 3]
@@ -125,7 +128,7 @@ def _attention(first: int, key_products: int, value_products: int, flops: int) -
 
 
 def _real_fft(sizes: Sequence[int]) -> int:
-    """One real transform, either way, over axes of these lengths: the last one real, the others on the half spectrum."""
+    """Count one real transform, forward or inverse: over the last axis a real one, over the others one of the half spectrum."""
     if len(sizes) == 2:
         return rfft2_flops(sizes[0], sizes[1])
     *others, last = sizes
@@ -137,13 +140,13 @@ def _complex_fft(sizes: Sequence[int]) -> int:
     return round(5 * math.prod(sizes) * sum(math.log2(n) for n in sizes))
 
 
-def _transforms(one: Callable[[Sequence[int]], int], pixels: Callable[[Call], Tensor]) -> Formula:
-    """As many transforms as fit into `pixels`: the real side, or either where both are complex."""
+def _transforms(cost: Callable[[Sequence[int]], int], pixels: Callable[[Call], Tensor]) -> Formula:
+    """Return the formula of a batch of transforms. `pixels` returns the real tensor, or either one if both are complex."""
 
     def formula(call: Call) -> Count:
         tensor = pixels(call)
         sizes = [tensor.shape[axis] for axis in call.args[1]]
-        return Count(fft=tensor.numel() // math.prod(sizes) * one(sizes))
+        return Count(fft=tensor.numel() // math.prod(sizes) * cost(sizes))
 
     return formula
 
@@ -156,7 +159,9 @@ LINEAR_AND_FFT: dict[str, Formula] = {
     **dict.fromkeys(("convolution", "_convolution", "convolution_overrideable"), _convolution),
     "convolution_backward": _convolution_backward,
     **{f"_scaled_dot_product_{kind}": _attention(0, 1, 1, 5) for kind in _FUSED},  # scale 1, softmax 4
-    **{f"_scaled_dot_product_{kind}_backward": _attention(1, 3, 2, 7) for kind in _FUSED},  # scale 2, weights anew 1, softmax 4
+    **{
+        f"_scaled_dot_product_{kind}_backward": _attention(1, 3, 2, 7) for kind in _FUSED
+    },  # scale 2, recomputed weights 1, softmax 4
     "_fft_r2c": _transforms(_real_fft, lambda call: call.args[0]),
     "_fft_c2r": _transforms(_real_fft, lambda call: call.out),
     "_fft_c2c": _transforms(_complex_fft, lambda call: call.out),

@@ -1,4 +1,4 @@
-"""The bytes that a call holds at once, followed on the meta device."""
+"""Track the live bytes of a call on the meta device."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench.counters.flops import operator_name
+from bench.counters.flops import operation_name
 
-COPIED = ("convolution", "convolution_backward", "_fft_c2r")  # a library copies their operands
+COPIED = ("convolution", "convolution_backward", "_fft_c2r")  # libraries copy their operands
 
 
 class Live(TorchDispatchMode):
-    """While active, follows the bytes of the storages that operators make: `now`, and `peak`, the most at once."""
+    """A dispatch mode that tracks the bytes of new storages: `now` is the current sum and `peak` its maximum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class Live(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        given, made = _tensors((args, kwargs)), _tensors(out)
-        before = {tensor.untyped_storage()._cdata for tensor in given}
-        for storage in {tensor.untyped_storage() for tensor in made}:
+        inputs, outputs = _tensors((args, kwargs)), _tensors(out)
+        before = {tensor.untyped_storage()._cdata for tensor in inputs}
+        for storage in {tensor.untyped_storage() for tensor in outputs}:
             if storage._cdata not in before:
                 self._add(storage)
-        copies = sum(tensor.nbytes for tensor in (*given, *made)) if operator_name(func) in COPIED else 0
+        copies = sum(tensor.nbytes for tensor in (*inputs, *outputs)) if operation_name(func) in COPIED else 0
         self.peak = max(self.peak, self.now + copies)
         return out
 

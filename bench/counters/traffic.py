@@ -1,4 +1,4 @@
-"""What a call reads besides its input: found by executing it, on the meta device as well as on any other."""
+"""Measure the bytes of weights that a call reads, by executing it on any device, including the meta device."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-def weights_bytes(call: Callable[[], object], given: Iterable[Tensor]) -> int:
-    """Bytes of the distinct tensors that `call` reads, neither made by it nor among `given`: parameters, buffers, a kept kernel.
+def weights_bytes(call: Callable[[], object], inputs: Iterable[Tensor]) -> int:
+    """Return the bytes of the distinct tensors that `call` reads, except `inputs` and tensors that it creates.
 
-    It is the traffic of the weights where each is read once. A part of a tensor counts as the whole of it.
+    These are parameters, buffers and cached kernels. The sum is the memory traffic of the weights if each is read once. A view
+    counts as its whole storage.
     """
     with Reads() as reads:
         call()
-    for tensor in given:
-        reads.found.pop(_storage(tensor), None)
-    return sum(reads.found.values())
+    for tensor in inputs:
+        reads.sizes.pop(_storage(tensor), None)
+    return sum(reads.sizes.values())
 
 
 class Reads(TorchDispatchMode):
-    """While active, notes what memory the executed operators read before any of them has written it."""
+    """A dispatch mode that collects the storages that operations read before any operation has written them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[int, int] = {}  # storage: bytes
-        self.made: set[int] = set()
+        self.sizes: dict[int, int] = {}  # bytes by storage
+        self.written: set[int] = set()
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         for leaf in _tensors((args, kwargs)):
-            if _storage(leaf) not in self.made:
-                self.found[_storage(leaf)] = leaf.untyped_storage().nbytes()
+            if _storage(leaf) not in self.written:
+                self.sizes[_storage(leaf)] = leaf.untyped_storage().nbytes()
         out = func(*args, **(kwargs or {}))
-        self.made.update(_storage(leaf) for leaf in _tensors(out) if _storage(leaf) not in self.found)
+        self.written.update(_storage(leaf) for leaf in _tensors(out) if _storage(leaf) not in self.sizes)
         return out
 
 

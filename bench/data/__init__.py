@@ -1,9 +1,9 @@
-"""One file a data set: `load(wish, **options)` gives its `Splits`. A set is named after its file; listing them costs no torch.
+"""One file per data set, named after it: `load(spec, **options)` returns its `Splits`. Listing the data sets imports no torch.
 
-A set is asked for as NAME or NAME[option=value,...]; one whose files lie anywhere as NAME:PATH. Modules that read the disk have
-`files(**options)`, what must be there, and import no torch by themselves; those that can download it have `fetch` and `URL` too.
-The test part is looked at once, after training; every choice on the way is made on the validation part, which is split from the
-training data.
+A data set is selected as NAME or NAME[option=value,...], or as NAME:PATH if its files may be anywhere. Modules that read files have
+`files(**options)`, which returns the required paths, and import no torch at the top. Modules that can download them also have
+`fetch` and `URL`. All choices use the validation split, which is taken from the training data. The test split is evaluated once,
+after training.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from bench.names import parse
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    Images: TypeAlias = "Dataset[Any]"  # of pairs of tensors
+    Images: TypeAlias = "Dataset[Any]"  # pairs of an image and a label
 
-PATIENCE = 5.0  # seconds that a server may be silent
-SEED = 0  # of every split and every generated set: never the seed of a training
+CONNECT_SECONDS = 5.0  # seconds to wait for a server
+SEED = 0  # of all splits and generated data sets, independent of the seed of a training
 
 
 class DataSpec(NamedTuple):
-    """What a training asks of a data set; sets that cannot be augmented raise ValueError where they are asked to."""
+    """The requested resolution and augmentation. Data sets that do not support augmentation raise ValueError."""
 
     res: int
     augment: str = "none"
@@ -38,10 +38,11 @@ class DataSpec(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """Pairs of an image (C, res, res), float32, standardised as the training part, and a label from 0 to classes - 1.
+    """Train, validation and test splits: pairs of an image (C, res, res) and a label from 0 to classes - 1.
 
-    In-memory sets are TensorDatasets, others map-style data sets. `floor` is the accuracy in percent that needs no look at what the
-    task is about: the share of the largest class, or what a shortcut gives; `floor_of` names it.
+    Images are float32 and standardised by the train split. In-memory data sets are TensorDatasets, others are map-style data sets.
+    `trivial_accuracy` is the test accuracy in percent of a trivial predictor, the largest class or a shortcut, which
+    `trivial_predictor` names.
     """
 
     train: Images
@@ -49,83 +50,83 @@ class Splits(NamedTuple):
     test: Images
     classes: int
     channels: int
-    floor: float
-    floor_of: str = "largest class"
+    trivial_accuracy: float
+    trivial_predictor: str = "largest class"
 
 
 def names() -> list[str]:
-    """Every data set, by its file."""
+    """Return the names of all data sets."""
     return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_"))
 
 
 def summaries() -> dict[str, str]:
-    """What each data set is, in a line: the first of its file, which is not imported."""
+    """Return the first line of the docstring of each data set, without importing it."""
     return {name: (ast.get_docstring(_tree(name)) or "").partition("\n")[0] for name in names()}
 
 
-def load(text: str, wish: DataSpec) -> Splits:
-    """The splits of a data set NAME[option=value,...]; raises ValueError for an unknown name or option."""
-    splits: Splits = _ask("load", text, wish)
+def load(text: str, spec: DataSpec) -> Splits:
+    """Load the splits of a data set NAME[option=value,...]. Raises ValueError for an unknown name or option."""
+    splits: Splits = _call("load", text, spec)
     return splits
 
 
 def missing(text: str) -> str | None:
-    """What is not there that a data set reads from the disk, and what to do; None where all is. Costs no torch.
+    """Return an error message if a file of the data set is missing, else None. Imports no torch.
 
     Raises ValueError for an unknown name or option.
     """
     _check_options(text)
     if not _has(text, "files"):
         return None
-    lost = next((path for path in (root() / file for file in _ask("files", text)) if not path.exists()), None)
-    if lost is None:
+    absent = next((path for path in (root() / file for file in _call("files", text)) if not path.exists()), None)
+    if absent is None:
         return None
-    what = f"data set '{text}' is not here: there is no {lost}"
-    return f"{what}; give --download to fetch it, or put it there" if _has(text, "fetch") else what
+    message = f"data set '{text}' is missing: {absent} does not exist"
+    return f"{message}; give --download to download it, or put it there" if _has(text, "fetch") else message
 
 
 def check(text: str, res: int) -> None:
-    """Raises ValueError where a set says that it cannot be had in images of res x res pixels with its options."""
+    """Raise ValueError if a data set does not support res x res pixels with its options."""
     if _has(text, "check"):
-        _ask("check", text, res)
+        _call("check", text, res)
 
 
 def fetch(text: str) -> None:
-    """Download what is missing of a data set; raises OSError where that cannot be. Does nothing for one that has no source."""
+    """Download the missing files of a data set. Does nothing if the data set has no URL. Raises OSError if the download fails."""
     if missing(text) is None or not _has(text, "fetch"):
         return
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(CONNECT_SECONDS)
     try:
-        _reach(module(parse(text).name).URL)  # before seconds of imports
-        _ask("fetch", text)
+        _check_server(module(parse(text).name).URL)  # before imports that take seconds
+        _call("fetch", text)
     except (OSError, RuntimeError) as error:
-        raise OSError(f"data set '{text}' could not be fetched to {root()}: {error}") from error
+        raise OSError(f"data set '{text}' could not be downloaded to {root()}: {error}") from error
     finally:
         socket.setdefaulttimeout(before)
 
 
 def module(name: str) -> Any:
-    """The module of a data set; raises ValueError for an unknown name."""
+    """Return the module of a data set. Raises ValueError for an unknown name."""
     if name not in names():
         raise ValueError(f"unknown data set '{name}' (known: {', '.join(names())})")
     return importlib.import_module(f"bench.data.{name}")
 
 
-def _ask(function: str, text: str, *given: Any) -> Any:
-    """Call a function of a data set's module with what follows its name after a colon, and its options."""
-    word = parse(text)
-    name, _, path = word.name.partition(":")
-    ask, places = getattr(module(name), function), [*given, *filter(None, [path])]
+def _call(function: str, text: str, *args: Any) -> Any:
+    """Call a function of the module of a data set with `args`, the path after a colon if any, and the options of the data set."""
+    parsed = parse(text)
+    name, _, path = parsed.name.partition(":")
+    call, positional = getattr(module(name), function), [*args, *filter(None, [path])]
     try:
-        inspect.signature(ask).bind(*places, **dict(word.options))
+        inspect.signature(call).bind(*positional, **dict(parsed.options))
     except TypeError as error:
         raise ValueError(f"data set '{text}': {error}") from error
-    return ask(*places, **dict(word.options))
+    return call(*positional, **dict(parsed.options))
 
 
 def _check_options(text: str) -> None:
-    """Raises ValueError for an option that `load` does not take, or an unknown name, without importing its module."""
+    """Raise ValueError for an unknown name or an option that `load` does not have, without importing the module."""
     function = _functions(text)["load"]
     known = [argument.arg for argument in function.args.args[1:]]
     unknown = [name for name, _ in parse(text).options if name not in known]
@@ -134,7 +135,7 @@ def _check_options(text: str) -> None:
 
 
 def _has(text: str, function: str) -> bool:
-    """Whether the module of a data set defines a function, without importing it; raises ValueError for an unknown name."""
+    """Return whether the module of a data set defines a function, without importing it. Raises ValueError for an unknown name."""
     return function in _functions(text)
 
 
@@ -149,8 +150,8 @@ def _tree(name: str) -> ast.Module:
     return ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
 
 
-def _reach(url: str) -> None:
-    """Raises OSError where no server answers, whatever it says."""
+def _check_server(url: str) -> None:
+    """Raise OSError if no server answers. An HTTP error counts as an answer."""
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD")).close()
     except urllib.error.HTTPError:

@@ -1,4 +1,4 @@
-"""Folders for what is kept between runs, and arrays that are made once. No torch here."""
+"""Cache folders, and arrays that are computed once. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ Arrays = dict[str, np.ndarray]
 
 
 def cache() -> Path:
-    """The environment variable LKB_CACHE, else a folder in the user's cache."""
+    """Return the cache folder: the environment variable LKB_CACHE, else ~/.cache/large-kernel-bench."""
     return Path(os.environ.get("LKB_CACHE") or Path.home() / ".cache" / "large-kernel-bench")
 
 
 def root() -> Path:
-    """Where downloaded sets lie: the environment variable LKB_DATA, else a folder of the cache."""
+    """Return the folder of downloaded data sets: the environment variable LKB_DATA, else a folder in the cache."""
     return Path(os.environ.get("LKB_DATA") or cache() / "data")
 
 
 def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays kept under a name, which stands for all that they depend on; made where there are none or they are damaged."""
+    """Return the arrays cached under a name, which must identify all that they depend on.
+
+    They are computed by `make` if there are none or the file is damaged.
+    """
     path = cache() / f"{name}.npz"
     try:
         with path.open("rb") as file, np.load(file) as archive:
@@ -33,6 +36,6 @@ def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
         arrays = make()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-    np.savez_compressed(unfinished, **arrays)  # type: ignore[arg-type]  # its stubs take the names for options
+    np.savez_compressed(unfinished, **arrays)  # type: ignore[arg-type]  # its type stubs mistake the arrays for options
     os.replace(unfinished, path)
     return arrays

@@ -1,4 +1,4 @@
-"""Reading a data set by several processes."""
+"""Read a data set with several processes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 
-def read(part: Dataset[Any], processes: int, **options: Any) -> Iterator[Any]:
-    """Batches of a `DataLoader`, by so many processes, or by this one alone if 0.
+def read(dataset: Dataset[Any], processes: int, **options: Any) -> Iterator[Any]:
+    """Return the batches of a `DataLoader` with this number of processes, or of this process alone if 0.
 
-    They are forked from this process: they need no import of torch, and they see it end, as children of a server would not.
+    They are forked from this process, so that they need not import torch and end with it. Children of a server would not.
     """
     fork = "fork" if processes and "fork" in multiprocessing.get_all_start_methods() else None
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)  # readers use one thread
-        return iter(DataLoader(part, num_workers=processes, multiprocessing_context=fork, **options))
+        warnings.filterwarnings(
+            "ignore", ".*multi-threaded, use of fork", DeprecationWarning
+        )  # the reader processes use one thread
+        return iter(DataLoader(dataset, num_workers=processes, multiprocessing_context=fork, **options))

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009): photographs of 32 x 32 pixels, 10 classes; 45,000 to train, 5,000 for validation, 10,000 to test."""
+"""CIFAR-10 (Krizhevsky 2009): photographs of 32 x 32 pixels, 10 classes; 45,000 train, 5,000 validation, 10,000 test images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 KIND = Kind(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 
-def load(wish: DataSpec) -> Splits:
-    from torchvision.datasets import CIFAR10  # seconds
+def load(spec: DataSpec) -> Splits:
+    from torchvision.datasets import CIFAR10  # imported here because it takes seconds
 
-    train, test = (CIFAR10(root(), train=part) for part in (True, False))
-    return splits(Source(train, train.targets), Source(test, test.targets), 10, wish, KIND)
+    train, test = (CIFAR10(root(), train=is_train) for is_train in (True, False))
+    return splits(Source(train, train.targets), Source(test, test.targets), 10, spec, KIND)
 
 
 def files() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""EuroSAT (Helber et al. 2019): satellite images of 64 x 64 pixels, 10 kinds of land; it has no parts of its own.
+"""EuroSAT (Helber et al. 2019): satellite images of 64 x 64 pixels, 10 classes of land cover; without official splits.
 
-A fifth of each class is the test part and a tenth of the rest the validation part, always the same.
+A fifth of each class is the test split and a tenth of the remaining images the validation split. Both are fixed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from bench.data._images import Kind, Source, splits
 URL = "https://huggingface.co/datasets/torchgeo/eurosat"
 
 
-def load(wish: DataSpec) -> Splits:
-    from torchvision.datasets import EuroSAT  # seconds
+def load(spec: DataSpec) -> Splits:
+    from torchvision.datasets import EuroSAT  # imported here because it takes seconds
 
     images = EuroSAT(root())
-    return splits(Source(images, images.targets), None, 10, wish, Kind(64))
+    return splits(Source(images, images.targets), None, 10, spec, Kind(64))
 
 
 def files() -> tuple[str, ...]:

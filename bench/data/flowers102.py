@@ -1,6 +1,6 @@
-"""Oxford Flowers (Nilsback and Zisserman 2008): photographs of 102 kinds; 1,836 to train, 204 for validation, 6,149 to test.
+"""Oxford Flowers (Nilsback and Zisserman 2008): photographs, 102 classes; 1,836 train, 204 validation, 6,149 test images.
 
-The set's own training and validation parts, ten images a class each, are the training data here.
+The official train and validation splits, with ten images per class each, are the training data here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from bench.data._images import Kind, Source, splits
 URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz"
 
 
-def load(wish: DataSpec) -> Splits:
+def load(spec: DataSpec) -> Splits:
     from torch.utils.data import ConcatDataset
-    from torchvision.datasets import Flowers102  # seconds
+    from torchvision.datasets import Flowers102  # imported here because it takes seconds
 
-    train, more, test = (Flowers102(root(), split=part) for part in ("train", "val", "test"))
-    images = Source(ConcatDataset([train, more]), [*train._labels, *more._labels])  # it has no public list of labels
-    return splits(images, Source(test, test._labels), 102, wish, Kind())
+    train, more, test = (Flowers102(root(), split=split) for split in ("train", "val", "test"))
+    images = Source(ConcatDataset([train, more]), [*train._labels, *more._labels])  # torchvision has no public list of labels
+    return splits(images, Source(test, test._labels), 102, spec, Kind())
 
 
 def files() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""STL-10 (Coates et al. 2011): photographs of 96 x 96 pixels, 10 classes; 4,500 to train, 500 for validation, 8,000 to test.
+"""STL-10 (Coates et al. 2011): photographs of 96 x 96 pixels, 10 classes; 4,500 train, 500 validation, 8,000 test images.
 
-The archive of 2.6 GB holds unlabelled images too, which are not used; torchvision wants them there, and reads all to check them.
+The archive of 2.6 GB also contains unlabelled images. They are not used, but torchvision requires them and verifies all files.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from bench.data._images import Kind, Source, splits
 URL = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
 
 
-def load(wish: DataSpec) -> Splits:
-    from torchvision.datasets import STL10  # seconds
+def load(spec: DataSpec) -> Splits:
+    from torchvision.datasets import STL10  # imported here because it takes seconds
 
-    train, test = (STL10(root(), split=part) for part in ("train", "test"))
-    return splits(Source(train, train.labels), Source(test, test.labels), 10, wish, Kind(96))
+    train, test = (STL10(root(), split=split) for split in ("train", "test"))
+    return splits(Source(train, train.labels), Source(test, test.labels), 10, spec, Kind(96))
 
 
 def files() -> tuple[str, ...]:

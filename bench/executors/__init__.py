@@ -1,1 +1,1 @@
-"""Where jobs run: in this process, in isolated workers, under torchrun. Jobs in, exactly one record a job out."""
+"""Executors run jobs in this process, in isolated workers or under torchrun. Each job yields exactly one record."""

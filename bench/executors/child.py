@@ -1,4 +1,4 @@
-"""The inside of a worker process. The forkserver holds this module: it imports torch and the methods, and runs no operator."""
+"""The worker process. The forkserver imports this module, which loads torch and the methods and runs no operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # noqa: F401  # torch loads it at the first use of a meta tensor: a second in each worker, unless the server has it
+import torch._dynamo  # noqa: F401  # preloaded in the server: the first meta tensor imports it, 1 s per worker
 
 from bench.executors.admission import free_bytes
 from bench.executors.inline import advancing
@@ -32,69 +32,75 @@ load()
 
 
 PR_SET_PDEATHSIG = 1
-SPARE = 512 << 20  # bytes above its start that a waiting worker may keep: more would starve its neighbours
+SPARE = 512 << 20  # bytes that a waiting worker may retain beyond its initial size, so that the other workers have memory
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, even if it hangs in foreign code. Linux only; elsewhere nothing."""
+    """Ask the kernel to kill this process when its parent ends, even if it hangs in native code. Does nothing except on Linux."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def serve(pipe: Connection, plugins: tuple[str, ...]) -> None:
-    """Answer requests until the pipe closes; what operators print goes to a file whose handle is the first thing sent."""
-    die_with_parent()  # the server, which in turn dies with the sweep
+    """Answer requests until the pipe closes.
+
+    The first message is a file handle. Standard output and error of the operators go to that file.
+    """
+    die_with_parent()  # the parent is the server, which in turn dies with the sweep
     _redirect_output(recv_handle(pipe))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's victim is the worker, not the parent
+        Path("/proc/self/oom_score_adj").write_text("1000")  # out of memory, the kernel kills the worker and not the parent
     for plugin in plugins:
         load_file(plugin)
-    gc.freeze()  # what torch brought along is no garbage: a collection takes a millisecond instead of 200
-    desk = WorkerState()
+    gc.freeze()  # exclude torch's objects: a collection takes 1 ms instead of 200 ms
+    state = WorkerState()
     pipe.send(Reply(None))  # ready
     with contextlib.suppress(EOFError):
         while True:
             request = pipe.recv()
             _clear_output()
-            answer = desk.answers[request.pop("do")](**request)
-            pipe.send(Reply(answer, desk.tidy_up(), desk.crowded))
+            result = state.handlers[request.pop("do")](**request)
+            pipe.send(Reply(result, state.release_memory(), state.crowded))
 
 
 class WorkerState:
-    """What a worker is asked, and the jobs that it has begun."""
+    """The request handlers of a worker and its running jobs."""
 
     def __init__(self) -> None:
-        self.stories: dict[str, Advance] = {}
+        self.jobs: dict[str, Advance] = {}
         self.start = _pages()
         self.device = "cpu"
         self.ended = self.crowded = False
-        self.answers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": env.collect, "ceilings": _ceilings}
+        self.handlers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": env.collect, "ceilings": _ceilings}
 
-    def advance(self, job: dict[str, Any], limits: dict[str, Any], enough: bool, core: int | None) -> Record | bool:
-        """Advance a job by one round, on a core if one is named: its record, or whether its figure is precise while it runs."""
-        one, bounds = Job.from_json(job), Limits(**limits)
-        key, self.device = one.key(), one.cell.device
+    def advance(self, job: dict[str, Any], limits: dict[str, Any], all_precise: bool, core: int | None) -> Record | bool:
+        """Advance a job by one round, on `core` unless it is None.
+
+        Returns the record if the job has ended, else whether its measurement is precise enough.
+        """
+        parsed, bounds = Job.from_json(job), Limits(**limits)
+        key, self.device = parsed.key(), parsed.cell.device
         cores.bind(core)
-        if key not in self.stories:
+        if key not in self.jobs:
             if self.device == "cpu":
-                _bound_memory(bounds.memory or free_bytes("cpu"))
-            self.stories[key] = advancing(run(one, bounds))
-        begun, before = time.perf_counter(), interruptions()
-        answer = self.stories[key](enough)
-        self.crowded = cores.crowded(interruptions() - before, time.perf_counter() - begun)
-        self.ended = isinstance(answer, Record)
+                _limit_address_space(bounds.memory or free_bytes("cpu"))
+            self.jobs[key] = advancing(run(parsed, bounds))
+        begin, before = time.perf_counter(), involuntary_switches()
+        result = self.jobs[key](all_precise)
+        self.crowded = cores.crowded(involuntary_switches() - before, time.perf_counter() - begin)
+        self.ended = isinstance(result, Record)
         if self.ended:
-            del self.stories[key]
-        return answer
+            del self.jobs[key]
+        return result
 
-    def tidy_up(self) -> bool:
-        """Leave no memory of an ended job to the next, nor keep much while others measure; whether this process is fit for more."""
+    def release_memory(self) -> bool:
+        """Release the memory of an ended job and unused heap pages. Return False if this process must not run another job."""
         fit = True
         if self.ended:
             gc.collect()
         if self.device != "cpu":
-            fit = _tidy_device(self.device, self.ended)
+            fit = _reset_device(self.device, self.ended)
         pages = _pages()
         if self.start and pages and pages[1] - self.start[1] > SPARE // resource.getpagesize():
             ctypes.CDLL(None).malloc_trim(0)
@@ -107,8 +113,8 @@ def _ceilings(device: str, threads: int) -> dict[str, Any]:
     return measure(device, threads)
 
 
-def _tidy_device(device: str, ended: bool) -> bool:
-    """Empty a GPU's caches after a job; False where it answers no more, as after a failed assertion in a kernel."""
+def _reset_device(device: str, ended: bool) -> bool:
+    """Empty the caches of a GPU after a job. Return False if it fails, for example after a failed assertion in a kernel."""
     from bench.timers.cuda import cuda_healthy, cuda_reset
 
     healthy = cuda_healthy(device)
@@ -117,13 +123,13 @@ def _tidy_device(device: str, ended: bool) -> bool:
     return healthy
 
 
-def interruptions() -> int:
-    """Involuntary context switches of this process so far."""
+def involuntary_switches() -> int:
+    """Return the number of involuntary context switches of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def _pages() -> tuple[int, int] | None:
-    """Pages of address space and of memory that this process holds; None where the system does not say."""
+    """Return the virtual and the resident size of this process in pages, or None if the system does not report them."""
     path = Path("/proc/self/statm")
     if not path.exists():
         return None
@@ -131,8 +137,8 @@ def _pages() -> tuple[int, int] | None:
     return int(size), int(resident)
 
 
-def _bound_memory(limit: int | None) -> None:
-    """Let the address space grow by no more than `limit` bytes; what asks for more is refused rather than killed."""
+def _limit_address_space(limit: int | None) -> None:
+    """Limit the growth of the address space to `limit` bytes: larger allocations fail instead of ending the process."""
     pages = _pages()
     if limit is not None and pages is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -140,7 +146,7 @@ def _bound_memory(limit: int | None) -> None:
 
 
 def _redirect_output(file: int) -> None:
-    """Send standard output and error to a file, at the level of the process: foreign code writes there too."""
+    """Redirect standard output and error to a file at the level of the process, so that native code is included."""
     for stream in (1, 2):
         os.dup2(file, stream)
     os.close(file)
@@ -148,7 +154,7 @@ def _redirect_output(file: int) -> None:
 
 
 def _clear_output() -> None:
-    """Empty the file of what operators print: another job's words are no reason, and they may be many."""
+    """Truncate the captured output of the previous job, which would not explain a failure of the next one."""
     with contextlib.suppress(OSError):  # an operator may close its streams
         os.ftruncate(1, 0)
         os.lseek(1, 0, os.SEEK_SET)

@@ -1,4 +1,4 @@
-"""All jobs in this process: for tests and debugging. Nothing protects the sweep from a crash or a hang."""
+"""Run all jobs in this process, for tests and debugging. A crash or a hang ends the sweep."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from bench.spec import Job, Limits, Record
 
 
 def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
+    """Yield the record of each job when it ends."""
     for group in groups(jobs):
         yield from interleave({job: advancing(run(job, limits)) for job in group})
 
 
-def advancing(story: JobSteps) -> Advance:
-    """The rounds of a job, one a call."""
-    begun = False
+def advancing(steps: JobSteps) -> Advance:
+    """Return a function that runs one round of a job per call."""
+    started = False
 
-    def advance(enough: bool) -> Record | bool:
-        nonlocal begun
+    def advance(all_precise: bool) -> Record | bool:
+        nonlocal started
         try:
-            if begun:
-                return story.send(enough)
-            begun = True
-            return next(story)
+            if started:
+                return steps.send(all_precise)
+            started = True
+            return next(steps)
         except StopIteration as end:
             return end.value
 

@@ -1,4 +1,4 @@
-"""The story of one job: build the operator, look at its output, measure, and end as exactly one record."""
+"""One job: build the operator, validate its output, measure it, and return exactly one record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from bench import metrics
 from bench.executors import admission as guard
 from bench.spec import Job, Limits, Record
-from bench.system.torch_state import settle, unchanged
+from bench.system.torch_state import check_unchanged, settle
 from bench.workload.build import Measurement, Workload
 from bench.workload.failures import diagnose
 
@@ -21,51 +21,52 @@ JobSteps = Generator[bool, bool | None, Record]  # sent None to begin
 
 
 def run(job: Job, limits: Limits) -> JobSteps:
-    """Yield after each round whether the figure is precise enough, be sent whether the group's are; return the record.
+    """Run a job round by round.
 
-    No exception of an operator or a metric leaves this function.
+    After each round, yields whether the measurement is precise enough and receives whether those of the whole group are. Returns
+    the record. Exceptions of the operator and the metric become the status of the record.
     """
     started, seconds = time.time(), 0.0
-    story = _rounds(job, limits)
-    enough: bool | None = None
+    rounds = _rounds(job, limits)
+    all_precise: bool | None = None
     while True:
         begin = time.perf_counter()
         try:
-            precise = story.send(enough)
+            precise = rounds.send(all_precise)
         except StopIteration as end:
             return _ok(job, end.value, started, seconds + time.perf_counter() - begin)
         except guard.Skipped as skip:
             record = Record(job, "skipped", str(skip), prediction=skip.prediction)
-        except Exception as error:  # whatever an operator raises becomes the row's status
+        except Exception as error:  # an operator may raise anything; it becomes the status of the record
             record = Record(job, *diagnose(error), samples={"traceback": traceback.format_exception(error)})
         else:
             last = time.perf_counter() - begin
             seconds += last
-            enough = (yield precise) or seconds + last > limits.cell_seconds
+            all_precise = (yield precise) or seconds + last > limits.cell_seconds
             continue
         return replace(record, started=started, seconds=seconds + time.perf_counter() - begin)
 
 
 def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Measurement]:
-    """The metric's rounds, each begun in a settled process and looked at when it ends."""
+    """Run the rounds of the metric. The settings of torch are reset before each round and checked after it."""
     settle(job.cell)
     workload = Workload(job.cell, **saving_options(job, limits))
     guard.admit(workload, job, limits)
     measuring = metrics.get(job.metric)(workload, job.protocol)
-    enough: bool | None = None
+    all_precise: bool | None = None
     while True:
         settle(job.cell)
         try:
-            precise = measuring.send(enough)
+            precise = measuring.send(all_precise)
         except StopIteration as end:
-            unchanged(job.cell)
+            check_unchanged(job.cell)
             return end.value
-        unchanged(job.cell)
-        enough = yield precise
+        check_unchanged(job.cell)
+        all_precise = yield precise
 
 
 def saving_options(job: Job, limits: Limits) -> dict[str, Any]:
-    """What of a training is kept, where and how often."""
+    """Return the checkpoint and weight-saving options of a training."""
     state = Path(limits.scratch) / f"{job.key()}.pt" if limits.scratch else None
     weights = Path(limits.weights) if limits.weights else None
     return {"checkpoint": state, "save_every": limits.save_every, "weights": weights, "each_epoch": limits.each_epoch}

@@ -1,4 +1,4 @@
-"""Groups of jobs, and their interleaved rounds."""
+"""Groups of jobs, and the interleaving of their rounds."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from typing import Any, NamedTuple
 
 from bench.spec import INTERLEAVED, Job, Record
 
-# Told whether the group's figures are precise enough, a job advances by one round: its record, or whether its own figure is.
+# Advances a job by one round. The argument is whether all measurements of the group are precise enough. Returns the record if the
+# job has ended, else whether its own measurement is.
 Advance = Callable[[bool], Record | bool]
 
 
 class Reply(NamedTuple):
-    """What a worker sends back: its answer, whether it is fit for more, and whether another program ran on its core."""
+    """The reply of a worker: the result, whether the worker can run more jobs, and whether another process ran on its core."""
 
-    answer: Any
+    result: Any
     fit: bool = True
     crowded: bool = False
 
 
 def groups(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs to advance together, in order of first appearance: those that differ only in their method, or each alone."""
-    found: dict[str, list[Job]] = {}
+    """Group the jobs that differ only in their method, in order of first appearance. Other metrics have one job per group."""
+    members: dict[str, list[Job]] = {}
     for job in jobs:
-        found.setdefault(job.group() if job.metric in INTERLEAVED else job.key(), []).append(job)
-    return list(found.values())
+        members.setdefault(job.group() if job.metric in INTERLEAVED else job.key(), []).append(job)
+    return list(members.values())
 
 
-def interleave(tracks: Mapping[Job, Advance]) -> Iterator[Record]:
-    """Advance every job by one round, in a new shuffled order each time, until all have ended.
+def interleave(running: Mapping[Job, Advance]) -> Iterator[Record]:
+    """Advance every job by one round, in a new random order each time, until all have ended.
 
-    They are told to end when all are precise, so that each pair of methods has the same rounds. The order depends on the jobs
-    alone, so a sweep repeats it.
+    The jobs end when all measurements are precise enough, so that each pair of methods has the same rounds. The order depends only
+    on the jobs, so it is reproducible.
     """
-    open_jobs = list(tracks)
+    open_jobs = list(running)
     order = random.Random("".join(job.key() for job in open_jobs))
-    enough = False
+    all_precise = False
     while open_jobs:
         order.shuffle(open_jobs)
         precise: list[bool] = []
         for job in list(open_jobs):
-            answer = tracks[job](enough)
-            if isinstance(answer, Record):
+            result = running[job](all_precise)
+            if isinstance(result, Record):
                 open_jobs.remove(job)
-                yield answer
+                yield result
             else:
-                precise.append(answer)
-        enough = all(precise)
+                precise.append(result)
+        all_precise = all(precise)

@@ -1,8 +1,7 @@
-"""Jobs of accuracy in the processes that torchrun started, all of them at the same job; the first gives the records.
+"""Accuracy jobs in the processes that torchrun started. All processes train the same network; rank 0 yields the records.
 
-Each job has a process group of its own. Where a process fails, the others wait for it in vain until the job's `--timeout`. With
-gloo they fail then, the record says what happened where it happened first, and the next job begins in a new group; NCCL ends the
-process, and torchrun the sweep.
+Each job has its own process group. If a process fails, the others wait for it until `--timeout`. With gloo they then fail, the
+record describes the first failure, and the next job begins in a new group. NCCL ends the process, and torchrun ends the sweep.
 """
 
 from __future__ import annotations
@@ -20,36 +19,36 @@ from torch.distributed.rendezvous import rendezvous
 from bench.executors.job import run
 from bench.spec import Job, Limits, Record
 
-PLANNING = timedelta(hours=1)  # the first process plans, and may fetch data, while the others wait
+PLANNING = timedelta(hours=1)  # rank 0 plans the sweep, and may download data, while the others wait
 
 
 def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
-    """In the first process: tell the others what is to be done, and do it with them."""
-    crew = ProcessGroup(limits)
-    todo = list(jobs)
-    crew.store.set("plan", json.dumps({"jobs": [job.to_json() for job in todo], "limits": asdict(limits)}))
-    for number, job in enumerate(todo):
-        yield crew.run(number, job)
+    """Run the jobs in rank 0 and yield their records. The other ranks receive the jobs in `follow`."""
+    group = ProcessGroup(limits)
+    planned = list(jobs)
+    group.store.set("plan", json.dumps({"jobs": [job.to_json() for job in planned], "limits": asdict(limits)}))
+    for number, job in enumerate(planned):
+        yield group.run(number, job)
 
 
 def follow() -> None:
-    """In the other processes: do what the first one does, until there is no more."""
-    crew = ProcessGroup(Limits())
-    plan = json.loads(crew.store.get("plan"))
-    crew.limits = Limits(**plan["limits"])
+    """Run the jobs of rank 0 in the other ranks."""
+    group = ProcessGroup(Limits())
+    plan = json.loads(group.store.get("plan"))
+    group.limits = Limits(**plan["limits"])
     for number, job in enumerate(plan["jobs"]):
-        crew.run(number, Job.from_json(job))
+        group.run(number, Job.from_json(job))
 
 
 class ProcessGroup:
-    """The processes, and the store through which they find each other."""
+    """The processes of torchrun and the store through which they rendezvous."""
 
     def __init__(self, limits: Limits):
         self.store, self.rank, self.world = next(iter(rendezvous("env://", timeout=PLANNING)))
         self.limits = limits
 
     def run(self, number: int, job: Job) -> Record:
-        """The job, together; a record in each process, of which the first one's counts."""
+        """Run a job in all processes. Each returns a record; that of rank 0 is used."""
         store = PrefixStore(str(number), self.store)
         wait = timedelta(seconds=self.limits.timeout)
         backend = "nccl" if torch.device(job.cell.device).type == "cuda" else "gloo"
@@ -58,23 +57,25 @@ class ProcessGroup:
         if record.status != "ok" and store.add("failures", 1) == 1:
             store.set("cause", json.dumps([self.rank, record.status, record.detail]))
         store.set(f"ended {self.rank}", "")
-        store.wait([f"ended {rank}" for rank in range(self.world)], 2 * wait)  # who leaves early breaks off what others still read
+        store.wait(
+            [f"ended {rank}" for rank in range(self.world)], 2 * wait
+        )  # leaving early would close the store under the other ranks
         dist.destroy_process_group()
-        return record if record.status == "ok" else self._explained(record, *json.loads(store.get("cause")))
+        return record if record.status == "ok" else self._with_cause(record, *json.loads(store.get("cause")))
 
-    def _explained(self, record: Record, rank: int, status: str, detail: str) -> Record:
-        """A failure as that process saw it which failed first."""
+    def _with_cause(self, record: Record, rank: int, status: str, detail: str) -> Record:
+        """Return the record of a failure with the status and detail of the process that failed first."""
         if rank == self.rank or detail == record.detail:
             return record
         return replace(record, status=status, detail=f"process {rank}: {detail}")
 
 
 def run_to_end(job: Job, limits: Limits) -> Record:
-    """The record of a job, run to its end without a pause."""
-    story = run(job, limits)
+    """Run a job to its end and return its record."""
+    steps = run(job, limits)
     while True:
         try:
-            next(story)
+            next(steps)
         except StopIteration as end:
             record: Record = end.value
             return record

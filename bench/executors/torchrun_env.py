@@ -1,4 +1,4 @@
-"""Started by torchrun: several processes of the same command line train one network after the other together. No torch here."""
+"""Detect torchrun, which starts several processes of the same command line to train one network. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ LAUNCHER = "TORCHELASTIC_RUN_ID"  # set by torchrun
 
 
 def launched() -> bool:
-    """Whether torchrun started this process."""
+    """Return whether torchrun started this process."""
     return LAUNCHER in os.environ
 
 
 def follows() -> bool:
-    """Whether another process plans, writes the journal and tells this one what to do."""
+    """Return whether this process is not rank 0, which plans the sweep and writes the journal."""
     return launched() and os.environ["RANK"] != "0"
 
 
 def prepare(metrics: Collection[str]) -> None:
-    """Leave this process one GPU, its own; before torch is imported. Raises ValueError where anything but accuracy is asked for."""
+    """Restrict this process to the GPU of its local rank. Call it before torch is imported.
+
+    Raises ValueError if a metric other than accuracy is requested.
+    """
     if not launched():
         return
     if set(metrics) != {"accuracy"}:
-        raise ValueError(f"under torchrun give --metrics accuracy alone, not {','.join(metrics)}: the others measure one process")
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = seen.split(",") if seen else [str(index) for index in range(int(os.environ["LOCAL_WORLD_SIZE"]))]
-    own = int(os.environ["LOCAL_RANK"])
-    os.environ["CUDA_VISIBLE_DEVICES"] = devices[own] if own < len(devices) else ""
+        raise ValueError(
+            f"torchrun supports only --metrics accuracy, not {','.join(metrics)}: the other metrics measure a single process"
+        )
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else [str(index) for index in range(int(os.environ["LOCAL_WORLD_SIZE"]))]
+    local_rank = int(os.environ["LOCAL_RANK"])
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices[local_rank] if local_rank < len(devices) else ""

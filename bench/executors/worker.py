@@ -1,4 +1,4 @@
-"""One worker process and the pipe to it."""
+"""A worker process and the pipe to it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from typing import Any
 
 from bench.executors.rounds import Reply
 
-# glibc gives large blocks back after each call and the next call faults them in again: up to 13 times the operator's own time
+# By default glibc returns large blocks to the system after each call. The page faults of the next call then take up to 13 times the
+# duration of the operator itself.
 TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864"}
 DEFAULT = dict.fromkeys(TUNED)
 ALLOCATORS: dict[str, dict[str, str | None]] = {"tuned": {**TUNED}, "default": {**DEFAULT}}
 QUIET: dict[str, str | None] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "KINETO_LOG_LEVEL": "99"}
 START_SECONDS = 120.0
-LAST_WORDS = 300  # characters of what a dead worker wrote that its record quotes
-ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # a terminal's control sequence: a colour
+QUOTED = 300  # characters of the output of a dead worker that its record quotes
+ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # a terminal control sequence, such as a colour
 
 
 class WorkerDied(Exception):
-    """The worker ended or was killed: a status and a reason."""
+    """The worker ended or was killed. Holds the status and the reason."""
 
     def __init__(self, status: str, detail: str):
         self.status, self.detail = status, detail
 
 
 class Worker:
-    """A process that answers requests, started by `start`, with the allocator `malloc`; raises `WorkerDied` where it cannot start.
+    """A process that answers requests.
 
-    The server that forks workers imports the modules of `preload` once for all.
+    `start` is the start method of multiprocessing and `malloc` a key of `ALLOCATORS`. The server that forks the workers imports the
+    modules of `preload` once. Raises `WorkerDied` if the process cannot start.
     """
 
     def __init__(
@@ -45,35 +47,33 @@ class Worker:
         context: Any = multiprocessing.get_context(start)
         self.crowded = False
         self.pipe, theirs = context.Pipe()
-        self.words = tempfile.TemporaryFile()  # noqa: SIM115  # without a name: nothing is left behind, whoever is killed
-        self.process = context.Process(
-            target=_serve, args=(theirs, plugins)
-        )  # no daemon, for those may not read images by processes
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115  # unnamed: no file remains if a process is killed
+        self.process = context.Process(target=_serve, args=(theirs, plugins))  # a daemon could not start processes to read images
         with _environment(QUIET | ALLOCATORS[malloc]):
             if start == "forkserver":
                 context.set_forkserver_preload(["bench.executors.preload", *preload])
                 forkserver.ensure_running()
             try:
                 self.process.start()
-            except OSError as error:  # no process or no file left to have
+            except OSError as error:  # too many processes or open files
                 raise WorkerDied("crashed", f"no worker could start: {error}") from error
-        weakref.finalize(self, self.process.kill)  # also at exit, where Python would wait for it
+        weakref.finalize(self, self.process.kill)  # also at exit, when Python would wait for the process
         theirs.close()
         try:
-            send_handle(self.pipe, self.words.fileno(), self.process.pid)
+            send_handle(self.pipe, self.output.fileno(), self.process.pid)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
-        self._answer(START_SECONDS)  # a job's time begins when its worker stands ready
+        self._receive(START_SECONDS)  # the time of a job begins when its worker is ready
 
     def ask(self, request: dict[str, Any], timeout: float) -> Any:
-        """Send a request and wait for its answer, blocked in poll; raises `WorkerDied`."""
+        """Send a request and wait for the result, blocked in poll. Raises `WorkerDied` if the worker ends or the time is over."""
         try:
             self.pipe.send(request)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
-        return self._answer(timeout)
+        return self._receive(timeout)
 
-    def _answer(self, timeout: float) -> Any:
+    def _receive(self, timeout: float) -> Any:
         try:
             if not self.pipe.poll(timeout):
                 self.stop()
@@ -84,15 +84,15 @@ class Worker:
         self.crowded = reply.crowded
         if not reply.fit:
             self.stop()
-        return reply.answer
+        return reply.result
 
     def _death(self) -> WorkerDied:
         self.process.join(5)
-        if self.alive:  # it closed the pipe and lives on, beside what is measured next
+        if self.alive:  # it closed the pipe and would run during the next measurement
             self.process.kill()
             self.process.join()
-            return WorkerDied("crashed", "closed its pipe" + self._last_words())
-        return WorkerDied("crashed", _ending(self.process.exitcode) + self._last_words())
+            return WorkerDied("crashed", "closed its pipe" + self._quoted_output())
+        return WorkerDied("crashed", _describe_exit(self.process.exitcode) + self._quoted_output())
 
     @property
     def alive(self) -> bool:
@@ -102,26 +102,25 @@ class Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
-        self.words.close()
+        self.output.close()
 
-    def _last_words(self) -> str:
-        """The end of what the process printed since it was last asked."""
-        file = self.words.fileno()
-        start = max(os.fstat(file).st_size - 4 * LAST_WORDS, 0)
-        text = os.pread(file, 4 * LAST_WORDS, start).decode(errors="replace")  # a seek would move the worker's place too
+    def _quoted_output(self) -> str:
+        """Return the end of the output since the last request."""
+        file = self.output.fileno()
+        start = max(os.fstat(file).st_size - 4 * QUOTED, 0)
+        text = os.pread(file, 4 * QUOTED, start).decode(errors="replace")  # a seek would move the position of the worker too
         plain = "".join(letter if letter.isprintable() else " " for letter in ESCAPE.sub(" ", text))
-        said = " ".join(plain.split())[-LAST_WORDS:]
-        return f"; it wrote: {said}" if said else ""
+        quoted = " ".join(plain.split())[-QUOTED:]
+        return f"; it wrote: {quoted}" if quoted else ""
 
 
 def _serve(pipe: Any, plugins: tuple[str, ...]) -> None:
-    from bench.executors.child import serve  # imported in the worker only: it costs torch
+    from bench.executors.child import serve  # imports torch, so only in the worker
 
     serve(pipe, plugins)
 
 
-def _ending(exitcode: int | None) -> str:
-    """How a process ended, in words."""
+def _describe_exit(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
@@ -130,7 +129,7 @@ def _ending(exitcode: int | None) -> str:
 
 @contextmanager
 def _environment(variables: dict[str, str | None]) -> Iterator[None]:
-    """The process's environment with these variables, those of None taken out, for a while."""
+    """Set these environment variables within the context; None removes a variable."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:

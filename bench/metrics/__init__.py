@@ -1,4 +1,4 @@
-"""One file a metric: `measure(workload, protocol)` is a generator that yields after each round and returns an `Measurement`."""
+"""One file per metric: `measure(workload, protocol)` is a generator that yields after each round and returns a `Measurement`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ Measure = Callable[..., Generator[Any, Any, "Measurement"]]
 
 
 def get(name: str) -> Measure:
-    """The `measure` of a metric; raises ModuleNotFoundError."""
+    """Return the `measure` function of a metric. Raises ModuleNotFoundError if the metric is unknown."""
     module: Any = importlib.import_module(f"bench.metrics.{name}")
     return module.measure

@@ -1,10 +1,10 @@
-"""Energy of one call: what the device's counter gains over seconds of calls, less what it gains at rest.
+"""Energy of one call: the increase of the device's energy counter during seconds of calls, minus its increase when idle.
 
-What the number means: joules a call with warm caches, at the clock and temperature of a device that does nothing else, the median
-over windows. Rest is measured just before each window, in the state that the device falls into by itself. The counter is that of
-the whole GPU with its memory, or of the CPU packages with all their cores: whatever else runs there is in it, which is why the
-windows of all methods are interleaved. What it does not mean: the energy of the machine (host, memory modules, power supply), nor
-a cold call's. A GPU's counter moves every 20 to 100 ms and samples its power, so windows below a second are refused.
+The value is in joules per call with warm caches, at the clock and temperature of a device that runs nothing else: the median over
+windows. The idle power is measured just before each window. The counter is that of the whole GPU including its memory, or of the
+CPU packages with all their cores. It includes all other processes there, so the windows of all methods are interleaved. The value
+excludes the rest of the machine (host, memory modules, power supply) and is not that of a call with cold caches. The counter of a
+GPU is updated every 20 to 100 ms from sampled power, so windows below one second are rejected.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from bench.timers.cpu import Step, no_collection, warm_up
 from bench.workload.build import Measurement, Workload
 from methods import Unsupported
 
-SHORTEST = 1.0  # seconds of a window
-CHUNK, MOST = 0.05, 100  # seconds and calls between looks at the clock, on a GPU also the length of its queue
+MIN_WINDOW = 1.0  # seconds
+CHUNK, MAX_CALLS = 0.05, 100  # maximum seconds and calls between reads of the clock, and length of a GPU's queue
 
-Counter = Callable[[], float]  # joules since some moment
+Counter = Callable[[], float]  # joules since a fixed moment
 T = TypeVar("T")
 
 
 class Window(NamedTuple):
-    """One window: its calls, seconds and joules, and the watts of the rest before it."""
+    """The calls, seconds and joules of a window, and the idle power in watts before it."""
 
     calls: int
     seconds: float
@@ -45,9 +45,14 @@ class Window(NamedTuple):
 
 
 def measure(workload: Workload, protocol: Energy) -> Generator[bool, bool, Measurement]:
-    """Yields after each window; raises `Unsupported` where there is no counter, or a call is not told apart from rest."""
-    if protocol.window_seconds < SHORTEST:
-        raise Unsupported(f"windows of {protocol.window_seconds:g} s: below {SHORTEST:g} s the counter says too little")
+    """Measure the energy per call. Yields after each window.
+
+    Raises `Unsupported` if there is no counter or a window of calls takes no more energy than an idle device.
+    """
+    if protocol.window_seconds < MIN_WINDOW:
+        raise Unsupported(
+            f"energy windows of {protocol.window_seconds:g} s are too short: the counter needs at least {MIN_WINDOW:g} s"
+        )
     device = torch.device(workload.cell.device)
     source, counter = counter_of(device)
     windows: list[Window] = []
@@ -55,11 +60,16 @@ def measure(workload: Workload, protocol: Energy) -> Generator[bool, bool, Measu
         with workload.checked_for_drift(seed=len(windows)) as step, no_collection():
             windows.append(window(step, counter, protocol, waiting(device)))
         yield len(windows) == protocol.windows
-    return Measurement(summary(windows) | {"energy_source": source}, samples={"windows": [one._asdict() for one in windows]})
+    return Measurement(
+        summary(windows) | {"energy_source": source}, samples={"windows": [one_window._asdict() for one_window in windows]}
+    )
 
 
 def counter_of(device: torch.device) -> tuple[str, Counter]:
-    """The name of the device's counter and its reading in joules; raises `Unsupported` where there is none."""
+    """Return the name of the device's energy counter and a function that reads it in joules.
+
+    Raises `Unsupported` if there is no counter.
+    """
     if device.type == "cpu":
         return "rapl", Packages().joules
     from bench.system import nvml
@@ -77,12 +87,12 @@ def counter_of(device: torch.device) -> tuple[str, Counter]:
 
 
 def waiting(device: torch.device) -> Callable[[], None]:
-    """What waits until the device has done its work."""
+    """Return a function that waits until the device has finished its work."""
     return (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
 
 
 def window(step: Step, counter: Counter, protocol: Energy, wait: Callable[[], None]) -> Window:
-    """Rest, warm up, then calls without pause for the length of the window."""
+    """Measure a window: idle, warm up, then call without pause for the length of the window."""
     wait()
     _, seconds, joules = spent(lambda: time.sleep(protocol.idle_seconds), counter)
     idle = joules / seconds
@@ -91,12 +101,12 @@ def window(step: Step, counter: Counter, protocol: Energy, wait: Callable[[], No
         step()
         wait()
 
-    chunk = min(max(int(CHUNK / warm_up(synchronised)), 1), MOST)
+    chunk = min(max(int(CHUNK / warm_up(synchronised)), 1), MAX_CALLS)
     return Window(*spent(lambda: calls_in(step, protocol.window_seconds, chunk, wait), counter), idle)
 
 
 def spent(work: Callable[[], T], counter: Counter) -> tuple[T, float, float]:
-    """What the work gives, and the seconds and joules that it takes."""
+    """Return the result of `work` and the seconds and joules that it takes."""
     before, begin = counter(), time.perf_counter()
     result = work()
     seconds = time.perf_counter() - begin
@@ -104,7 +114,7 @@ def spent(work: Callable[[], T], counter: Counter) -> tuple[T, float, float]:
 
 
 def calls_in(step: Step, seconds: float, chunk: int, wait: Callable[[], None]) -> int:
-    """Call for that long; returns how often."""
+    """Call for this number of seconds. Return the number of calls."""
     calls, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         for _ in range(chunk):
@@ -115,17 +125,17 @@ def calls_in(step: Step, seconds: float, chunk: int, wait: Callable[[], None]) -
 
 
 def summary(windows: Sequence[Window]) -> dict[str, float | str | None]:
-    """The energy columns of a cell; raises `Unsupported` where a window took no more than rest."""
-    energies = [one.per_call for one in windows]
+    """Return the energy columns of a cell. Raises `Unsupported` if a window took no more energy than idling."""
+    energies = [window.per_call for window in windows]
     if min(energies) <= 0:
-        raise Unsupported("a window of calls took no more energy than rest")
+        raise Unsupported("a window of calls took no more energy than an idle device")
     mid, lo, hi = log_interval(energies)
     return {
         "energy_j": mid,
         "energy_lo_j": None if math.isnan(lo) else lo,
         "energy_hi_j": None if math.isnan(hi) else hi,
-        "power_w": median(one.joules / one.seconds for one in windows),
-        "idle_w": median(one.idle for one in windows),
+        "power_w": median(window.joules / window.seconds for window in windows),
+        "idle_w": median(window.idle for window in windows),
         "energy_windows": len(windows),
-        "energy_window_s": median(one.seconds for one in windows),
+        "energy_window_s": median(window.seconds for window in windows),
     }

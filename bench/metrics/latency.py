@@ -1,9 +1,9 @@
 """Latency of one call.
 
-What the number means: the median over rounds of the per-round median of samples that no involuntary context switch disturbed,
-with new input buffers and a warm-up in each round, rounds of all methods of the setting interleaved. Where too few samples are
-undisturbed the processor time stands in for the wall time, and `contended` says so. What it does not mean: the speed inside a
-network, where caches hold other data, nor the speed at another thread count.
+The value is the median over rounds of the median of the clean samples of each round, those without an involuntary context switch.
+Each round has new input buffers and a warm-up, and the rounds of all methods of a setting are interleaved. If too few samples are
+clean, CPU time is reported instead of wall time and `contended` is 1. The value is neither the latency inside a network, where the
+caches hold other data, nor that with another number of threads.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from bench.spec import Timing
 from bench.stats.rounds import (
     Round,
-    busy,
     clean_share,
+    contended,
     half_width,
     headline,
     medians,
@@ -27,19 +27,22 @@ from bench.workload.build import Measurement, Workload
 
 
 def measure(workload: Workload, protocol: Timing) -> Generator[bool, bool, Measurement]:
-    """Yields after each round whether the interval is narrow enough; goes on until it is sent that the whole group's are."""
+    """Measure rounds until all intervals of the group are narrow enough, at most `max_rounds`.
+
+    Yields after each round whether the interval is narrow enough, and receives whether those of the whole group are.
+    """
     rounds: list[Round] = []
-    threads, enough = workload.cell.threads, False
-    while len(rounds) < protocol.rounds or not (enough or len(rounds) >= protocol.max_rounds):
-        rounds.append(one_round(workload, protocol, seed=len(rounds)))
-        enough = yield len(rounds) >= protocol.rounds and half_width(headline(rounds, threads)) <= protocol.target
+    threads, all_precise = workload.cell.threads, False
+    while len(rounds) < protocol.rounds or not (all_precise or len(rounds) >= protocol.max_rounds):
+        rounds.append(measure_round(workload, protocol, seed=len(rounds)))
+        all_precise = yield len(rounds) >= protocol.rounds and half_width(headline(rounds, threads)) <= protocol.target
     converged = half_width(headline(rounds, threads)) <= protocol.target
     values = summary(rounds, threads) | {"timer": protocol.timer, "converged": int(converged)}
-    return Measurement(values, medians(rounds), {"rounds": [raw(one) for one in rounds]})
+    return Measurement(values, medians(rounds), {"rounds": [raw(samples) for samples in rounds]})
 
 
-def one_round(workload: Workload, protocol: Timing, seed: int) -> Round:
-    """A round on new inputs; raises `WrongResult` where the output before it is wrong, or that after it is another."""
+def measure_round(workload: Workload, protocol: Timing, seed: int) -> Round:
+    """Measure a round on new inputs. Raises `WrongResult` if the output is invalid or changes during the round."""
     device = workload.cell.device
     with workload.checked_for_drift(seed) as step:
         if torch.device(device).type == "cpu":
@@ -49,17 +52,17 @@ def one_round(workload: Workload, protocol: Timing, seed: int) -> Round:
         return cuda_round(step, protocol, device)
 
 
-def raw(one: Round) -> dict[str, list[int] | list[float]]:
-    """The samples of a round as they are kept."""
-    nanoseconds = {f"{name}_ns": [round(value * 1e9) for value in getattr(one, name)] for name in ("wall", "cpu")}
-    return {**nanoseconds, "switches": one.switches, "faults": one.faults}
+def raw(samples: Round) -> dict[str, list[int] | list[float]]:
+    """Return the samples of a round in the format of the journal."""
+    nanoseconds = {f"{name}_ns": [round(value * 1e9) for value in getattr(samples, name)] for name in ("wall", "cpu")}
+    return {**nanoseconds, "switches": samples.switches, "faults": samples.faults}
 
 
 def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str | None]:
-    """The latency columns of a cell from its rounds."""
+    """Return the latency columns of a cell."""
     mid, lo, hi = headline(rounds, threads)
-    wall = [sample for one in rounds for sample in one.wall]
-    cpu = [sample for one in rounds for sample in one.cpu]
+    wall = [sample for samples in rounds for sample in samples.wall]
+    cpu = [sample for samples in rounds for sample in samples.cpu]
     return {
         "latency_ms": mid * 1e3,
         "latency_lo_ms": lo * 1e3,
@@ -70,18 +73,18 @@ def summary(rounds: Sequence[Round], threads: int = 1) -> dict[str, float | str 
         "rounds": len(rounds),
         "calls": len(wall),
         "clean_share": clean_share(rounds) if cpu else None,
-        "faults_per_call": float(np.median([f for one in rounds for f in one.faults])) if cpu else None,
-        "contended": int(busy(rounds)),
-        **worst(rounds),
+        "faults_per_call": float(np.median([faults for samples in rounds for faults in samples.faults])) if cpu else None,
+        "contended": int(contended(rounds)),
+        **summary_of_facts(rounds),
     }
 
 
-def worst(rounds: Sequence[Round]) -> dict[str, float | str | None]:
-    """What else was seen, over rounds: the worst of what must not be at all, of the rest the middle."""
-    names = {name: None for one in rounds for name in one.facts}
-    found: dict[str, float | str | None] = {}
+def summary_of_facts(rounds: Sequence[Round]) -> dict[str, float | str | None]:
+    """Summarise the facts over rounds: the maximum of throttling, other processes and temperature, the median of the others."""
+    names = {name: None for samples in rounds for name in samples.facts}
+    columns: dict[str, float | str | None] = {}
     for name in names:
-        seen = [value for one in rounds if isinstance(value := one.facts.get(name), int | float)]
+        values = [value for samples in rounds if isinstance(value := samples.facts.get(name), int | float)]
         pick = np.max if name in ("throttled", "foreign_processes", "gpu_temperature_c") else np.median
-        found[name] = float(pick(seen)) if seen else None
-    return found
+        columns[name] = float(pick(values)) if values else None
+    return columns

@@ -1,14 +1,14 @@
-"""Memory of one call above what was held before it.
+"""Memory of one call in addition to the memory allocated before it.
 
-    mem_peak_bytes   the largest sum of blocks that torch's allocator has handed out during the call and not yet taken back: the
-                     output, gradients, what autograd saves, and scratch that torch itself allocates. The input, the weights and for
-                     inference the frozen kernel exist before the call and are not in it
-    mem_input_ratio  the same over the bytes of the input
-    mem_rss_bytes    growth of the process, library scratch included: see `bench.system.resident_memory`. CPU only
-    mem_saved_bytes  what autograd holds between forward and backward: the storages, each once and whole, of all saved tensors. The
-                     input is in it where it is saved; parameters and buffers, which exist anyway, are not. Training only
+    mem_peak_bytes   peak of the blocks that torch's allocator has allocated during the call and not yet freed: the output,
+                     gradients, tensors saved by autograd, and workspace that torch itself allocates. Excludes the input, the
+                     weights and in inference the frozen kernel, which exist before the call
+    mem_input_ratio  mem_peak_bytes divided by the bytes of the input
+    mem_rss_bytes    growth of the process, including the workspace of libraries: see `bench.system.resident_memory`. CPU only
+    mem_saved_bytes  bytes that autograd saves between forward and backward: the whole storages of all saved tensors, each once. The
+                     input is included if it is saved; parameters and buffers are not. Training only
 
-What the numbers do not mean: what a network needs. Of its operators' peaks only one counts at a time, their saved bytes add up.
+The values do not give the memory of a network: the peaks of its operators occur one at a time, while their saved bytes add up.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ Step = Callable[[], Any]
 
 
 def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Measurement]:
-    step = workload.checked_step()  # has run the call once: kernels are frozen, plans and workspaces exist
+    """Measure the memory of one call. Raises `WrongResult` if its output is invalid."""
+    step = workload.checked_step()  # the call has run once: kernels are cached, plans and workspaces exist
     device = torch.device(workload.cell.device)
     peak = cuda_peak(step, device) if device.type == "cuda" else cpu_peak(step)
-    given = torch.empty(workload.shape(), device="meta").nbytes
+    input_bytes = torch.empty(workload.shape(), device="meta").nbytes
     values: dict[str, float | str | None] = {
         "mem_peak_bytes": peak,
-        "mem_input_ratio": peak / given,
+        "mem_input_ratio": peak / input_bytes,
         "mem_rss_bytes": rss_growth(step) if device.type == "cpu" else None,
         "mem_saved_bytes": saved_bytes(step, workload.module) if workload.cell.mode == "train" else None,
     }
@@ -44,9 +45,9 @@ def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Mea
 
 
 def saved_bytes(step: Step, module: nn.Module) -> int:
-    """Bytes of the distinct storages that autograd saves during `step`, the parameters and buffers of `module` excepted."""
+    """Return the bytes of the distinct storages that autograd saves during `step`, except those of parameters and buffers."""
     permanent = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
-    saved: dict[int, torch.UntypedStorage] = {}  # keeps them alive, or a later one may have the address of one that was freed
+    saved: dict[int, torch.UntypedStorage] = {}  # kept alive, because a later storage could reuse the address of a freed one
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -59,22 +60,22 @@ def saved_bytes(step: Step, module: nn.Module) -> int:
 
 
 def cpu_peak(step: Step) -> int:
-    """Largest running sum over the profiler's stream of allocations and frees; raises RuntimeError where it saw none."""
-    # torch.profiler.profile records the same and first imports the compiler: seconds in every new process
+    """Return the peak of the profiler's allocations minus frees. Raises RuntimeError if the profiler recorded none."""
+    # torch.profiler.profile records the same events but imports the compiler: seconds in every new process
     with profile(use_kineto=True, profile_memory=True) as profiler:
         step()
     events = [event for event in profiler.kineto_results.events() if event.name() == "[memory]"]
     if not events:
-        raise RuntimeError("the profiler saw no allocation in the call")
-    held = peak = 0
+        raise RuntimeError("the profiler recorded no allocation in the call")
+    allocated = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
+        allocated += event.nbytes()
+        peak = max(peak, allocated)
     return peak
 
 
 def cuda_peak(step: Step, device: torch.device) -> int:
-    """The caching allocator's own peak; the cache is emptied first, or an old block may count as larger than it need be."""
+    """Return the peak of the caching allocator. The cache is emptied first, because a reused block may be larger than requested."""
     torch.cuda.synchronize(device)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)

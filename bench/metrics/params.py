@@ -1,6 +1,6 @@
-"""Trainable parameters and bytes of an operator or a network, and the extent of an operator's kernel, found on the meta device.
+"""Trainable parameters and bytes of an operator or a network, and the kernel size of an operator, from the meta device.
 
-A frozen kernel is not counted: it is a copy. An extent says over how many pixels the operator can reach, not over how many it does.
+Frozen kernels are copies and are not counted. The kernel size is the maximum receptive field, not the effective reach.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from bench.workload.build import Measurement, Workload
 
 
 def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Measurement]:
+    """Count the parameters. The generator yields once."""
     module = workload.build("meta")
-    held = [*module.parameters(), *module.buffers()]
-    alone = workload.cell.level == "op" and hasattr(module, "kernel")
-    extent = module.kernel().shape[-2:] if alone else (None, None)
+    tensors = [*module.parameters(), *module.buffers()]
+    has_kernel = workload.cell.level == "op" and hasattr(module, "kernel")
+    size = module.kernel().shape[-2:] if has_kernel else (None, None)
     yield
     return Measurement(
         {
-            "kernel_height": extent[0],
-            "kernel_width": extent[1],
+            "kernel_height": size[0],
+            "kernel_width": size[1],
             "params_count": sum(p.numel() for p in module.parameters() if p.requires_grad),
-            "params_bytes": sum(t.numel() * t.element_size() for t in held),
-            **swapped(module),
+            "params_bytes": sum(t.numel() * t.element_size() for t in tensors),
+            **replaced_layers(module),
         },
         {},
     )
 
 
-def swapped(network: Any) -> dict[str, float | str | None]:
-    """What was exchanged in a network and why the rest was not, the commonest reason first; nulls where nothing was."""
+def replaced_layers(network: Any) -> dict[str, float | str | None]:
+    """Return the numbers of replaced and unchanged convolutions and the reasons, most frequent first; nulls without a swap."""
     report = getattr(network, "swapped", None)
     if report is None:
         return dict.fromkeys(("convs_exchanged", "convs_kept", "convs_kept_why"))

@@ -1,22 +1,22 @@
-"""What an operator keeps: shifts, its value in float64, its response at another resolution. Relative errors: 0 is perfect.
+"""Equivariance and numerical errors of an operator: shifts, float64 reference, change of resolution. All are relative errors.
 
-On one image x of the cell, in its mode, precision and frozen form. r(x) = f(x) - f(0) is the response, so that a bias makes no
-error look small; ||.|| is the root of the sum of squares.
+They are measured on one image x, in the mode, precision and frozen form of the cell. r(x) = f(x) - f(0) is the response, so that a
+bias does not reduce the relative error. ||.|| is the Euclidean norm.
 
-    shift_error_circular  ||r(S x) - S r(x)|| / ||r(x)||, S a shift whose pixels re-enter at the other side, x standard normal: root
-                          mean square over five shifts, from one pixel to half of the map. A circular filter keeps it, to rounding
-    shift_error_zero      the same with shifts that lose what crosses the border and let in zeros. x is one line of pixels, moved
-                          towards the nearest border and never beyond it: four moves, one pixel or an eighth of the map. Equal only
-                          where what an operator gives beyond a border is lost and nothing of it comes in at the other side. A
-                          zero-padded convolution keeps it, as long as its kernel is not 1.75 times as wide as the map
-    error_fp64            largest difference to the same weights in float64 on the CPU, unfrozen, over the largest value there
+    shift_error_circular  ||r(S x) - S r(x)|| / ||r(x)|| for a circular shift S and standard normal x: root mean square over five
+                          shifts between one pixel and half of the map. Zero for a circular filter, up to rounding
+    shift_error_zero      the same for shifts that discard pixels at the border and fill with zeros. x is one line of pixels,
+                          shifted to the nearest border but not across it: four shifts by one pixel or an eighth of the map. Zero
+                          for operators whose response beyond a border is discarded and does not re-enter on the other side, such
+                          as a zero-padded convolution whose kernel is less than 1.75 times as wide as the map
+    error_fp64            maximum difference to the unfrozen operator in float64 on the CPU, divided by its maximum value
     error_fp64_rms        ||difference|| / ||value in float64||
-    resolution_error      the same smooth image sampled at R and at 2R pixels: ||r_2R(x_2R) at every second pixel - r_R(x_R)|| over
-                          ||r_R(x_R)||, in the way of meeting another size that makes it smallest, `resolution_way`
+    resolution_error      for the same smooth image sampled at R and 2R pixels: ||r_2R(x_2R) at every second pixel - r_R(x_R)|| /
+                          ||r_R(x_R)||, the minimum over the ways of adapting to another size; that way is `resolution_way`
 
-What they do not mean: a `shift_error_*` or `resolution_error` is no fault. A convolution of K x K pixels sees half as much of an
-image of twice the resolution, and changes its response. The weights are those of the initialisation, and how a network answers
-depends on all of its layers.
+A non-zero `shift_error_*` or `resolution_error` is not a defect: a convolution of K x K pixels covers half of the field of view at
+twice the resolution, so its response changes. The weights are those of the initialisation. The response of a network depends on all
+of its layers.
 """
 
 from __future__ import annotations
@@ -38,30 +38,33 @@ from bench.workload.cost import predict
 from bench.workload.failures import diagnose
 from methods import Unsupported
 
-HIGHEST = 3  # cycles of the smooth image along a side, before its window adds one
-REFERENCE_FLOPS = 2e11  # of the reference in float64, which takes a minute or two of one core
+HIGHEST = 3  # cycles of the smooth image per side; its window adds one
+REFERENCE_FLOPS = 2e11  # maximum of the float64 reference: one to two minutes on one core
 Operator = Callable[[Tensor], Tensor]
 Values = dict[str, float | str | None]
 
 
 def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Measurement]:
-    """Raises `Unsupported` for a network. What cannot be had is null and has its reason in `properties_why`."""
+    """Measure the errors. A value that cannot be measured is null, with the reason in `properties_why`.
+
+    Raises `Unsupported` for a network.
+    """
     if workload.cell.level != "op":
-        raise Unsupported("properties are those of an operator, not of a network")
-    one = replace(workload, cell=replace(workload.cell, batch=1))
-    one.checked_step()
-    x = one.inputs()
-    respond = response(operator(one, one.module), x)
+        raise Unsupported("properties are measured for an operator, not for a network")
+    single = replace(workload, cell=replace(workload.cell, batch=1))
+    single.checked_step()
+    x = single.inputs()
+    respond = response(operator(single, single.module), x)
     errors: Values = {"shift_error_circular": circular(respond, x), "shift_error_zero": zero(respond, x)}
-    precise, why = precision(one, x)
-    across, samples, reasons = resolution(one)
-    why += reasons
+    numerical, reasons = precision(single, x)
+    across, samples, more = resolution(single)
+    why = "; ".join(dict.fromkeys(reasons + more)) or None
     yield
-    return Measurement({**errors, **precise, **across, "properties_why": "; ".join(dict.fromkeys(why)) or None}, samples=samples)
+    return Measurement({**errors, **numerical, **across, "properties_why": why}, samples=samples)
 
 
 def operator(workload: Workload, module: Any) -> Operator:
-    """The module's output in float64, computed as the cell says, with the same random numbers in each call."""
+    """Return x -> output in float64, computed in the mode and precision of the cell with the same random numbers per call."""
     cast = autocast(workload.cell)
 
     def call(x: Tensor) -> Tensor:
@@ -74,30 +77,30 @@ def operator(workload: Workload, module: Any) -> Operator:
 
 
 def response(call: Operator, like: Tensor) -> Operator:
-    """x -> f(x) - f(0), for images of one shape."""
-    silent = call(torch.zeros_like(like)).clone()
-    return lambda x: call(x) - silent
+    """Return the function x -> f(x) - f(0) for images of one shape."""
+    offset = call(torch.zeros_like(like)).clone()
+    return lambda x: call(x) - offset
 
 
 def precision(workload: Workload, x: Tensor) -> tuple[Values, list[str]]:
-    """The columns of the error against float64, and why they are empty."""
-    nothing: Values = dict.fromkeys(("error_fp64", "error_fp64_rms"))
+    """Return the columns of the error against float64, and the reasons if they are null."""
+    empty: Values = dict.fromkeys(("error_fp64", "error_fp64_rms"))
     cost = predict(workload).flops or 0
     if cost > REFERENCE_FLOPS:
-        return nothing, [f"error_fp64: a reference in float64 would take {cost:.2g} FLOP on the CPU"]
+        return empty, [f"error_fp64: a reference in float64 would take {cost:.2g} FLOP on the CPU"]
     try:
         exact = reference(workload, x)
-    except Exception as error:  # whatever an operator raises is the reason
-        return nothing, [f"error_fp64: {diagnose(error)[1]}"]
+    except Exception as error:  # an operator may raise anything
+        return empty, [f"error_fp64: {diagnose(error)[1]}"]
     if exact.dtype != torch.float64:
-        return nothing, [f"error_fp64: the operator gives {exact.dtype} for float64"]
-    found = operator(workload, workload.module)(x).cpu()
-    largest = float((found - exact).abs().max() / exact.abs().max()) if exact.any() else math.nan
-    return {"error_fp64": largest, "error_fp64_rms": distance(found, exact)}, []
+        return empty, [f"error_fp64: the operator returns {exact.dtype} for float64 input"]
+    actual = operator(workload, workload.module)(x).cpu()
+    largest = float((actual - exact).abs().max() / exact.abs().max()) if exact.any() else math.nan
+    return {"error_fp64": largest, "error_fp64_rms": distance(actual, exact)}, []
 
 
 def reference(workload: Workload, x: Tensor) -> Tensor:
-    """The operator's output for x, on the CPU and unfrozen, weights and image in float64."""
+    """Return the output of the unfrozen operator for x on the CPU, with weights and image in float64."""
     cell = workload.cell
     twin: Any = workload.operator(cell.channels, (cell.height, cell.width))
     twin.load_state_dict(workload.module.state_dict())
@@ -108,26 +111,26 @@ def reference(workload: Workload, x: Tensor) -> Tensor:
 
 
 def resolution(workload: Workload) -> tuple[Values, dict[str, Any], list[str]]:
-    """The columns of the error between resolutions, that of every way as raw samples, and why there is none."""
+    """Return the columns of the error between resolutions, the error of every way as samples, and the reasons of failures."""
     height, width = workload.cell.height, workload.cell.width
     generator = torch.Generator().manual_seed(workload.cell.seed)
     waves = torch.randn(workload.cell.channels, 2 * HIGHEST + 1, 2 * HIGHEST + 1, generator=generator)
     small, large = (smooth(waves, factor * height, factor * width).to(workload.cell.device) for factor in (1, 2))
-    here = response(operator(workload, workload.module), small)(small)
-    found, why = {}, []
+    reference_response = response(operator(workload, workload.module), small)(small)
+    errors, reasons = {}, []
     for way in ways(workload.module):
         try:
-            there = response(operator(workload, adapted(workload.module, way)), large)(large)
-            found[way] = distance(there[..., ::2, ::2], here)
+            larger = response(operator(workload, adapted(workload.module, way)), large)(large)
+            errors[way] = distance(larger[..., ::2, ::2], reference_response)
         except Exception as error:
-            why.append(f"resolution_error: {diagnose(error)[1]}")
-    best = min(found, key=lambda way: found[way], default=None)
-    values: Values = {"resolution_error": None if best is None else found[best], "resolution_way": best or None}
-    return values, {"resolution_error": found}, why
+            reasons.append(f"resolution_error: {diagnose(error)[1]}")
+    best = min(errors, key=lambda way: errors[way], default=None)
+    values: Values = {"resolution_error": None if best is None else errors[best], "resolution_way": best or None}
+    return values, {"resolution_error": errors}, reasons
 
 
 def smooth(waves: Tensor, height: int, width: int) -> Tensor:
-    """The image (1, C, H, W) at points (i / H, j / W) of a field of view, at most `HIGHEST` + 1 cycles a side, zero at its border.
+    """Return the image (1, C, H, W) at the points (i / H, j / W), with at most `HIGHEST` + 1 cycles per side and a zero border.
 
     waves (C, 2 * HIGHEST + 1, 2 * HIGHEST + 1) are the amplitudes of the products of 1, sines and cosines along both axes.
     """
@@ -136,7 +139,7 @@ def smooth(waves: Tensor, height: int, width: int) -> Tensor:
 
 
 def _waves(n: int) -> Tensor:
-    """1, sines and cosines at n points of [0, 1), times sin^2(pi t), which is 0 at the border: (2 * HIGHEST + 1, n), float64."""
+    """Return 1, cosines and sines at n points t of [0, 1), times sin^2(pi t): (2 * HIGHEST + 1, n), float64."""
     t = torch.arange(n, dtype=torch.float64) / n
     turns = 2 * math.pi * torch.arange(HIGHEST + 1, dtype=torch.float64)[:, None] * t
     return torch.cat((turns.cos(), turns[1:].sin())) * torch.sin(math.pi * t) ** 2

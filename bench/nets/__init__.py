@@ -70,8 +70,8 @@ def build(text: str, operator: Build | None, classes: int, in_channels: int, res
     module: Any = importlib.import_module(f"bench.nets.{family}")
     try:
         network: nn.Module = module.build(word.name, operator, classes, in_channels, resolution, **dict(word.options))
-    except TypeError as error:  # an unknown option, or a value of the wrong type
-        if not word.options:
-            raise
-        raise ValueError(f"network '{word.name}': {str(error).partition(') ')[2] or error}") from error
+    except TypeError as error:
+        if "unexpected keyword" in str(error):
+            raise ValueError(f"network '{word.name}': {str(error).partition(') ')[2] or error}") from error
+        raise
     return network

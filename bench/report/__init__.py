@@ -1,1 +1,1 @@
-"""Reports: pure functions of journals. Nothing here imports torch."""
+"""Reports, computed from journals alone. Does not import torch."""

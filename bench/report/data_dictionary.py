@@ -1,40 +1,41 @@
-"""The page that explains every column of the tables."""
+"""Page that describes every column of the tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.columns import ACCURACIES, COLUMNS, Column
+from bench.columns import ACCURACY_COLUMNS, COLUMNS, Column
 from bench.report.text import table
 from bench.tables import crossover
 
 
 def dictionary() -> str:
-    """The page that explains every column."""
+    """Return the page as markdown."""
     status = [
-        Column("METRIC_status", "", "", "", "ok, or why the metric's columns are empty"),
-        Column("METRIC_detail", "", "", "", "the reason in words"),
+        Column("METRIC_status", "", "", "", "ok, or the reason why the columns of the metric are empty"),
+        Column("METRIC_detail", "", "", "", "detailed reason"),
     ]
     return f"""\
 # Columns of table.csv
 
-One row a cell. An empty value was not measured; it is never a zero.
+One row per cell. An empty value was not measured; it does not mean zero.
 
-{explained([*COLUMNS, *status])}
+{columns_table([*COLUMNS, *status])}
 # Columns of accuracy.csv
 
-One row a training and resolution at which it was evaluated; the file is there where something was trained. What each epoch gave is
-in journal.jsonl, in `rounds` of its record.
+One row per training and evaluation resolution. The file exists if the run has trainings. The results of each epoch are in
+journal.jsonl, in `rounds` of the record.
 
-{explained(ACCURACIES)}
+{columns_table(ACCURACY_COLUMNS)}
 # Columns of crossover.csv
 
-One row a setting in which the direct and the Fourier form of a depthwise convolution were measured over kernel sizes; the file is
-there where they were.
+One row per setting in which the direct and the Fourier form of a depthwise convolution were measured over kernel sizes. The file
+exists if the run has such a setting.
 
-{explained(crossover.COLUMNS)}"""
+{columns_table(crossover.COLUMNS)}"""
 
 
-def explained(columns: Iterable[Column]) -> str:
+def columns_table(columns: Iterable[Column]) -> str:
+    """Return the columns as a markdown table."""
     lines = [{"column": f"`{c.name}`", "unit": c.unit, "better": c.better, "meaning": c.meaning} for c in columns]
     return table(lines, left=("column", "unit", "better", "meaning"))

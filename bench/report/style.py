@@ -1,7 +1,7 @@
-"""One look a method, the same in every figure: colour by family; marker, dash pattern and lightness by member. No matplotlib here.
+"""Plot style of a method, the same in every figure. Does not import matplotlib.
 
-The colours were searched for the largest smallest distance (OKLab) between two families in normal and in simulated colour-blind
-vision, at a contrast to white of at least 3.
+The family determines the colour; the member determines marker, dash pattern and lightness. The colours maximise the smallest
+distance (OKLab) between two families in normal and simulated colour-blind vision, at a contrast to white of at least 3.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ FAMILIES = {
     "afno": "#0d97ff",
     "shared_basis": "#8401ce",
 }
-OWN = {"dwconv_fft": "#8492c5"}  # drawn beside dwconv_direct alone, and not to be taken for it
-OTHERS = ("#712737", "#437fbe", "#421034")  # of methods that are no part of this package, and of networks as published
+OVERRIDES = {"dwconv_fft": "#8492c5"}  # often drawn with dwconv_direct alone, so it needs a distinct colour
+OTHERS = ("#712737", "#437fbe", "#421034")  # methods from outside this package, and published networks
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")  # matplotlib's names
-DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (2, 1.5), (7, 2, 2, 2), (1, 1))  # on and off in widths of the line; (): solid
-SHADES = (0.0, 0.16, 0.08)  # of white in a dark colour, of black in a light one
-DARK = 100.0  # luma, of 255, below which a colour is lightened
+DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (2, 1.5), (7, 2, 2, 2), (1, 1))  # on and off in line widths; (): solid
+SHADES = (0.0, 0.16, 0.08)  # proportion of white mixed into a dark colour, of black into a light colour
+DARK = 100.0  # luma (0 to 255) below which a colour is lightened
 
 
 class Style(NamedTuple):
-    """Colour as #rrggbb, marker by matplotlib's name, and lengths on and off of the dashes."""
+    """Colour as #rrggbb, matplotlib marker, and on and off lengths of the dashes."""
 
     colour: str
     marker: str
@@ -41,49 +41,50 @@ class Style(NamedTuple):
 
 @cache
 def of(label: str) -> Style:
-    """The look of a method, or of a variant or a network by its label: the colour of its method, marker and dashes of its own.
+    """Return the style of the label of a method, variant or network.
 
-    Of the 60 pairs of marker and dashes a variant has the one that its label's digest chooses: two may meet, if rarely.
+    A variant has the colour of its method. The digest of its label selects one of 60 pairs of marker and dashes, so that two
+    variants may, rarely, have the same pair.
     """
     name = method(label)
-    known = family(name)
-    members = [entry.name for entry in shipped() if family(entry.name) == known] if known else []
-    chosen = int(digest(label), 16)
+    group = family(name)
+    members = [entry.name for entry in shipped() if family(entry.name) == group] if group else []
+    number = int(digest(label), 16)
     if name not in members:
-        colour = FAMILIES[known] if known else OTHERS[int(digest(name), 16) % len(OTHERS)]
-        return _look(colour, chosen, chosen)
+        colour = FAMILIES[group] if group else OTHERS[int(digest(name), 16) % len(OTHERS)]
+        return _cycled(colour, number, number)
     index = members.index(name)
-    colour = OWN.get(name) or shaded(FAMILIES[known], SHADES[index % len(SHADES)])
-    first = list(FAMILIES).index(known)
-    return _look(colour, first + index, index) if name == label else _look(colour, chosen, chosen)
+    colour = OVERRIDES.get(name) or shaded(FAMILIES[group], SHADES[index % len(SHADES)])
+    first = list(FAMILIES).index(group)
+    return _cycled(colour, first + index, index) if name == label else _cycled(colour, number, number)
 
 
-def _look(colour: str, marker: int, dash: int) -> Style:
-    """The lengths of the two cycles have no divisor in common: one number reaches all pairs."""
+def _cycled(colour: str, marker: int, dash: int) -> Style:
+    # The lengths of the two cycles are coprime, so that one number reaches all pairs.
     return Style(colour, MARKERS[marker % len(MARKERS)], DASHES[dash % len(DASHES)])
 
 
 def method(label: str) -> str:
-    """The registered name in a label such as `convnext_tiny + niff[init=broad] (again)`; of a network as published, its own."""
+    """Return the registered method in a label such as `convnext_tiny + niff[init=broad] (again)`; else the name of the network."""
     return re.split(r"\[| \(", label.rpartition(" + ")[2], maxsplit=1)[0]
 
 
 def family(name: str) -> str:
-    """The family of a method by its name: the longest that it begins with as a word, digits or an underscore after it; or none."""
-    return max((known for known in FAMILIES if re.fullmatch(rf"{known}(\d.*|_.*)?", name)), key=len, default="")
+    """Return the longest family name that prefixes a method name, followed by digits, an underscore or nothing; else ""."""
+    return max((group for group in FAMILIES if re.fullmatch(rf"{group}(\d.*|_.*)?", name)), key=len, default="")
 
 
 def shaded(colour: str, share: float) -> str:
-    """A dark colour with that share of white in it, a light one with black."""
+    """Mix a proportion of white into a dark colour, or of black into a light colour."""
     end = 255 if luma(colour) < DARK else 0
-    return "#" + "".join(f"{round(value + share * (end - value)):02x}" for value in _parts(colour))
+    return "#" + "".join(f"{round(value + share * (end - value)):02x}" for value in _rgb(colour))
 
 
 def luma(colour: str) -> float:
-    """How light a colour is, from 0 to 255: the weighted mean of its parts (ITU-R BT.709)."""
-    red, green, blue = _parts(colour)
+    """Return the luma of a colour, 0 to 255 (ITU-R BT.709)."""
+    red, green, blue = _rgb(colour)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _parts(colour: str) -> list[int]:
-    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+def _rgb(colour: str) -> list[int]:
+    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]

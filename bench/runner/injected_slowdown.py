@@ -1,4 +1,4 @@
-"""A plugin with a difference of known size, for audits: the same convolution a number of times over."""
+"""A plugin for audits: an operator whose work is a known multiple of one convolution."""
 
 from torch import Tensor, nn
 
@@ -7,7 +7,7 @@ from methods import register
 
 @register("repeated")
 class Repeated(nn.Module):
-    """A 3x3 depthwise convolution, `times` times on the same input: 21 of them take 5% longer than 20."""
+    """A 3x3 depthwise convolution, repeated `times` times on the same input. 21 repetitions take 5% longer than 20."""
 
     def __init__(self, channels: int, resolution: int | tuple[int, int], times: int = 20):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Plugins, and the digest of the sources that a figure depends on."""
+"""Plugins, and digests of the sources that measured values depend on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MEASURING = ("metrics", "counters", "timers", "workload", "system", "nets", "dat
 
 
 def load_plugins(paths: Iterable[str]) -> dict[str, str]:
-    """Import plugin files; {method: digest of its file}. Whatever a plugin raises comes out as ImportError."""
+    """Import plugin files and map each method to the digest of its file. Any error of a plugin becomes an ImportError."""
     code: dict[str, str] = {}
     for path in paths:
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # standard output is the program's own
+            with contextlib.redirect_stdout(sys.stderr):  # standard output belongs to the command
                 registered = methods.load_file(path)
-        except (Exception, SystemExit) as error:  # a plugin is anybody's code
+        except (Exception, SystemExit) as error:  # a plugin may raise anything
             raise ImportError(f"plugin {path} raised {type(error).__name__}: {error}") from error
         if not registered:
             raise ImportError(f"plugin {path} registers no method")
@@ -39,7 +39,7 @@ def source_digests(known: Mapping[str, Entry], plugins: Mapping[str, str]) -> di
 
 
 def sources(package: Path) -> list[Path]:
-    """Return every Python file of a package folder, sorted. Raises ValueError where there is none, as after a rename."""
+    """Return every Python file of a package folder, sorted. Raises ValueError if there is none, for example after a rename."""
     files = sorted(package.rglob("*.py"))
     if not files:
         raise ValueError(f"package {package} holds no sources")

@@ -1,4 +1,4 @@
-"""A sweep from its options to its journal. No torch here: workers have it."""
+"""A sweep, from the request to the journal. Imports no torch: the workers do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from bench import journal as store
-from bench import nets
+from bench import journal, nets
 from bench.plan import Axes, plan
 from bench.report.text import replaceable
 from bench.report.write import PAGES
@@ -25,13 +24,13 @@ from bench.runner.sources import load_plugins, source_digests
 from bench.spec import NOT_FAILED, ORIGINAL, Job, Limits, Record, Training, protocol_name
 from bench.system import ceilings
 
-# Seconds a job takes on a small CPU, before there are records to go by.
+# Seconds per job on a small CPU, used until there are records of the same kind.
 TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "energy": 14.0, "properties": 2.0, "accuracy": 12.0}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for."""
+    """A sweep as requested on the command line."""
 
     axes: Axes
     metrics: tuple[str, ...]
@@ -48,26 +47,26 @@ class Request:
 
 
 class Sweep:
-    """Opens what a sweep needs, plans it, runs it."""
+    """Opens the journal, plans the jobs and runs them."""
 
     def __init__(self, request: Request):
-        """Raises CorruptJournal, OSError, ImportError, ValueError, or `WorkerDied` where no worker can start."""
+        """Plan a sweep. Raises CorruptJournal, OSError, ImportError, ValueError, and `WorkerDied` if no worker can start."""
         self.request = request
-        for name in PAGES:  # before hours of measuring, not after
+        for name in PAGES:  # fail before hours of measuring
             replaceable(request.out.parent / name)
         plugin_code = load_plugins(request.plugins)
         self.known = {entry.name: entry for entry in methods.catalogue()}
-        self.journal = store.read(request.out / store.NAME)
-        for sibling in request.out.parent.glob(f"*/{store.NAME}"):
+        self.journal = journal.read_journal(request.out / journal.JOURNAL)
+        for sibling in request.out.parent.glob(f"*/{journal.JOURNAL}"):
             if sibling != self.journal.path:
-                store.read(sibling)  # the leaderboard will need it
+                journal.read_journal(sibling)  # the leaderboard reads it later: fail now if it is corrupt
         self.execute, env = self._executor()
         self.env = env | {"ceilings": ceilings.load(env["id"])}
         axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
         self.code = source_digests(self.known, plugin_code)
-        with store.no_collections():
+        with journal.no_garbage_collection():
             self.jobs = plan(axes, request.metrics, self.known, self.code)
-            self.todo = [job for job in self.jobs if self._open(job)]
+            self.todo = [job for job in self.jobs if self._is_open(job)]
 
     def _executor(self) -> tuple[Callable[[Iterable[Job], Limits], Generator[Record]], dict[str, Any]]:
         if self.request.executor != "process":
@@ -75,11 +74,11 @@ class Sweep:
             return here.execute, importlib.import_module("bench.system.environment").collect()
         from bench.executors.process import Pool
 
-        pool = Pool(self.request.plugins, self.request.start, self.request.malloc, needs_timm(self.request.axes))
+        pool = Pool(self.request.plugins, self.request.start, self.request.malloc, modules_to_preload(self.request.axes))
         return pool.execute, pool.collect_env()
 
-    def _open(self, job: Job) -> bool:
-        """Whether a job is still to be done."""
+    def _is_open(self, job: Job) -> bool:
+        """Return whether a job still has to run."""
         record = self.journal.records.get(job.key())
         if record is None or self.request.force or record.env != self.env["id"]:
             return True
@@ -88,27 +87,27 @@ class Sweep:
         return self.request.retry_failed and record.status not in NOT_FAILED
 
     def estimates(self) -> dict[Job, float]:
-        """Seconds each open job will take: the median of this folder's records of the same kind, else typical."""
+        """Estimate the seconds of each open job: the median of the journal's records of the same kind, else a typical value."""
         past: dict[tuple[str, ...], list[float]] = {}
         for record in self.journal.records.values():
             past.setdefault(kind(record.job), []).append(record.seconds)
-        usual = {same: statistics.median(seconds) for same, seconds in past.items()}
-        return {job: usual.get(kind(job), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
+        medians = {same: statistics.median(seconds) for same, seconds in past.items()}
+        return {job: medians.get(kind(job), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
 
     def protocols(self) -> list[str]:
-        """Names of the protocols of accuracy, the one that stands beside the other metrics first."""
-        found = ((job.cell, job.protocol) for job in self.jobs if isinstance(job.protocol, Training))
-        return list(dict.fromkeys(protocol_name(cell, protocol) for cell, protocol in found))
+        """Return the names of the training protocols. The first is the one shown next to the other metrics."""
+        trainings = ((job.cell, job.protocol) for job in self.jobs if isinstance(job.protocol, Training))
+        return list(dict.fromkeys(protocol_name(cell, protocol) for cell, protocol in trainings))
 
-    def open(self) -> store.Writer:
-        """Take hold of the journal, and look again at what is done; raises OSError where another run is writing there."""
-        writer = store.Writer(self.journal.path)
-        self.journal = store.read(self.journal.path)
-        self.todo = [job for job in self.todo if self._open(job)]
+    def open(self) -> journal.Writer:
+        """Lock the journal and read it again. Raises OSError if another run is writing to it."""
+        writer = journal.Writer(self.journal.path)
+        self.journal = journal.read_journal(self.journal.path)
+        self.todo = [job for job in self.todo if self._is_open(job)]
         return writer
 
-    def run(self, writer: store.Writer, seen: Callable[[Record], None]) -> int:
-        """Run what is open; each record is on disk before `seen` is told of it. How many jobs failed; raises `CannotWrite`."""
+    def run(self, writer: journal.Writer, seen: Callable[[Record], None]) -> int:
+        """Run the open jobs and return the number of failures. A record is on disk before `seen` gets it. Raises `CannotWrite`."""
         failed = 0
         session = time.time()
         with writer:
@@ -133,22 +132,22 @@ class Sweep:
                     writer.record(record)
                     seen(record)
                     failed += record.status not in NOT_FAILED
-        with contextlib.suppress(OSError):  # absent, or not empty
+        with contextlib.suppress(OSError):  # missing, or not empty
             Path(self.request.limits.scratch or os.devnull).rmdir()
         return failed
 
 
 def kind(job: Job) -> tuple[str, ...]:
-    """Jobs of one kind take about as long."""
+    """Return the kind of a job. Jobs of one kind take about the same time."""
     return job.cell.method, job.cell.network, job.metric
 
 
 def within(prediction: Mapping[str, Any], limits: Limits) -> bool:
-    """Whether a skipped job's prediction is allowed by now."""
+    """Return whether the prediction of a skipped job is within the limits now."""
     allowed = {"predicted_s": limits.cell_seconds, "predicted_bytes": limits.memory or math.inf}
     return all(value <= allowed.get(name, math.inf) for name, value in prediction.items())
 
 
-def needs_timm(axes: Axes) -> tuple[str, ...]:
-    """What workers had better begin with: a library of networks, seconds to import, where each would import it."""
+def modules_to_preload(axes: Axes) -> tuple[str, ...]:
+    """Return modules for the workers' server to import once: timm takes seconds to import."""
     return ("timm",) if axes.level == "model" and any(map(nets.is_open, axes.networks)) else ()

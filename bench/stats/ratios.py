@@ -1,8 +1,8 @@
-"""Which of two methods is faster: ratios of latencies, their intervals, verdicts and ranks. Plain numpy, no torch.
+"""Ratios of latencies, their confidence intervals and verdicts. Uses numpy only.
 
-Two methods of one group are compared round by round: what disturbs a round disturbs both, and the ratio of the two cancels it.
-Records of different sessions share no rounds; their ratio has the wider interval of two independent means.
-A difference smaller than a region of practical equivalence is none, however narrow the interval.
+Two methods of one group are compared round by round: background load affects both methods in a round and cancels in their ratio.
+Records of different sessions share no rounds, so their ratio has the wider interval of two independent means. A difference within
+the region of practical equivalence is ignored, however narrow the interval.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import numpy as np
 from bench.spec import Record
 from bench.stats.rounds import Interval, clock_of, t95
 
-SIGNED_RANKS = 6  # rounds from which signed ranks give an interval
+SIGNED_RANKS = 6  # minimum number of rounds for an interval from signed ranks
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 def equivalence(device: str) -> float:
-    """The region of practical equivalence as a share: a difference that nobody should act on."""
+    """Return the region of practical equivalence as a relative difference."""
     return 0.02 if device == "cpu" else 0.01
 
 
-def paired(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
-    """Ratio of two methods' figures of the same rounds, by its logarithm: Hodges and Lehmann's estimate, Wilcoxon's 95% interval.
+def paired(numerator: Sequence[float | None], denominator: Sequence[float | None]) -> Interval:
+    """Return the ratio of two methods over the same rounds: Hodges-Lehmann estimate and Wilcoxon 95% interval of its logarithm.
 
-    A neighbour on the same core slows a round by half, now one method's, now the other's. A mean and a t-interval follow the few
-    ratios that are far out, ranks do not. Below six rounds ranks reach no 95%, and the t-interval has to do.
+    Another process on the core makes some rounds of one method or the other 50% slower. Such outliers affect a mean and its
+    t-interval, but not ranks. Below six rounds, ranks give no 95% interval and the t-interval is used.
     """
-    logs = np.array([math.log(a / b) for a, b in zip(over, under) if a and b])
+    logs = np.array([math.log(a / b) for a, b in zip(numerator, denominator) if a and b])
     if not len(logs):
         return UNKNOWN
     if len(logs) < SIGNED_RANKS:
@@ -41,20 +41,20 @@ def paired(over: Sequence[float | None], under: Sequence[float | None]) -> Inter
         if len(logs) < 2:
             return Interval(math.exp(mean), math.nan, math.nan)
         return _interval(mean, float(logs.std(ddof=1)) / math.sqrt(len(logs)), len(logs) - 1)
-    walsh = np.sort(np.add.outer(logs, logs)[np.tril_indices(len(logs))] / 2)  # means of all pairs, each with itself too
-    end = signed_rank_cut(len(logs))
-    return Interval(*(math.exp(value) for value in (float(np.median(walsh)), walsh[end], walsh[-1 - end])))
+    walsh = np.sort(np.add.outer(logs, logs)[np.tril_indices(len(logs))] / 2)  # means of all pairs, including each with itself
+    cut = signed_rank_cut(len(logs))
+    return Interval(*(math.exp(value) for value in (float(np.median(walsh)), walsh[cut], walsh[-1 - cut])))
 
 
 @cache
 def signed_rank_cut(count: int) -> int:
-    """Largest w at which Wilcoxon's signed-rank statistic of that many differences is `w` or less in at most 2.5% of cases.
+    """Return the largest w with P(W <= w) <= 2.5% for Wilcoxon's signed-rank statistic W of `count` differences.
 
-    Raises ValueError for so few differences that there is none.
+    Raises ValueError if there are too few differences.
     """
     if count < SIGNED_RANKS:
         raise ValueError(f"{count} differences are too few for a 95% interval of signed ranks")
-    ways = [1]  # of choosing ranks, by their sum
+    ways = [1]  # number of subsets of the ranks, by their sum
     for rank in range(1, count + 1):
         longer = [0] * rank + ways
         ways = [a + b for a, b in zip(longer, [*ways, *[0] * rank])]
@@ -62,63 +62,63 @@ def signed_rank_cut(count: int) -> int:
     return sum(number <= 0.025 * 2**count for number in below) - 1
 
 
-def unpaired(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
-    """The ratio for rounds that have nothing to do with each other (Welch's t-interval of the difference of log means)."""
-    logs = [np.log([figure for figure in figures if figure]) for figures in (over, under)]
-    if any(not len(one) for one in logs):
+def unpaired(numerator: Sequence[float | None], denominator: Sequence[float | None]) -> Interval:
+    """Return the ratio for independent rounds: Welch's t-interval of the difference of the log means."""
+    logs = [np.log([value for value in values if value]) for values in (numerator, denominator)]
+    if any(not len(sample) for sample in logs):
         return UNKNOWN
     mean = float(logs[0].mean() - logs[1].mean())
-    if any(len(one) < 2 for one in logs):
+    if any(len(sample) < 2 for sample in logs):
         return Interval(math.exp(mean), math.nan, math.nan)
-    return _welch(mean, [float(one.var(ddof=1)) / len(one) for one in logs], [len(one) for one in logs])
+    return _welch(mean, [float(sample.var(ddof=1)) / len(sample) for sample in logs], [len(sample) for sample in logs])
 
 
-def across_sessions(over: Sequence[float | None], under: Sequence[float | None]) -> Interval:
-    """`unpaired`, widened to the ratio of the fastest rounds.
+def across_sessions(numerator: Sequence[float | None], denominator: Sequence[float | None]) -> Interval:
+    """Return `unpaired` with the interval extended to the ratio of the fastest rounds.
 
-    A session may meet a neighbour that slows all of it by half, which its own rounds do not show. But noise only ever slows, and
-    the fastest rounds of two sessions agree where the code is the same: what they do not confirm is not known.
+    Background load can slow a whole session by 50%, which its own rounds do not show. Noise only increases times, so the fastest
+    rounds of two sessions agree if the code is the same. The interval includes their ratio.
     """
-    within = unpaired(over, under)
+    within = unpaired(numerator, denominator)
     if math.isnan(within.mid):
         return within
-    best = min(filter(None, over)) / min(filter(None, under))
+    best = min(filter(None, numerator)) / min(filter(None, denominator))
     return Interval(within.mid, min(within.lo, best), max(within.hi, best))
 
 
-def from_intervals(over: Interval, under: Interval, counts: tuple[int, int]) -> Interval:
-    """`unpaired` where only the two figures, their intervals and the numbers of rounds (or windows) behind them are known."""
-    mean = math.log(over.mid / under.mid)
-    if min(counts) < 2 or any(math.isnan(one.lo) for one in (over, under)):
+def from_intervals(numerator: Interval, denominator: Interval, counts: tuple[int, int]) -> Interval:
+    """Return `unpaired` from two intervals and their numbers of rounds (or windows)."""
+    mean = math.log(numerator.mid / denominator.mid)
+    if min(counts) < 2 or any(math.isnan(interval.lo) for interval in (numerator, denominator)):
         return Interval(math.exp(mean), math.nan, math.nan)
-    errors = [math.log(one.hi / one.lo) / 2 / t95(count - 1) for one, count in zip((over, under), counts)]
+    errors = [math.log(interval.hi / interval.lo) / 2 / t95(count - 1) for interval, count in zip((numerator, denominator), counts)]
     return _welch(mean, [error**2 for error in errors], counts)
 
 
-def exact(over: float, under: float) -> Interval:
-    """Ratio of two figures without noise: the interval is the ratio itself. Two zeros are equal."""
-    ratio = over / under if under else math.inf if over else 1.0
+def exact(numerator: float, denominator: float) -> Interval:
+    """Return the ratio of two values without noise. The interval is the ratio itself, and 0 / 0 is 1."""
+    ratio = numerator / denominator if denominator else math.inf if numerator else 1.0
     return Interval(ratio, ratio, ratio)
 
 
-def difference(one: Sequence[float], other: Sequence[float]) -> Interval:
-    """The mean of one less that of the other, and Welch's 95% t-interval; its ends are NaN where one is a single value."""
-    values = [np.asarray(figures) for figures in (one, other)]
+def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Return the mean of `first` minus that of `second` with Welch's 95% t-interval. Its ends are NaN for a single value."""
+    values = [np.asarray(sample) for sample in (first, second)]
     mean = float(values[0].mean() - values[1].mean())
-    if any(len(figures) < 2 for figures in values):
+    if any(len(sample) < 2 for sample in values):
         return Interval(mean, math.nan, math.nan)
-    error, freedom = _of_difference([float(v.var(ddof=1)) / len(v) for v in values], [len(v) for v in values])
+    error, freedom = _standard_error([float(v.var(ddof=1)) / len(v) for v in values], [len(v) for v in values])
     half = t95(freedom) * error
     return Interval(mean, mean - half, mean + half)
 
 
 def _welch(mean: float, errors: Sequence[float], counts: Sequence[int]) -> Interval:
-    """The ratio from a difference of log means, their squared standard errors and the numbers of observations."""
-    return _interval(mean, *_of_difference(errors, counts))
+    """Return the ratio from a difference of log means, their squared standard errors and the numbers of observations."""
+    return _interval(mean, *_standard_error(errors, counts))
 
 
-def _of_difference(errors: Sequence[float], counts: Sequence[int]) -> tuple[float, int]:
-    """Standard error and Welch's degrees of freedom of a difference of means from the squared standard errors of both."""
+def _standard_error(errors: Sequence[float], counts: Sequence[int]) -> tuple[float, int]:
+    """Return the standard error and Welch's degrees of freedom of a difference of means from both squared standard errors."""
     error = sum(errors)
     freedom = error**2 / sum(e**2 / (n - 1) for e, n in zip(errors, counts)) if error else min(counts) - 1
     return math.sqrt(error), max(int(freedom), 1)
@@ -129,26 +129,26 @@ def _interval(mean: float, error: float, freedom: int) -> Interval:
     return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
 
-def shared_clock(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """The clock by which two records of as many threads are compared: that of the more disturbed of the two."""
-    return clock_of(bool(one["contended"] or other["contended"]), int(one["threads"]))
+def shared_clock(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Return the clock for comparing two records with the same number of threads. One contended record decides for both."""
+    return clock_of(bool(first["contended"] or second["contended"]), int(first["threads"]))
 
 
-def clocks(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
-    """The clock of each of two records: the shared one, but with different numbers of threads that of its own headline.
+def clocks(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the clocks of two records: the shared one, or each record's own one if the numbers of threads differ.
 
-    Processor time adds up over threads, so that no clock but the wall's says the same of both.
+    CPU time adds up over threads, so CPU times with different numbers of threads are not comparable.
     """
-    if one["threads"] == other["threads"]:
-        return (shared_clock(one, other),) * 2
-    return shared_clock(one, one), shared_clock(other, other)
+    if first["threads"] == second["threads"]:
+        return (shared_clock(first, second),) * 2
+    return shared_clock(first, first), shared_clock(second, second)
 
 
 def verdict(ratio: Interval, region: float, same: float = 1.5) -> str:
-    """What a ratio of times says of the one above the bar: faster, slower, same or unclear.
+    """Return the verdict on the numerator of a ratio of times: faster, slower, same or unclear.
 
-    Decided only where the whole interval lies outside the region of practical equivalence; the same where it lies within `same`
-    times that region; unclear otherwise, and where there is no interval.
+    It is "faster" or "slower" if the whole interval is outside the region of practical equivalence, "same" if it is within `same`
+    times that region, and "unclear" otherwise or without an interval.
     """
     if math.isnan(ratio.lo):
         return "unclear"
@@ -160,20 +160,20 @@ def verdict(ratio: Interval, region: float, same: float = 1.5) -> str:
     return "same" if 1 / wide < ratio.lo and ratio.hi < wide else "unclear"
 
 
-def verdict_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """The verdict on the latency of one record's facts against another's: {rounds, contended, threads, device, session}."""
-    return verdict(ratio(one, other), equivalence(one["device"]))
+def verdict_of(numerator: Mapping[str, Any], denominator: Mapping[str, Any]) -> str:
+    """Return the verdict on the latency of `numerator` relative to `denominator`, both as returned by `timing_of`."""
+    return verdict(ratio(numerator, denominator), equivalence(numerator["device"]))
 
 
-def ratio(one: Mapping[str, Any], other: Mapping[str, Any]) -> Interval:
-    """Latency of one over that of the other: paired where both were measured in one session."""
-    first, second = clocks(one, other)
-    compare = paired if one["session"] == other["session"] else across_sessions
-    return compare(one["rounds"].get(first, ()), other["rounds"].get(second, ()))
+def ratio(numerator: Mapping[str, Any], denominator: Mapping[str, Any]) -> Interval:
+    """Return the latency of `numerator` divided by that of `denominator`, paired if both were measured in one session."""
+    first, second = clocks(numerator, denominator)
+    compare = paired if numerator["session"] == denominator["session"] else across_sessions
+    return compare(numerator["rounds"].get(first, ()), denominator["rounds"].get(second, ()))
 
 
 def timing_of(record: Record) -> dict[str, Any]:
-    """What `ratio` asks of a latency record."""
+    """Return the entries of a latency record that `ratio` needs."""
     cell = record.job.cell
     return {
         "rounds": record.rounds,

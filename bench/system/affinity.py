@@ -1,7 +1,7 @@
-"""Which core to measure on. Linux only; elsewhere, and where there is but one core, the system decides.
+"""Select the core to measure on. Linux only; on other systems, or with a single core, the scheduler decides.
 
-Left to the system, single-threaded workers move between cores, some of which share their arithmetic with a busy neighbour: the same
-call takes now one time, now half as much again. On one core all methods of a group meet the same neighbour.
+If the scheduler decides, single-threaded workers migrate between cores. Some cores share their execution units with a busy sibling,
+so that the duration of the same call varies by 50%. On one fixed core all methods of a group have the same background load.
 """
 
 from __future__ import annotations
@@ -12,55 +12,58 @@ from pathlib import Path
 
 STAT = Path("/proc/stat")
 TOPOLOGY = Path("/sys/devices/system/cpu")
-LOOK = 0.1  # seconds
-ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()  # before this process binds itself to one
+OBSERVE = 0.1  # seconds
+ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()  # before this process binds itself to one core
 
 
-def quietest() -> int | None:
-    """The allowed core that idles most in a short look, of several the one with idle siblings; None where there is no choice."""
+def least_busy_core() -> int | None:
+    """Return the allowed core with the most idle time during `OBSERVE` seconds, or None if there is no choice.
+
+    Among several, the core whose siblings have the most idle time is preferred.
+    """
     if not STAT.exists() or len(ALLOWED) < 2:
         return None
     before = idle_ticks(STAT.read_text())
-    time.sleep(LOOK)
+    time.sleep(OBSERVE)
     after = idle_ticks(STAT.read_text())
-    idled = {core: after[core] - before.get(core, 0) for core in after}
-    return max(sorted(ALLOWED), key=lambda core: (idled.get(core, 0), sum(idled.get(one, 0) for one in siblings(core))))
+    idle = {core: after[core] - before.get(core, 0) for core in after}
+    return max(sorted(ALLOWED), key=lambda core: (idle.get(core, 0), sum(idle.get(sibling, 0) for sibling in siblings(core))))
 
 
 def bind(core: int | None) -> None:
-    """Keep this process on a core; None leaves it where it is."""
+    """Bind this process to a core. None leaves it unbound."""
     if core is not None:
         os.sched_setaffinity(0, {core})
 
 
 def crowded(switches: int, seconds: float) -> bool:
-    """Whether another program runs on the core of a process that was interrupted that often: a stray interruption is none."""
+    """Return whether the number of involuntary context switches shows another process on the core. A few switches are normal."""
     return switches > 2 + 20 * seconds
 
 
 class CoreAssignment:
-    """The core of a group. All its methods move together, so that each round of theirs meets the same neighbour."""
+    """The core of a group. All methods of the group change the core together, so that they have the same background load."""
 
-    def __init__(self, wanted: bool):
-        self.core = quietest() if wanted else None
-        self.disturbed = False
+    def __init__(self, bound: bool):
+        self.core = least_busy_core() if bound else None
+        self.crowded = False
 
-    def take(self) -> int | None:
-        """The core for the next round, another one where the last was shared with another program."""
-        if self.core is not None and self.disturbed:
-            self.core, self.disturbed = quietest(), False
+    def current(self) -> int | None:
+        """Return the core for the next round. Selects a new core if another process ran on the last one."""
+        if self.core is not None and self.crowded:
+            self.core, self.crowded = least_busy_core(), False
         return self.core
 
 
 def siblings(core: int) -> list[int]:
-    """The cores that share their arithmetic with this one, itself among them."""
+    """Return the hardware threads that share a physical core with this one, including itself."""
     path = TOPOLOGY / f"cpu{core}/topology/thread_siblings_list"
     ranges = path.read_text().strip().split(",") if path.exists() else [str(core)]
-    ends = [[int(end) for end in one.split("-")] for one in ranges]
+    ends = [[int(end) for end in text.split("-")] for text in ranges]
     return [core for end in ends for core in range(end[0], end[-1] + 1)]
 
 
 def idle_ticks(stat: str) -> dict[int, int]:
-    """{core: ticks that it has idled or waited for a disk} from the text of /proc/stat."""
+    """Parse the text of /proc/stat. Returns {core: ticks of idle time and of waiting for a disk}."""
     lines = (line.split() for line in stat.splitlines() if line.startswith("cpu") and line[3].isdigit())
     return {int(name[3:]): int(times[3]) + int(times[4]) for name, *times in lines}

@@ -1,4 +1,4 @@
-"""Measured ceilings of a machine, cached beside its fingerprint."""
+"""Measured peak rates of a machine, cached per environment."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 
 
 def where(device: str, threads: int) -> str:
-    """The key of one set of ceilings within a machine's."""
+    """Return the key of the peak rates of a device and number of threads."""
     return f"{device}/{threads}"
 
 
 def path(env_id: str) -> Path:
-    """The file that holds the ceilings of one environment."""
+    """Return the file that holds the peak rates of an environment."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "large-kernel-bench" / f"ceilings-{env_id}.json"
 
 
 def load(env_id: str) -> dict[str, Any]:
-    """Ceilings known of an environment, {device/threads: what `ceilings.measure` returned}; empty where there are none."""
+    """Return the known peak rates of an environment, {device/threads: result of `peak_rates.measure`}. Empty if there are none."""
     try:
-        found = json.loads(path(env_id).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a cache: what cannot be read is measured again
+        cached = json.loads(path(env_id).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # only a cache: an unreadable file is measured again
         return {}
-    return found if isinstance(found, dict) else {}
+    return cached if isinstance(cached, dict) else {}
 
 
 def save(env_id: str, device: str, threads: int, measured: Mapping[str, Any]) -> Path:
-    """Keep ceilings beside those of the same environment, replacing the file at once; raises OSError."""
+    """Add peak rates to those of the same environment. The file is replaced atomically. Raises OSError if it cannot be written."""
     file = path(env_id)
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(load(env_id) | {where(device, threads): measured}, indent=1), encoding="utf-8")
-    os.replace(fresh, file)
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(json.dumps(load(env_id) | {where(device, threads): measured}, indent=1), encoding="utf-8")
+    os.replace(unfinished, file)
     return file

@@ -1,4 +1,4 @@
-"""Provenance: on what machine, with what software and settings a figure was measured."""
+"""Provenance: the machine, software and settings of a measurement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "pandas")
 
 
 def collect() -> dict[str, Any]:
-    """The environment as a JSON-able dict; `id` is a digest of the rest but the commit, so equal environments share it."""
+    """Return the environment as a JSON-serialisable dict.
+
+    `id` is a digest of all other entries except the commit, so equal environments have the same `id`.
+    """
     fix_precision()
     facts = {
         **hardware(),
@@ -37,7 +40,10 @@ def collect() -> dict[str, Any]:
 
 
 def allocator() -> str:
-    """How the C allocator treats a large block that comes back, as seen: "tuned" keeps its pages, "default" faults them in anew."""
+    """Return how the C allocator treats freed large blocks, as measured by page faults.
+
+    "tuned" retains their pages. "default" returns them to the system, so that the next allocation causes page faults.
+    """
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         ctypes.memset(block := _libc().malloc(PROBE), 1, PROBE)
@@ -73,7 +79,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Commit of this project's checkout, with "+" where the sources differ from it; None outside a checkout."""
+    """Return the commit of this checkout, with "+" if the sources are modified, or None outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""The hardware of this machine, as far as it is known without torch."""
+"""The hardware of this machine. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 def hardware() -> dict[str, Any]:
-    """The facts of an environment that name its machine."""
+    """Return the entries of an environment that identify the machine."""
     return {"cpu": cpu_model(), "cores": os.cpu_count(), "memory_gb": memory_gb()}
 
 
 def is_this(env: Mapping[str, Any]) -> bool:
-    """Whether an environment was on a machine like this one."""
+    """Return whether an environment has the same hardware as this machine."""
     return all(env.get(name) == fact for name, fact in hardware().items())
 
 

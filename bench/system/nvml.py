@@ -1,8 +1,8 @@
-"""The state of a GPU as its driver tells it (NVML), and rounds that are repeated while the card slows itself down.
+"""Read the state of a GPU through NVML, and repeat rounds during which the GPU throttles.
 
-Nothing here raises into a measurement: what the driver does not tell is None, and `Gpu.reason` says why. The library comes with the
-driver and its interface is fixed, so it is called directly: not every version of torch brings a Python package for it.
-Importing this module touches neither NVML nor CUDA.
+No function raises into a measurement: values that the driver does not report are None, and `Gpu.reason` states why. NVML is part of
+the driver and has a stable interface. It is called through ctypes, because not every version of torch installs a Python package for
+it. Importing this module initialises neither NVML nor CUDA.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 LIBRARY = "libnvidia-ml.so.1"
-SM_CLOCK, ON_DIE = 1, 0  # numbers of NVML's clock domains and temperature sensors
-# Reasons for a low clock that are nobody's setting: idle, power cap, slowdown, heat (seen by software, by hardware), power brake
-OWN_REASONS = 0x1 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80
-SLOW = 0.75  # of the card's highest clock: below this mean a round is discarded
+SM_CLOCK, ON_DIE = 1, 0  # NVML's constants for the clock domain and the temperature sensor
+# Reasons for a low clock other than a user's setting: idle, power cap, slowdown, heat (software, hardware), power brake
+THROTTLE_REASONS = 0x1 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+SLOW = 0.75  # of the GPU's maximum clock: a round with a lower mean clock is discarded
 RETRIES = 5
-PAUSE, GROWTH, LONGEST = 0.05, 1.5, 0.5  # seconds before the first repetition, times longer before each next one, at most
-MOST_PROCESSES = 64
+PAUSE, GROWTH, LONGEST = 0.05, 1.5, 0.5  # seconds before the first repetition, growth factor per repetition, maximum
+MAX_PROCESSES = 64
 
 T = TypeVar("T")
 Facts = Mapping[str, float | str | None]
@@ -40,23 +40,23 @@ class Process(ctypes.Structure):
 
 
 class Reading(NamedTuple):
-    """The card at one moment: clocks in MHz, degrees Celsius, a bit mask, a number of processes."""
+    """The state of a GPU at one moment. Clocks are in MHz, the temperature is in degrees Celsius."""
 
     sm_clock: float | None = None
     max_clock: float | None = None
     temperature: float | None = None
-    reasons: int | None = None  # why the clock is what it is
-    foreign: int | None = None  # other processes that compute on the card
+    reasons: int | None = None  # bit mask of the reasons for the current clock
+    foreign: int | None = None  # number of other processes that compute on the GPU
 
 
 class Gpu:
-    """One card. Without a library every question is answered None."""
+    """A GPU. Without the library all values are None."""
 
     def __init__(self, library: Any, handle: Any, reason: str = ""):
         self.library, self.handle, self.reason = library, handle, reason
 
     def _call(self, function: str, *args: Any) -> bool:
-        """Whether NVML answered; otherwise `reason` tells what it said."""
+        """Call NVML and return whether it succeeded. Otherwise `reason` holds the error."""
         if self.library is None:
             return False
         try:
@@ -65,27 +65,27 @@ class Gpu:
             self.reason = f"the driver's NVML has no {function}"
             return False
         if code:
-            self.reason = f"{function} gave NVML error {code}"
+            self.reason = f"{function} returned NVML error {code}"
         return code == 0
 
     def _number(self, function: str, *args: Any, kind: Any = ctypes.c_uint) -> int | None:
-        answer = kind()
-        return int(answer.value) if self._call(function, *args, ctypes.byref(answer)) else None
+        value = kind()
+        return int(value.value) if self._call(function, *args, ctypes.byref(value)) else None
 
     def energy(self) -> float | None:
-        """Joules since the driver was loaded, of the whole card."""
+        """Return the energy of the whole GPU in joules since the driver was loaded."""
         millijoules = self._number("nvmlDeviceGetTotalEnergyConsumption", kind=ctypes.c_ulonglong)
         return None if millijoules is None else millijoules / 1e3
 
     def foreign(self) -> int | None:
-        """Computing processes besides this one, which holds the card; None where the driver lists none at all.
+        """Return the number of other compute processes, or None if the driver lists no process.
 
-        Inside a container the list has the host's process numbers, in which this process does not find its own.
+        This process is assumed to be one of the listed ones: inside a container the driver reports the process numbers of the host.
         """
-        count, found = ctypes.c_uint(MOST_PROCESSES), (Process * MOST_PROCESSES)()
-        if not self._call("nvmlDeviceGetComputeRunningProcesses_v3", ctypes.byref(count), found):
+        count, processes = ctypes.c_uint(MAX_PROCESSES), (Process * MAX_PROCESSES)()
+        if not self._call("nvmlDeviceGetComputeRunningProcesses_v3", ctypes.byref(count), processes):
             return None
-        listed = {found[index].pid for index in range(min(count.value, MOST_PROCESSES))}
+        listed = {processes[index].pid for index in range(min(count.value, MAX_PROCESSES))}
         return len(listed) - 1 if listed else None
 
     def read(self) -> Reading:
@@ -100,47 +100,47 @@ class Gpu:
 
 @cache
 def gpu(device: str) -> Gpu:
-    """The card behind a CUDA device, found by its UUID: CUDA_VISIBLE_DEVICES numbers devices otherwise than NVML does."""
+    """Return the GPU of a CUDA device, identified by its UUID because CUDA_VISIBLE_DEVICES changes the numbering."""
     return find(str(torch.cuda.get_device_properties(device).uuid))
 
 
 def find(uuid: str, load: Callable[[str], Any] = ctypes.CDLL) -> Gpu:
-    """The card, or part of one, of that UUID."""
+    """Return the GPU, or the MIG instance, of this UUID."""
     try:
         library = load(LIBRARY)
         code = library.nvmlInit_v2()
     except (OSError, AttributeError) as error:
         return Gpu(None, None, f"no NVML: {error}")
     if code:
-        return Gpu(None, None, f"nvmlInit_v2 gave NVML error {code}")
+        return Gpu(None, None, f"nvmlInit_v2 returned NVML error {code}")
     for kind in ("GPU", "MIG"):
         handle = ctypes.c_void_p()
         code = library.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}".encode(), ctypes.byref(handle))
         if code == 0:
             return Gpu(library, handle)
-    return Gpu(None, None, f"NVML knows no card {uuid}: error {code}")
+    return Gpu(None, None, f"NVML does not know the GPU {uuid}: error {code}")
 
 
 def mean_clock(readings: Sequence[Reading]) -> float | None:
-    clocks = [one.sm_clock for one in readings if one.sm_clock is not None]
+    clocks = [reading.sm_clock for reading in readings if reading.sm_clock is not None]
     return sum(clocks) / len(clocks) if clocks else None
 
 
 def slow(readings: Sequence[Reading]) -> bool | None:
-    """Whether the mean clock is below `SLOW` of the card's highest for a reason of its own; None where no clock is told.
+    """Return whether the GPU throttles: its mean clock is below `SLOW` of its maximum clock. None if no clock is reported.
 
-    The highest clock rather than the highest seen: a card that is hot from the start has never shown it. A clock that somebody has
-    set low is no slowdown, and the row has it in a column.
+    The maximum is the nominal one and not the highest observed: a GPU that is hot from the start never reaches it. A low clock that
+    a user has set is not throttling; it is reported in a column.
     """
     clock, highest = mean_clock(readings), readings[-1].max_clock
     if clock is None or not highest:
         return None
-    reasons = [one.reasons for one in readings]
-    return clock < SLOW * highest and any(one is None or one & OWN_REASONS for one in reasons)
+    reasons = [reading.reasons for reading in readings]
+    return clock < SLOW * highest and any(mask is None or mask & THROTTLE_REASONS for mask in reasons)
 
 
 def pauses() -> list[float]:
-    """Seconds to wait before each repetition."""
+    """Return the seconds to wait before each repetition."""
     return [min(PAUSE * GROWTH**number, LONGEST) for number in range(RETRIES)]
 
 
@@ -150,9 +150,10 @@ def steady_round(
     warm: Callable[[], object],
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[T, Facts]:
-    """What `measure` gives with the clock up before and after it, and the columns that tell so.
+    """Return the result of `measure` and the columns of the GPU's state before and after it.
 
-    A slow round is discarded and taken again after a pause and a new warm-up; the last one is kept whatever its clock, and flagged.
+    A throttled round is discarded and repeated after a pause and a warm-up. After `RETRIES` repetitions the last round is accepted
+    and flagged.
     """
     waits = iter(pauses())
     while True:
@@ -168,9 +169,9 @@ def steady_round(
 
 
 def facts(readings: Sequence[Reading], throttled: bool | None) -> Facts:
-    """The columns of a round's readings: the mean clock, the highest temperature, the most foreign processes."""
-    temperatures = [one.temperature for one in readings if one.temperature is not None]
-    foreign = [one.foreign for one in readings if one.foreign is not None]
+    """Return the columns of a round: mean clock, maximum temperature, maximum number of other processes."""
+    temperatures = [reading.temperature for reading in readings if reading.temperature is not None]
+    foreign = [reading.foreign for reading in readings if reading.foreign is not None]
     return {
         "throttled": None if throttled is None else int(throttled),
         "sm_clock_mhz": mean_clock(readings),

@@ -1,4 +1,4 @@
-"""The energy counters of a machine's CPU packages (RAPL), as Linux shows them."""
+"""Read the energy counters of the CPU packages (RAPL) from Linux's powercap interface."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ ROOT = Path("/sys/class/powercap")
 
 
 class Packages:
-    """The sum over packages. Their parts (cores, memory) and the whole platform are zones of their own and left out."""
+    """The sum over packages. The separate zones of cores, memory and platform are ignored, to count nothing twice."""
 
     def __init__(self, root: Path = ROOT):
-        """Raises `methods.Unsupported` where there is no counter or it may not be read, as for all but root on most systems."""
+        """Raise `methods.Unsupported` if there is no readable counter. On most systems only root may read it."""
         self.zones = [zone for zone in sorted(root.glob("intel-rapl:*")) if _read(zone / "name").startswith("package")]
         if not self.zones:
             raise Unsupported(f"no energy counter of a CPU package in {root}")
@@ -22,7 +22,7 @@ class Packages:
         self.sum = 0
 
     def joules(self) -> float:
-        """Since the first look. A counter that has wrapped around, once since the last look, is followed."""
+        """Return the joules since this object was created. One wrap-around of a counter between two calls is corrected."""
         now = self._raw()
         self.sum += sum((new - old) % (most + 1) for new, old, most in zip(now, self.last, self.ranges))
         self.last = now

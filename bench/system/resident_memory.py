@@ -1,10 +1,10 @@
-"""By how much one call makes the process grow: the resident peak during the call less what was resident before it. Linux, glibc.
+"""Measure the growth of the process during one call: peak resident memory minus resident memory before it. Linux with glibc.
 
-What the number means: pages that the call touches beyond those the process already holds, whoever asks for them: torch, a
-library's own scratch, Python. What it does not mean: the growth of a process under other allocator settings. A heap that keeps its
-blocks has holes, and which hole a block falls into depends on everything before: the same training step reads anything from one to
-three times its blocks. Therefore each block of 128 KiB or more comes straight from the system here, in a thread whose heap is new.
-The kernel counts pages in batches for each processor: the figure is exact to about 0.5 MB, and below that there is none.
+The value counts all pages that the call touches in addition to those already resident, including those of torch, of a library's
+workspace and of Python. It does not predict the growth under other allocator settings. In a fragmented heap, the block that an
+allocation reuses depends on all previous allocations, and the growth of the same training step varies between one and three times
+the size of its blocks. Therefore each block of 128 KiB or more is mapped from the system here, in a thread with a new heap. The
+kernel counts pages in batches per core, so the value is accurate to about 0.5 MB, and smaller values are None.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ RESET_PEAK = "5"
 REPEATS = 5
 RESOLUTION = 2**19
 BLOCK = 128 * 2**10
-# Parameters of glibc's mallopt by the name that sets them in the environment: number, value here, value where nothing is set. The
-# last ones are those that glibc itself arrives at after it has freed one large block.
+# Parameters of glibc's mallopt by environment variable: (number, value here, default). The defaults of the last ones are the values
+# that glibc adopts after it has freed one large block.
 C_INT = 2**31 - 1
 PARAMETERS = {
     "MALLOC_MMAP_MAX_": (-4, 65536, 65536),
@@ -37,7 +37,10 @@ PARAMETERS = {
 
 
 def rss_growth(step: Callable[[], Any]) -> int | None:
-    """Bytes, the median of `REPEATS` calls after a first one. None where it is too small to be read or the system does not say."""
+    """Return the growth in bytes, the median of `REPEATS` calls after a first one.
+
+    Returns None if it is below `RESOLUTION` or the system does not support the measurement.
+    """
     libc = ctypes.CDLL(None)
     if not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") and _peak_can_be_reset()):
         return None
@@ -56,18 +59,18 @@ def _peak_can_be_reset() -> bool:
 
 @contextmanager
 def blocks_from_the_system(libc: ctypes.CDLL) -> Iterator[None]:
-    """While active the system hands out each large block and takes it back when it is freed; then the heap is kept as before."""
+    """Within the context, map each large block from the system and unmap it when it is freed. Then restore the settings."""
     for number, value, _ in PARAMETERS.values():
         libc.mallopt(number, value)
     try:
         yield
     finally:
         for name, (number, _, default) in PARAMETERS.items():
-            libc.mallopt(number, min(int(os.environ.get(name, default)), C_INT))  # what is larger would wrap around
+            libc.mallopt(number, min(int(os.environ.get(name, default)), C_INT))  # a larger value would overflow
 
 
 def _growth(step: Callable[[], Any], libc: ctypes.CDLL) -> int:
-    step()  # scratch that a library keeps for each thread is held before the call
+    step()  # allocates the workspace that a library retains per thread
     gc.collect()
     return round(statistics.median(_one_growth(step, libc) for _ in range(REPEATS)))
 
@@ -81,8 +84,8 @@ def _one_growth(step: Callable[[], Any], libc: ctypes.CDLL) -> int:
 
 
 def resident(name: str) -> int:
-    """Bytes of a line of /proc/self/status: VmRSS now, VmHWM at most since the peak was reset."""
-    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-    if found is None:
+    """Return a line of /proc/self/status in bytes: VmRSS is the current value, VmHWM the peak since the reset."""
+    match = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    if match is None:
         raise RuntimeError(f"{STATUS} has no line {name}")
-    return int(found[1]) * 1024
+    return int(match[1]) * 1024

@@ -1,4 +1,4 @@
-"""Torch's settings for the whole process: the same at the start of every measurement, and looked at after it."""
+"""The process-wide settings of torch: set before every measurement and checked after it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from bench.spec import Cell
 
 
 class GlobalState(Exception):
-    """An operator changed a setting of the whole process that its figure depends on."""
+    """An operator changed a process-wide setting that its measurement depends on."""
 
 
 def fix_precision() -> None:
-    """Single precision where torch offers less, and cuDNN's search for its fastest algorithm."""
+    """Disable TF32 and enable the autotuning of cuDNN."""
     torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False  # a convolution as exact as the transforms it is compared with
+    torch.backends.cudnn.allow_tf32 = False  # convolutions as precise as the transforms that they are compared with
     torch.backends.cudnn.benchmark = True
 
 
 def settle(cell: Cell) -> None:
-    """Put torch to what every measurement starts from, whatever an operator before has left."""
+    """Set all settings that a previous operator may have changed, and the seed."""
     fix_precision()
     torch.set_num_threads(cell.threads)
     torch.set_default_dtype(torch.float32)
@@ -30,15 +30,18 @@ def settle(cell: Cell) -> None:
 
 
 def seed(cell: Cell) -> None:
-    """The cell's seed on the processor and on the cell's device alone: `torch.manual_seed` queues a call for each absent kind."""
+    """Seed the generators of the CPU and of the cell's device.
+
+    `torch.manual_seed` would also queue a call for each absent type of device.
+    """
     torch.default_generator.manual_seed(cell.seed)
     if torch.device(cell.device).type == "cuda":
         torch.cuda.manual_seed(cell.seed)
 
 
-def unchanged(cell: Cell) -> None:
-    """Raises `GlobalState` where the operator took other threads or another type than its row says."""
+def check_unchanged(cell: Cell) -> None:
+    """Raise `GlobalState` if the operator changed the number of threads or the default dtype."""
     if torch.get_num_threads() != cell.threads:
-        raise GlobalState(f"the operator set torch to {torch.get_num_threads()} threads, the cell has {cell.threads}")
+        raise GlobalState(f"the operator set torch to {torch.get_num_threads()} threads; the cell has {cell.threads}")
     if torch.get_default_dtype() != torch.float32:
-        raise GlobalState(f"the operator set torch's default type to {torch.get_default_dtype()}")
+        raise GlobalState(f"the operator set torch's default dtype to {torch.get_default_dtype()}")

@@ -1,4 +1,4 @@
-"""Accuracies of several seeds as one figure: a pure function of records. The unit of replication is the seed."""
+"""Mean accuracy over seeds, computed from records. The unit of replication is the seed."""
 
 from __future__ import annotations
 
@@ -11,78 +11,84 @@ from typing import Any
 from bench import nets
 from bench.journal import Journal
 from bench.spec import Cell, Record, Training, protocol_name
-from bench.stats.ranking import ranks
+from bench.stats import ranking
 from bench.stats.ratios import difference
 from bench.stats.rounds import Interval, t95
 
 Values = dict[str, Any]
 
 
-def trained(journal: Journal) -> list[Record]:
-    """Every training of the sources as they were last."""
+def training_records(journal: Journal) -> list[Record]:
+    """Return the training records of the journal that belong to the latest sources."""
     return [record for record in journal.current() if record.job.metric == "accuracy"]
 
 
 def training(record: Record) -> Training:
-    """The settings of a record of metric accuracy."""
+    """Return the training settings of a record of metric accuracy."""
     assert isinstance(record.job.protocol, Training)
     return record.job.protocol
 
 
 def protocol_of(record: Record) -> str:
-    """Name of the protocol; see `spec.protocol_name`."""
+    """Return the name of the protocol; see `spec.protocol_name`."""
     return protocol_name(record.job.cell, training(record))
 
 
 def host(cell: Cell) -> str | None:
-    """The network around every method of a contest, empty where older versions left it out; None where it is what is compared."""
+    """Return the network that hosts the operators of a comparison group, or None if networks themselves are compared.
+
+    Empty if the record was written by an older version, which did not store it.
+    """
     return cell.network if not cell.network or nets.is_host(cell.network) else None
 
 
 def comparison_group(record: Record) -> str:
-    """Name of what may be ranked together: that of the protocol, of which a network is a part only where it is a host."""
+    """Return the name of the comparison group: the protocol, which includes the network only if it is a host."""
     cell = record.job.cell
     return protocol_name(replace(cell, network="any network") if host(cell) is None else cell, training(record))
 
 
 def label(cell: Cell) -> str:
-    """The method as the tables of one contest name it: with its network only where that is compared."""
+    """Return the name of a method within a comparison group: with its network only if networks are compared."""
     return cell.label if host(cell) is None else replace(cell, network="").label
 
 
 def identity(cell: Cell) -> tuple[Any, ...]:
-    """What a learned accuracy is of, whichever the seed: the method as it stands in the rows of its other metrics."""
+    """Return the key of a method that its trainings and its rows of other metrics have in common; it excludes the seed."""
     return cell.method, cell.params, cell.kernel, cell.device, cell.threads
 
 
 def by_method(records: Iterable[Record]) -> dict[tuple[Any, ...], list[Record]]:
-    """Records of the same method, machine, network and protocol, which differ in their seed."""
-    found: dict[tuple[Any, ...], list[Record]] = {}
+    """Group records that differ only in their seed: same method, machine, network and protocol."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        found.setdefault((identity(record.job.cell), record.env, protocol_of(record)), []).append(record)
-    return found
+        groups.setdefault((identity(record.job.cell), record.env, protocol_of(record)), []).append(record)
+    return groups
 
 
-def place(record: Record) -> tuple[Any, ...]:
-    """What the rows of one table of accuracies have in common: the contest and the machine."""
+def group_key(record: Record) -> tuple[Any, ...]:
+    """Return what the rows of one accuracy table have in common: comparison group and machine."""
     return comparison_group(record), record.env, record.job.cell.device, record.job.cell.threads
 
 
-def method(record: Record) -> Cell:
-    """What is compared in a table of accuracies: the cell, whichever the seed."""
+def without_seed(record: Record) -> Cell:
+    """Return the cell of a record with seed 0, the unit compared in an accuracy table."""
     return replace(record.job.cell, seed=0)
 
 
-def contests(records: Iterable[Record]) -> list[dict[Cell, list[Record]]]:
-    """Records by what may be ranked together, there by method."""
-    found: dict[Any, dict[Cell, list[Record]]] = {}
+def comparison_groups(records: Iterable[Record]) -> list[dict[Cell, list[Record]]]:
+    """Group records by what may be ranked together and, within a group, by method."""
+    groups: dict[Any, dict[Cell, list[Record]]] = {}
     for record in records:
-        found.setdefault(place(record), {}).setdefault(method(record), []).append(record)
-    return list(found.values())
+        groups.setdefault(group_key(record), {}).setdefault(without_seed(record), []).append(record)
+    return list(groups.values())
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean of percentages and its 95% t-interval, which may reach below 0 and above 100; ends NaN with one value."""
+    """Return the mean of percentages and its 95% t-interval.
+
+    The interval is not clipped to [0, 100]. Its ends are NaN with one value.
+    """
     mid = statistics.fmean(values)
     if len(values) < 2:
         return Interval(mid, float("nan"), float("nan"))
@@ -90,62 +96,78 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mid, mid - half, mid + half)
 
 
-def clears(mid: float, lo: float, floor: float, images: float | None) -> bool:
-    """Whether a mean accuracy is above a floor by more than seeds and the choice of `images` test images explain, at 95%.
+def significantly_above(mid: float, lo: float, trivial: float, images: float | None) -> bool:
+    """Return True if a mean accuracy is significantly above the trivial accuracy, at 95%.
 
-    All seeds share the test images, so their spread does not hold the error of these; with one seed nothing is known of it.
+    The error over seeds (`mid - lo`) and the sampling error of `images` test images are added in quadrature: all seeds share the
+    test images, so the variance over seeds does not contain the latter. False with one seed, whose `lo` is NaN.
     """
-    choice = 1.96 * math.sqrt(floor * (100 - floor) / images) if images else 0.0
-    return mid - math.hypot(mid - lo, choice) > floor
+    sampling = 1.96 * math.sqrt(trivial * (100 - trivial) / images) if images else 0.0
+    return mid - math.hypot(mid - lo, sampling) > trivial
 
 
 def above_trivial(values: Values) -> bool:
-    """Whether the accuracy of a method clears its floor; of an older version, which kept no floor, it is taken to."""
-    floor, images = values.get("accuracy_floor"), values.get("accuracy_images")
-    if floor is None or math.isnan(floor):
+    """Return True if the accuracy of a row is significantly above its trivial accuracy.
+
+    Also True for records of older versions, which did not store a trivial accuracy.
+    """
+    trivial, images = values.get("accuracy_floor"), values.get("accuracy_images")
+    if trivial is None or math.isnan(trivial):
         return True
     known = None if images is None or math.isnan(images) else images
-    return clears(values["accuracy"], values["accuracy_lo"], floor, known)
+    return significantly_above(values["accuracy"], values["accuracy_lo"], trivial, known)
 
 
 def evaluations(record: Record) -> Iterator[tuple[int, str, float | str]]:
-    """Every evaluation at another resolution than the training's: resolution, way, and percent or the reason for none."""
-    for key, found in record.evals.items():
+    """Yield the evaluations at other resolutions than the training resolution.
+
+    Each is (resolution, way, percent); a failed one has the text "status: reason" instead of the percentage.
+    """
+    for key, result in record.evals.items():
         res, _, way = key.partition(" ")
         if int(res) != training(record).res:
-            yield int(res), way, found
+            yield int(res), way, result
 
 
 def accuracies(records: Iterable[Record]) -> list[float]:
-    """Percent on the test part, one a seed; of records that are ok."""
-    return [float(record.values["accuracy"]) for record in records]  # type: ignore[arg-type]  # a number where it is ok
+    """Return the test accuracy in percent of each seed; all records must have status ok."""
+    return [float(record.values["accuracy"]) for record in records]  # type: ignore[arg-type]  # a number if status is ok
 
 
 def failure(records: Sequence[Record]) -> Record | None:
-    """The first seed that failed: a mean over the others would hide it."""
+    """Return the record of the first seed that failed, or None; a mean over the other seeds would hide it."""
     return next((record for record in records if record.status != "ok"), None)
 
 
-def reason(record: Record, of: Sequence[Record]) -> str:
-    """Why a seed failed, and which one where there are several."""
-    why = record.detail or "no reason given"
-    return f"seed {record.job.cell.seed}: {why}" if len(of) > 1 else why
+def reason(record: Record, seeds: Sequence[Record]) -> str:
+    """Return why a seed failed, preceded by its number if there are several seeds."""
+    detail = record.detail or "no reason given"
+    return f"seed {record.job.cell.seed}: {detail}" if len(seeds) > 1 else detail
 
 
-def places(groups: Sequence[Sequence[Record]]) -> list[int]:
-    """Places of methods that are sorted by accuracy, the best first; shared where Welch's test does not tell two apart."""
-    return ranks([accuracies(group) for group in groups], lambda one, leader: difference(leader, one).lo > 0)
+def ranks(groups: Sequence[Sequence[Record]]) -> list[int]:
+    """Return the ranks of methods sorted by falling accuracy.
+
+    A method has the rank of a leader if Welch's test over seeds finds no significant difference between the two.
+    """
+    return ranking.ranks([accuracies(group) for group in groups], lambda values, leader: difference(leader, values).lo > 0)
 
 
 def summary(records: Sequence[Record]) -> Values:
-    """The columns of metric accuracy from the records of one method's seeds; status and reason of the first that failed."""
+    """Return the columns of metric accuracy from the records of the seeds of one method.
+
+    If a seed failed, only its status, reason and protocol are returned.
+    """
     failed = failure(records)
     if failed is not None:
-        named = {"accuracy_protocol": protocol_of(failed)}
-        return {"accuracy_status": failed.status, "accuracy_detail": reason(failed, records), **named}
+        return {
+            "accuracy_status": failed.status,
+            "accuracy_detail": reason(failed, records),
+            "accuracy_protocol": protocol_of(failed),
+        }
     mid, lo, hi = interval(accuracies(records))
     return {
-        **_typical(records),
+        **_medians(records),
         "accuracies": accuracies(records),
         "accuracy": mid,
         "accuracy_lo": max(lo, 0.0),
@@ -158,13 +180,13 @@ def summary(records: Sequence[Record]) -> Values:
     }
 
 
-def _typical(records: Sequence[Record]) -> Values:
-    """Medians of the other figures, what all seeds have in common, and the commonest learning rate."""
-    found: Values = {}
+def _medians(records: Sequence[Record]) -> Values:
+    """Return medians of the other numbers, values common to all seeds, and the most frequent learning rate."""
+    medians: Values = {}
     for name in records[0].values:
         values = [record.values.get(name) for record in records]
         numbers = [value for value in values if isinstance(value, int | float)]
-        found[name] = statistics.median(numbers) if len(numbers) == len(values) else values[0]
-    found.pop("accuracy_seed", None)
-    found["accuracy_lr"] = statistics.mode(record.values.get("accuracy_lr") for record in records)
-    return found
+        medians[name] = statistics.median(numbers) if len(numbers) == len(values) else values[0]
+    medians.pop("accuracy_seed", None)
+    medians["accuracy_lr"] = statistics.mode(record.values.get("accuracy_lr") for record in records)
+    return medians

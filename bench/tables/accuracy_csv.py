@@ -1,4 +1,4 @@
-"""The tidy table of what was learned: one row a training and resolution of evaluation, a pure function of the journal."""
+"""Tidy table of the trainings: one row per training and evaluation resolution, computed from the journal."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.columns import ACCURACIES
+from bench.columns import ACCURACY_COLUMNS
 from bench.journal import Journal
 from bench.spec import Record
-from bench.tables import accuracy as learned
+from bench.tables import accuracy
 
-NAMES = [column.name for column in ACCURACIES]
-FIGURES = {"params_count": "accuracy_params"} | {
+NAMES = [column.name for column in ACCURACY_COLUMNS]
+VALUES = {"params_count": "accuracy_params"} | {
     column.name: f"accuracy_{column.name}"
-    for column in ACCURACIES
+    for column in ACCURACY_COLUMNS
     if column.metric and column.name not in ("accuracy", "params_count")
 }
 
 
 def write(journal: Journal) -> list[Path]:
-    """Write accuracy.csv beside the journal where there are trainings; its path."""
+    """Write accuracy.csv next to the journal if it has trainings, else delete an older file. Return the paths written."""
     import pandas as pd
 
-    found = [row for record in learned.trained(journal) for row in rows(record)]
+    lines = [row for record in accuracy.training_records(journal) for row in rows(record)]
     path = journal.path.with_name("accuracy.csv")
-    if not found:
-        path.unlink(missing_ok=True)  # of what is history now
+    if not lines:
+        path.unlink(missing_ok=True)
         return []
-    pd.DataFrame(found, columns=NAMES).to_csv(path, index=False)
+    pd.DataFrame(lines, columns=NAMES).to_csv(path, index=False)
     return [path]
 
 
 def rows(record: Record) -> Iterator[dict[str, Any]]:
-    """The training at its own resolution, then each other evaluation."""
-    res = learned.training(record).res
-    common = _axes(record) | {name: record.values.get(long) for name, long in FIGURES.items()}
+    """Yield the row of the training resolution, then one row per other evaluation."""
+    res = accuracy.training(record).res
+    common = _axes(record) | {name: record.values.get(value) for name, value in VALUES.items()}
     own = {"accuracy": record.values.get("accuracy"), "status": record.status, "detail": record.detail}
     yield common | {"eval_res": res, "way": ""} | own
-    for elsewhere, way, found in learned.evaluations(record):
-        if isinstance(found, str):
-            status, _, detail = found.partition(": ")
+    for eval_res, way, result in accuracy.evaluations(record):
+        if isinstance(result, str):
+            status, _, detail = result.partition(": ")
             own = {"accuracy": None, "status": status, "detail": detail}
         else:
-            own = {"accuracy": found, "status": "ok", "detail": ""}
-        yield common | {"eval_res": elsewhere, "way": way} | own
+            own = {"accuracy": result, "status": "ok", "detail": ""}
+        yield common | {"eval_res": eval_res, "way": way} | own
 
 
 def _axes(record: Record) -> dict[str, Any]:
-    cell, protocol = record.job.cell, learned.training(record)
+    cell, protocol = record.job.cell, accuracy.training(record)
     return {
         **{name: getattr(cell, name) for name in ("method", "label", "network", "device", "threads", "seed")},
         "params": json.dumps(dict(cell.params)),
         "data": protocol.data,
         "res": protocol.res,
-        "protocol": learned.protocol_of(record),
+        "protocol": accuracy.protocol_of(record),
         "env": record.env,
     }

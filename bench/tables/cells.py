@@ -1,4 +1,4 @@
-"""The tidy table: one row a cell, a pure function of the journal. Its columns are those of `columns.py`."""
+"""Tidy table: one row per cell, computed from the journal. Its columns are defined in `bench/columns.py`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.columns import COLUMNS, METRICS, of
-from bench.journal import Journal, no_collections
+from bench.columns import COLUMNS, METRICS, columns_of
+from bench.journal import Journal, no_garbage_collection
 from bench.spec import Record
-from bench.stats import ranking
-from bench.stats import ratios as comparison
-from bench.tables import accuracy as learned
-from bench.tables import accuracy_csv as trainings
-from bench.tables import crossover, roofline
+from bench.stats import ranking, ratios
+from bench.tables import accuracy, accuracy_csv, crossover, roofline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +21,8 @@ AXES = (
     *("method", "label", "level", "network", "height", "width", "channels", "kernel"),
     *("batch", "dtype", "device", "mode", "threads", "seed"),
 )
-FILLED = {metric: [name for name in of(metric) if name != "timer"] for metric in METRICS}
-UNTIMED = {"cpu": "wall"}  # the timer of a row without a latency, where there is but one
+FILLED = {metric: [name for name in columns_of(metric) if name != "timer"] for metric in METRICS}
+DEFAULT_TIMER = {"cpu": "wall"}  # timer of a row without a latency, for devices with only one timer
 NAMES = [
     *(column.name for column in COLUMNS),
     "latency_session",
@@ -40,129 +37,129 @@ Row = dict[str, Any]
 
 
 def tidy(journal: Journal) -> pd.DataFrame:
-    """One row a cell: its axes, every metric's columns, each metric's status, and how its latency compares in its setting."""
+    """Return one row per cell: its axes, the columns and the status of every metric, and the comparison within its setting."""
     return to_frame(complete_rows(journal))
 
 
-def to_frame(found: Sequence[Row]) -> pd.DataFrame:
-    """The columns of `columns.py` of such rows as a table."""
+def to_frame(complete: Sequence[Row]) -> pd.DataFrame:
+    """Return the rows of `complete_rows` as a data frame with the columns of `bench/columns.py`."""
     import pandas as pd
 
-    return pd.DataFrame(found, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
+    return pd.DataFrame(complete, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
 
 
 def complete_rows(journal: Journal, baseline: str | None = None) -> list[Row]:
-    """Every row with every column, None where it has no value; beside them the figures of its rounds and of its seeds."""
-    with no_collections():
+    """Return every row with every column, None if it has no value; plus the values of its rounds and of its seeds."""
+    with no_garbage_collection():
         return [dict.fromkeys(NAMES) | row for row in rows(journal, baseline)]
 
 
 def rows(journal: Journal, baseline: str | None = None) -> Iterable[Row]:
-    """The rows as dictionaries: one a cell, environment and timer, so that no row joins figures of two machines or two clocks.
+    """Return the rows as dictionaries, one per cell, environment and timer.
 
-    What no timer reads stands in every row of its cell; accuracy, from a setting of its own, beside every cell of its method.
-    They are compared with `baseline`, a method or the label of a network, in place of what the journal's last run named.
+    A metric that depends on no timer is repeated in every row of its cell. Accuracy is measured in a setting of its own and is
+    repeated in every row of its method. `baseline` (a method, or the label of a network) overrides the baseline of the last run.
     """
-    timed, counted, trained = split(journal.current())
-    found: dict[Any, Row] = {}
+    timed, untimed, trained = split(journal.current())
+    by_key: dict[Any, Row] = {}
     of_cell: dict[Any, list[Row]] = {}
     of_method: dict[Any, list[Row]] = {}
 
     def row_of(record: Record, timer: str | None) -> Row:
         cell = record.job.cell
         key = (cell, record.env, timer)
-        if key not in found:
-            found[key] = _axes(record, timer)
-            of_cell.setdefault((cell, record.env), []).append(found[key])
-            of_method.setdefault((learned.identity(cell), cell.network, record.env), []).append(found[key])
-        return found[key]
+        if key not in by_key:
+            by_key[key] = _axes(record, timer)
+            of_cell.setdefault((cell, record.env), []).append(by_key[key])
+            of_method.setdefault((accuracy.identity(cell), cell.network, record.env), []).append(by_key[key])
+        return by_key[key]
 
     for record in timed:
         _fill(row_of(record, record.job.protocol.timer), record)  # type: ignore[attr-defined]
-    for record in counted:
-        for row in of_cell.get((record.job.cell, record.env)) or [row_of(record, UNTIMED.get(record.job.cell.device))]:
+    for record in untimed:
+        for row in of_cell.get((record.job.cell, record.env)) or [row_of(record, DEFAULT_TIMER.get(record.job.cell.device))]:
             _fill(row, record)
-    for records in learned.by_method(headline(trained, journal)).values():
+    for records in accuracy.by_method(headline_trainings(trained, journal)).values():
         cell, env = records[0].job.cell, records[0].env
-        same = of_method.get((learned.identity(cell), cell.network, env)) or of_method.get((learned.identity(cell), "", env))
+        same = of_method.get((accuracy.identity(cell), cell.network, env)) or of_method.get((accuracy.identity(cell), "", env))
         for row in same or [row_of(records[0], None)]:
-            row.update(learned.summary(records))
-    for setting in settings(found.values()):
+            row.update(accuracy.summary(records))
+    for setting in settings(by_key.values()):
         compare(setting, baseline or journal.baseline_of(setting[0]["level"]))
-        mark_front(setting)
-    for row in found.values():
+        mark_pareto_front(setting)
+    for row in by_key.values():
         row.update(roofline.columns(row, journal.envs.get(row["env"], {}).get("ceilings", {})))
-    return found.values()
+    return by_key.values()
 
 
-def headline(trained: Sequence[Record], journal: Journal) -> list[Record]:
-    """The accuracies of the one contest that stands beside the other metrics: the first that the last run asked for."""
-    asked = next((names[0] for run in reversed(journal.runs) if (names := run.get("protocols"))), None)
-    contests = [learned.comparison_group(record) for record in trained]
-    wanted = [of for of, record in zip(contests, trained) if learned.protocol_of(record) == asked] or contests
-    return [record for of, record in zip(contests, trained) if of == wanted[0]]
+def headline_trainings(trained: Sequence[Record], journal: Journal) -> list[Record]:
+    """Return the trainings of the one comparison group shown in the tidy table: the first protocol requested by the last run."""
+    requested = next((names[0] for run in reversed(journal.runs) if (names := run.get("protocols"))), None)
+    groups = [accuracy.comparison_group(record) for record in trained]
+    selected = [group for group, record in zip(groups, trained) if accuracy.protocol_of(record) == requested] or groups
+    return [record for group, record in zip(groups, trained) if group == selected[0]]
 
 
 def split(records: Iterable[Record]) -> tuple[list[Record], list[Record], list[Record]]:
-    """Records of latencies, of trainings, and of the other metrics."""
+    """Split records into latencies, metrics without a timer, and trainings."""
     kinds: tuple[list[Record], list[Record], list[Record]] = ([], [], [])
     for record in records:
         kinds[{"latency": 0, "accuracy": 2}.get(record.job.metric, 1)].append(record)
     return kinds
 
 
-def settings(found: Iterable[Row]) -> Iterator[list[Row]]:
-    """Rows that differ only in their method, with a latency, the fastest first."""
+def settings(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the rows with a latency of each setting (rows that differ only in their method), the fastest first."""
     groups: dict[Any, list[Row]] = {}
-    for row in found:
+    for row in rows:
         if row.get("latency_status") == "ok":
-            groups.setdefault(setting_of(row), []).append(row)
+            groups.setdefault(setting_key(row), []).append(row)
     return (sorted(group, key=lambda row: row["latency_ms"]) for group in groups.values())
 
 
-def setting_of(row: Row) -> tuple[Any, ...]:
-    """What a row shares with those whose rounds may be interleaved with its own."""
+def setting_key(row: Row) -> tuple[Any, ...]:
+    """Return the setting of a row; only rounds of rows of one setting may be interleaved."""
     return tuple(row[name] for name in (*SETTING, "height", "width"))
 
 
 def timing(row: Row) -> dict[str, Any]:
-    """What `comparison.ratio` asks of a row: paired are rounds of one session and one setting."""
-    session = (row["latency_session"], setting_of(row))
+    """Return the input of `ratios.ratio` for a row; rounds of one session and one setting are paired."""
+    session = (row["latency_session"], setting_key(row))
     return {name: row[name] for name in ("contended", "threads", "device")} | {"session": session, "rounds": row["rounds_ms"]}
 
 
 def is_baseline(row: Row, baseline: str) -> bool:
-    """Whether a row is of the baseline: a method; of networks a label, as a rule that of the first network as published."""
+    """Return True if a row belongs to the baseline, which is a method or, at level model, the label of a network."""
     return bool(row["label" if row["level"] == "model" else "method"] == baseline)
 
 
 def compare(setting: list[Row], baseline: str) -> None:
-    """Give the rows of a setting their place, and their speed relative to the baseline's where it is among them."""
-    facts = list(map(timing, setting))
-    reference = next((fact for row, fact in zip(setting, facts) if is_baseline(row, baseline)), None)
-    places = ranking.ranks(facts, lambda one, other: comparison.verdict_of(one, other) == "slower")
-    for row, fact, place in zip(setting, facts, places):
-        row["place"] = place
+    """Add the rank to the rows of a setting and, if the baseline is among them, the speedup over it."""
+    timings = list(map(timing, setting))
+    reference = next((measured for row, measured in zip(setting, timings) if is_baseline(row, baseline)), None)
+    ranks = ranking.ranks(timings, lambda measured, leader: ratios.verdict_of(measured, leader) == "slower")
+    for row, measured, rank in zip(setting, timings, ranks):
+        row["place"] = rank
         if reference is not None:
-            speed = comparison.ratio(reference, fact)
+            speed = ratios.ratio(reference, measured)
             row["speedup"], row["speedup_lo"], row["speedup_hi"] = speed
-            row["verdict"] = "baseline" if fact is reference else comparison.verdict_of(fact, reference)
-            row["beside_baseline"] = fact["session"] == reference["session"]
+            row["verdict"] = "baseline" if measured is reference else ratios.verdict_of(measured, reference)
+            row["interleaved"] = measured["session"] == reference["session"]
 
 
-def mark_front(setting: list[Row]) -> None:
-    """Say of the rows of a setting, where several have an accuracy, which of them none beats in latency and accuracy together.
+def mark_pareto_front(setting: list[Row]) -> None:
+    """Mark the Pareto front of latency and accuracy among the rows of a setting, if at least two have an accuracy.
 
-    A method at chance is never among them.
+    Methods whose accuracy is not significantly above the trivial accuracy are never on the front.
     """
-    learnt = [row for row in setting if row.get("accuracy_status") == "ok"]
-    if len(learnt) < 2:
+    trained = [row for row in setting if row.get("accuracy_status") == "ok"]
+    if len(trained) < 2:
         return
-    for row in learnt:
+    for row in trained:
         row["pareto"] = 0
-    learnt = list(filter(learned.above_trivial, learnt))
-    for row, unbeaten in zip(learnt, ranking.front([(row["latency_ms"], row["accuracy"]) for row in learnt])):
-        row["pareto"] = int(unbeaten)
+    trained = list(filter(accuracy.above_trivial, trained))
+    for row, optimal in zip(trained, ranking.front([(row["latency_ms"], row["accuracy"]) for row in trained])):
+        row["pareto"] = int(optimal)
 
 
 def _axes(record: Record, timer: str | None) -> Row:
@@ -181,15 +178,15 @@ def _fill(row: Row, record: Record) -> None:
 
 
 def write_tables(journal: Journal, table: pd.DataFrame | None = None) -> list[Path]:
-    """Write table.csv beside the journal, accuracy.csv where something was trained, and table.parquet where pyarrow is installed.
+    """Write table.csv, accuracy.csv and crossover.csv (if there is data) and table.parquet (if pyarrow is installed).
 
-    The paths; `table` is the journal's tidy table.
+    The files are written next to the journal. `table` is its tidy table, computed if None. Returns the paths.
     """
     table = tidy(journal) if table is None else table
-    paths = [journal.path.with_name("table.csv"), *trainings.write(journal), *crossover.write(journal)]
+    paths = [journal.path.with_name("table.csv"), *accuracy_csv.write(journal), *crossover.write(journal)]
     table.to_csv(paths[0], index=False)
     try:
-        import pyarrow  # noqa: F401  # the extra `parquet`
+        import pyarrow  # noqa: F401  # installed by the extra `parquet`
     except ModuleNotFoundError:
         return paths
     paths.append(journal.path.with_name("table.parquet"))

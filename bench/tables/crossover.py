@@ -1,11 +1,11 @@
-"""From which kernel size on the Fourier form of a depthwise convolution beats the direct one: a pure function of the journal.
+"""Kernel size from which the Fourier form of a depthwise convolution is faster than the direct form, computed from the journal.
 
-Both forms give the same result. The operations of the direct one grow with the area of the kernel, those of the Fourier one hardly
-at all, so that somewhere the two cross; where, depends on the map, the channels, the device and on whether gradients are made.
-Verdicts are those of `comparison`, on rounds that both forms ran side by side; between the sizes `direct_until` and `fourier_from`
-that they name lies the answer. The `crossing` is one number by which to compare settings: between two measured sizes the logarithm
-of the ratio of the two latencies is taken to be a line in that of the kernel size. It has no interval, for where a library leaves
-its fast path between two sizes the ratio jumps, and that error is larger than the noise of the measurement.
+Both forms compute the same result. The operations of the direct form grow with the kernel area, those of the Fourier form hardly
+change, so the latencies cross at some kernel size. It depends on the feature map, the channels, the device and the mode. The
+verdicts (`bench.stats.ratios`) compare interleaved rounds of both forms; the crossing lies between `direct_until` and
+`fourier_from`. `crossing` is a single number for comparing settings: the logarithm of the latency ratio is interpolated linearly in
+the logarithm of the kernel size. It has no interval: if a library leaves its fast path between two sizes, the ratio jumps, and this
+error is larger than the measurement noise.
 """
 
 from __future__ import annotations
@@ -16,122 +16,122 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.columns import Column
-from bench.columns import get as column
+from bench.columns import Column, get
 from bench.journal import Journal
 from bench.spec import Cell, Record
-from bench.stats import ratios as comparison
+from bench.stats import ratios
 
 DIRECT, FOURIER = "dwconv_direct", "dwconv_fft"
 AXES = ("device", "threads", "dtype", "mode", "batch", "channels", "height", "width", "seed")
 COLUMNS: tuple[Column, ...] = (
-    *(column(name) for name in (*AXES, "timer", "env")),
-    Column("kernel_min", "", "px", "", "smallest kernel size that was measured in both forms"),
-    Column("kernel_max", "", "px", "", "largest kernel size that was measured in both forms"),
+    *(get(name) for name in (*AXES, "timer", "env")),
+    Column("kernel_min", "", "px", "", "smallest kernel size measured in both forms"),
+    Column("kernel_max", "", "px", "", "largest kernel size measured in both forms"),
     Column(
         "outcome",
         "",
         "",
         "",
-        "crosses; without a crossing direct, fourier or unclear: the form that is told to be faster at kernel_max",
+        "crosses, or without a crossing the form that is significantly faster at kernel_max: direct, fourier or unclear",
     ),
-    Column("direct_until", "", "px", "", "largest kernel size at which the direct form is told to be faster; empty: at none"),
-    Column(
-        "fourier_from", "", "px", "", "smallest from which on the Fourier form is told to be faster at every size; empty: at none"
-    ),
-    Column("crossing", "", "px", "", "kernel size at which both take as long, interpolated; the last where there are several"),
-    Column("ratio_max", "", "", "", "latency of the direct over that of the Fourier form at kernel_max"),
-    Column("ratio_max_lo", "", "", "", "lower end of its 95% interval, paired by round"),
-    Column("ratio_max_hi", "", "", "", "upper end of that interval"),
-    Column("failed", "", "", "", "kernel sizes that are missing because a form failed, and how"),
+    Column("direct_until", "", "px", "", "largest kernel size at which the direct form is significantly faster; empty if none"),
+    Column("fourier_from", "", "px", "", "smallest size from which on the Fourier form is significantly faster; empty if none"),
+    Column("crossing", "", "px", "", "interpolated kernel size of equal latency; the last if there are several"),
+    Column("ratio_max", "", "", "", "latency of the direct form over that of the Fourier form at kernel_max"),
+    Column("ratio_max_lo", "", "", "", "lower end of the 95% confidence interval, paired by round"),
+    Column("ratio_max_hi", "", "", "", "upper end of the 95% confidence interval"),
+    Column("failed", "", "", "", "kernel sizes missing because a form failed, with the status"),
 )
 Row = dict[str, Any]
-Forms = dict[str, Record]  # name of the form -> its record
+Forms = dict[str, Record]  # form -> record
 
 
 def write(journal: Journal) -> list[Path]:
-    """Write crossover.csv beside the journal where both forms were measured over kernel sizes; its path."""
+    """Write crossover.csv next to the journal if both forms were measured over kernel sizes, else delete an older file.
+
+    Returns the paths written.
+    """
     import pandas as pd
 
-    found = rows(journal)
+    lines = rows(journal)
     path = journal.path.with_name("crossover.csv")
-    if not found:
-        path.unlink(missing_ok=True)  # of what is history now
+    if not lines:
+        path.unlink(missing_ok=True)
         return []
-    pd.DataFrame(found, columns=[one.name for one in COLUMNS]).to_csv(path, index=False)
+    pd.DataFrame(lines, columns=[column.name for column in COLUMNS]).to_csv(path, index=False)
     return [path]
 
 
 def rows(journal: Journal) -> list[Row]:
-    """The columns of every setting in which both forms were measured with two kernel sizes or more."""
+    """Return one row per setting in which both forms were measured with at least two kernel sizes."""
     return [row(setting, timer, env, sizes) for (setting, timer, env), sizes in sweeps(journal) if len(sizes) > 1]
 
 
 def sweeps(journal: Journal) -> Iterator[tuple[tuple[Cell, str, str], dict[int, Forms]]]:
-    """Setting, timer and environment with the records of both forms by kernel size."""
-    found: dict[Any, dict[int, Forms]] = {}
+    """Yield (setting, timer, environment) and the records of both forms by kernel size."""
+    by_setting: dict[Any, dict[int, Forms]] = {}
     for record in journal.current():
         cell = record.job.cell
         plain = cell.level == "op" and not (cell.params or cell.alias)
         if record.job.metric == "latency" and cell.method in (DIRECT, FOURIER) and cell.kernel and plain:
             timer = record.job.protocol.timer  # type: ignore[attr-defined]
             setting = replace(cell, method="", kernel=None), timer, record.env
-            found.setdefault(setting, {}).setdefault(cell.kernel, {})[cell.method] = record
-    for setting, sizes in found.items():
+            by_setting.setdefault(setting, {}).setdefault(cell.kernel, {})[cell.method] = record
+    for setting, sizes in by_setting.items():
         yield setting, {kernel: forms for kernel, forms in sorted(sizes.items()) if len(forms) == 2}
 
 
 def row(setting: Cell, timer: str, env: str, sizes: Mapping[int, Forms]) -> Row:
-    """The columns of one setting from the records of both forms by rising kernel size."""
-    known = {name: getattr(setting, name) for name in AXES} | {"timer": timer, "env": env, "failed": "; ".join(failures(sizes))}
+    """Return the columns of one setting from the records of both forms, sorted by kernel size."""
+    columns = {name: getattr(setting, name) for name in AXES} | {"timer": timer, "env": env, "failed": "; ".join(failures(sizes))}
     ran = {kernel: forms for kernel, forms in sizes.items() if all(form.status == "ok" for form in forms.values())}
-    facts = {kernel: [comparison.timing_of(forms[name]) for name in (DIRECT, FOURIER)] for kernel, forms in ran.items()}
-    ratios = {kernel: ratio for kernel, pair in facts.items() if not math.isnan((ratio := comparison.ratio(*pair)).mid)}
-    if not ratios:
-        return known
-    kernels, last = list(ratios), ratios[max(ratios)]
-    verdicts = [comparison.verdict_of(*facts[kernel]) for kernel in kernels]
+    timings = {kernel: [ratios.timing_of(forms[name]) for name in (DIRECT, FOURIER)] for kernel, forms in ran.items()}
+    by_kernel = {kernel: ratio for kernel, pair in timings.items() if not math.isnan((ratio := ratios.ratio(*pair)).mid)}
+    if not by_kernel:
+        return columns
+    kernels, largest = list(by_kernel), by_kernel[max(by_kernel)]
+    verdicts = [ratios.verdict_of(*timings[kernel]) for kernel in kernels]
     winner = {"faster": "direct", "slower": "fourier"}.get(verdicts[-1], "unclear")
-    at = last_rise(kernels, [ratio.mid for ratio in ratios.values()]) if winner == "fourier" else None
-    return known | {
+    crossing = last_crossing(kernels, [ratio.mid for ratio in by_kernel.values()]) if winner == "fourier" else None
+    return columns | {
         "kernel_min": kernels[0],
         "kernel_max": kernels[-1],
-        "outcome": winner if at is None else "crosses",
+        "outcome": winner if crossing is None else "crosses",
         "direct_until": max((k for k, verdict in zip(kernels, verdicts) if verdict == "faster"), default=None),
-        "fourier_from": first_of_last("slower", kernels, verdicts),
-        "crossing": at,
-        **dict(zip(("ratio_max", "ratio_max_lo", "ratio_max_hi"), last)),
+        "fourier_from": start_of_final("slower", kernels, verdicts),
+        "crossing": crossing,
+        **dict(zip(("ratio_max", "ratio_max_lo", "ratio_max_hi"), largest)),
     }
 
 
 def failures(sizes: Mapping[int, Forms]) -> Iterator[str]:
-    """Every failure, as `31: dwconv_direct timeout`."""
+    """Yield every failure as text, such as `31: dwconv_direct timeout`."""
     for kernel, forms in sizes.items():
         for name, record in forms.items():
             if record.status != "ok":
                 yield f"{kernel}: {name} {record.status}"
 
 
-def first_of_last(wanted: str, kernels: Sequence[int], verdicts: Sequence[str]) -> int | None:
-    """The kernel size from which on every verdict is the wanted one; None where the last is another."""
+def start_of_final(verdict: str, kernels: Sequence[int], verdicts: Sequence[str]) -> int | None:
+    """Return the kernel size from which all verdicts equal `verdict`, or None if the last one differs."""
     first = None
-    for kernel, verdict in zip(reversed(kernels), reversed(verdicts)):
-        if verdict != wanted:
+    for kernel, other in zip(reversed(kernels), reversed(verdicts)):
+        if other != verdict:
             break
         first = kernel
     return first
 
 
-def last_rise(kernels: Sequence[int], ratios: Sequence[float]) -> float | None:
-    """Where positive values rise through 1 for the last time, on a line in logarithms between its neighbours.
+def last_crossing(kernels: Sequence[int], by_kernel: Sequence[float]) -> float | None:
+    """Return the kernel size at which the ratios last rise through 1, interpolated linearly on logarithmic axes.
 
-    None where they do not, or the last is not above 1.
+    The ratios must be positive. None if they do not rise through 1 or the last is not above 1.
     """
     for index in reversed(range(1, len(kernels))):
-        below, above = math.log(ratios[index - 1]), math.log(ratios[index])
+        below, above = math.log(by_kernel[index - 1]), math.log(by_kernel[index])
         if not above > 0:
             break
         if not below > 0:
-            share = below / (below - above)
-            return float(kernels[index - 1] * (kernels[index] / kernels[index - 1]) ** share)
+            fraction = below / (below - above)
+            return float(kernels[index - 1] * (kernels[index] / kernels[index - 1]) ** fraction)
     return None

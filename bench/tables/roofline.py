@@ -1,15 +1,14 @@
-"""Roofline: how near a cell comes to what its machine can do. Pure functions of a row and of ceilings that were measured before.
+"""Roofline model: the latency of a cell relative to the measured peak rates of its machine. Does not import torch.
 
-A call moves at least `bytes_min` bytes and executes `flops` operations. At the best rates that `ceilings` saw on the machine the
-first takes some time and the second takes some time; the longer of the two is `limit_ms`.
+A call moves at least `bytes_min` bytes and executes `flops` operations. `limit_ms` is the longer of the times that the two take at
+the peak rates measured by `bench.system.ceilings`.
 
-What `pct_of_limit` means: the share of the cell's latency that its own algorithm's arithmetic and compulsory traffic would need at
-those rates. What it does not mean: a share of what is possible for the method, for another algorithm may need fewer operations
-(a Fourier form beside a direct one), nor a utilisation of the chip, for the rates are those of large regular work and not peak
-rates of a data sheet. A low value says that time goes elsewhere: to intermediate maps that are written and read again, to small or
-odd sizes, to what a library does around its loops. A value above 100 is possible and says that a ceiling is wrong for this cell: it
-was measured while the machine was busy, or the cell runs from a nearer cache than a copy of as many bytes does, or the library
-leaves out operations that were counted. `bound` names the limit that is nearest; how near, only `pct_of_limit` says.
+`pct_of_limit` is `limit_ms` over the latency. It is not a fraction of what is possible for the method: another algorithm may need
+fewer operations (the Fourier form instead of the direct form). It is not the utilisation of the chip: the peak rates are measured
+with large regular workloads and not taken from a data sheet. A low value means that time is spent elsewhere: on intermediate arrays
+that are written and read again, on small or odd sizes, on library overhead. A value above 100 means that a peak rate is wrong for
+this cell: it was measured while the machine was busy, the cell runs from a faster cache than a copy of as many bytes, or the
+library skips operations that were counted. `bound` names the limiting factor.
 """
 
 from __future__ import annotations
@@ -22,27 +21,30 @@ from typing import Any
 from bench.system.ceilings import where
 
 COLUMNS = ("bytes_min", "limit_ms", "pct_of_limit", "bound")
-FLOAT = 4  # bytes of a float32; the input, the parameters and every gradient are that, also under autocast
-OUTPUT = {"fp32": 4, "bf16": 2}  # bytes of an output element: under bfloat16 autocast two at least
+FLOAT = 4  # bytes of a float32: inputs, parameters and gradients, also under autocast
+OUTPUT = {"fp32": 4, "bf16": 2}  # bytes of an output element; at least two under bfloat16 autocast
 
 
 def columns(row: Mapping[str, Any], ceilings: Mapping[str, Any]) -> dict[str, float | str | None]:
-    """The columns of one row of the tidy table, from the ceilings of its environment; null where something needed is missing."""
-    here = ceilings.get(where(row["device"], row["threads"]), {})
+    """Return the roofline columns of a row of the tidy table.
+
+    `ceilings` are those of its environment. A column is None if anything it needs is missing.
+    """
+    peaks = ceilings.get(where(row["device"], row["threads"]), {})
     moved, latency = bytes_min(row), _number(row, "latency_ms")
-    times = {"memory": memory_seconds(row, moved, here), "compute": compute_seconds(row, here)}
+    times = {"memory": memory_seconds(row, moved, peaks), "compute": compute_seconds(row, peaks)}
     known = [seconds for seconds in times.values() if seconds is not None]
     limit = max(known) * 1e3 if len(known) == len(times) else None
-    share = 100 * limit / latency if limit is not None and latency else None
+    percent = 100 * limit / latency if limit is not None and latency else None
     slower = max(times, key=lambda name: times[name] or 0.0)
-    return dict(zip(COLUMNS, (moved, limit, share, _bound(row, here, slower, limit, latency))))
+    return dict(zip(COLUMNS, (moved, limit, percent, _bound(row, peaks, slower, limit, latency))))
 
 
 def bytes_min(row: Mapping[str, Any]) -> float | None:
-    """Compulsory traffic of one call: every array that goes in or comes out once, what lies between not at all.
+    """Return the compulsory traffic of one call in bytes: every input and output array once, no intermediate arrays.
 
-    Inference: the input read, the output written, the weights read (`weights_bytes`: the frozen kernel in place of what it is made
-    from). Training besides: the output's gradient read, the gradients of the input and of every trainable parameter written.
+    Inference reads the input and the weights (`weights_bytes`) and writes the output. Training also reads the output gradient and
+    writes the gradients of the input and of all trainable parameters. None for networks and if a value is missing.
     """
     weights, parameters = _number(row, "weights_bytes"), _number(row, "params_count")
     if row.get("level", "op") != "op" or weights is None or parameters is None:
@@ -52,37 +54,37 @@ def bytes_min(row: Mapping[str, Any]) -> float | None:
     return forward + (FLOAT * (2 * elements + parameters) if row["mode"] == "train" else 0)
 
 
-def memory_seconds(row: Mapping[str, Any], moved: float | None, here: Mapping[str, Any]) -> float | None:
-    """Seconds that the compulsory traffic takes as a copy of as many bytes; from cold caches where the cell was timed so."""
-    rate = copy_rate(row, moved, here)
+def memory_seconds(row: Mapping[str, Any], moved: float | None, peaks: Mapping[str, Any]) -> float | None:
+    """Return the time in seconds of a copy of as many bytes, with cold caches if the cell was timed with cold caches."""
+    rate = copy_rate(row, moved, peaks)
     return moved / rate if moved and rate else None
 
 
-def copy_rate(row: Mapping[str, Any], moved: float | None, here: Mapping[str, Any]) -> float | None:
-    """Bytes a second of a copy of `moved` bytes, from caches as the row's timer leaves them: the sloping roof over the row."""
-    table = here.get("copy", {}).get("cold" if row.get("timer") == "cold" else "hot")
+def copy_rate(row: Mapping[str, Any], moved: float | None, peaks: Mapping[str, Any]) -> float | None:
+    """Return the rate of a copy of `moved` bytes in bytes per second, with caches as cold or hot as in the timing of the row."""
+    table = peaks.get("copy", {}).get("cold" if row.get("timer") == "cold" else "hot")
     return bandwidth(table, moved) if table and moved else None
 
 
-def rates(here: Mapping[str, Any], dtype: str) -> dict[str, float]:
-    """Operations a second of products and of transforms, as far as known: the level roofs."""
-    found = {"products": here.get("linear", {}).get(dtype), "transforms": here.get("fft")}
-    return {name: rate for name, rate in found.items() if rate}
+def rates(peaks: Mapping[str, Any], dtype: str) -> dict[str, float]:
+    """Return the known peak rates of products and transforms in operations per second."""
+    measured = {"products": peaks.get("linear", {}).get(dtype), "transforms": peaks.get("fft")}
+    return {name: rate for name, rate in measured.items() if rate}
 
 
 def operations(row: Mapping[str, Any]) -> float | None:
-    """The operations of a call that its machine has to do.
+    """Return the number of operations that a call needs, or None if unknown.
 
-    A call without transforms is a direct one, and its taps that lie in the zero padding need not be multiplied: `flops_eff` counts.
+    A call without transforms is a direct convolution. Its taps in the zero padding are not counted (`flops_eff`).
     """
     fourier = _number(row, "flops_fft")
     return None if fourier is None else _number(row, "flops" if fourier else "flops_eff")
 
 
 def bandwidth(table: Sequence[Sequence[float]], size: float) -> float:
-    """Bytes a second at a working set of `size` bytes: between two measured sizes a line on logarithmic axes, beyond them flat.
+    """Return the bandwidth in bytes per second at a working set of `size` bytes.
 
-    `table` holds [bytes, bytes a second] by rising bytes.
+    `table` lists [bytes, bytes per second], sorted by bytes. It is interpolated linearly on logarithmic axes and constant outside.
     """
     index = bisect_left(table, size, key=lambda point: point[0])
     if index in (0, len(table)):
@@ -91,56 +93,56 @@ def bandwidth(table: Sequence[Sequence[float]], size: float) -> float:
     return slow * (fast / slow) ** (math.log(size / below) / math.log(above / below))
 
 
-def compute_seconds(row: Mapping[str, Any], here: Mapping[str, Any]) -> float | None:
-    """Seconds of the operations: transforms at the best rate of a transform, always in float32, all others at that of a product."""
+def compute_seconds(row: Mapping[str, Any], peaks: Mapping[str, Any]) -> float | None:
+    """Return the time of the operations in seconds: transforms at the float32 transform rate, all others at the product rate."""
     flops, fourier = operations(row), _number(row, "flops_fft")
-    best = rates(here, row["dtype"])
-    if flops is None or fourier is None or len(best) < 2:
+    peak_rates = rates(peaks, row["dtype"])
+    if flops is None or fourier is None or len(peak_rates) < 2:
         return None
-    return (flops - fourier) / best["products"] + fourier / best["transforms"]
+    return (flops - fourier) / peak_rates["products"] + fourier / peak_rates["transforms"]
 
 
-def _bound(row: Mapping[str, Any], here: Mapping[str, Any], slower: str, limit: float | None, latency: float | None) -> str | None:
-    """What a cell waits for: launch, or else the slower of memory and compute; None where that is not known."""
+def _bound(row: Mapping[str, Any], peaks: Mapping[str, Any], slower: str, limit: float | None, latency: float | None) -> str | None:
+    """Return "launch", or else the slower of memory and compute; None if unknown."""
     if limit is None or not latency:
         return None
-    launches = _launches(row, here, limit, latency)
-    return None if launches is None else "launch" if launches else slower
+    launch_bound = _is_launch_bound(row, peaks, limit, latency)
+    return None if launch_bound is None else "launch" if launch_bound else slower
 
 
-def _launches(row: Mapping[str, Any], here: Mapping[str, Any], limit: float, latency: float) -> bool | None:
-    """Whether starting operators takes most of the time: as seen where the clock saw it, else by their number.
+def _is_launch_bound(row: Mapping[str, Any], peaks: Mapping[str, Any], limit: float, latency: float) -> bool | None:
+    """Return True if launching operations takes most of the time: as measured, else estimated from their number.
 
-    The timers of a GPU that leave launching out of a figure leave none in it to wait for.
+    False for the GPU timers that exclude launch time.
     """
     if row.get("timer") in ("cold", "hot", "graph"):
         return False
-    seen, operators, each = _number(row, "launch_bound"), _number(row, "op_count"), here.get("launch_s")
-    if seen is not None:
-        return seen > 0
-    if operators is None or not each:
+    measured, operations, launch = _number(row, "launch_bound"), _number(row, "op_count"), peaks.get("launch_s")
+    if measured is not None:
+        return measured > 0
+    if operations is None or not launch:
         return None
-    return operators * each * 1e3 > max(limit, latency / 2)
+    return operations * launch * 1e3 > max(limit, latency / 2)
 
 
 def _number(row: Mapping[str, Any], name: str) -> float | None:
-    """A value of the row; None also where a table holds NaN for it."""
+    """Return a value of the row; None also if it is NaN."""
     value = row.get(name)
     return None if value is None or value != value else value
 
 
 def describe(ceilings: Mapping[str, Any]) -> str:
-    """Every known set of ceilings as lines of text."""
+    """Return all known sets of peak rates as lines of text."""
     if not ceilings:
-        return "ceilings        not known: measure them with --measure"
+        return "peak rates      unknown: measure them with --measure"
     return "\n".join(line for key in sorted(ceilings) for line in _lines(key, ceilings[key]))
 
 
-def _lines(key: str, here: Mapping[str, Any]) -> list[str]:
-    rates = {f"{dtype} products": rate for dtype, rate in here["linear"].items()} | {"transforms": here["fft"]}
-    found = [f"ceilings of {key}, measured in {here['seconds']:.0f} s"]
-    found += [f"  {name:21} {rate / 1e9:9.4g} GFLOP/s" for name, rate in rates.items() if rate]
-    found += [f"  {'start of an operator':21} {here['launch_s'] * 1e6:9.3g} us"] if here["launch_s"] else []
-    for state, table in here["copy"].items():
-        found += [f"  copy, {state}, {size / 1024:9,.0f} KiB {rate / 1e9:9.4g} GB/s" for size, rate in table]
-    return found + [f"  {probe} failed: {reason}" for probe, reason in here["failed"].items()]
+def _lines(key: str, peaks: Mapping[str, Any]) -> list[str]:
+    rates = {f"{dtype} products": rate for dtype, rate in peaks["linear"].items()} | {"transforms": peaks["fft"]}
+    lines = [f"peak rates of {key}, measured in {peaks['seconds']:.0f} s"]
+    lines += [f"  {name:21} {rate / 1e9:9.4g} GFLOP/s" for name, rate in rates.items() if rate]
+    lines += [f"  {'operation launch':21} {peaks['launch_s'] * 1e6:9.3g} us"] if peaks["launch_s"] else []
+    for state, table in peaks["copy"].items():
+        lines += [f"  copy, {state}, {size / 1024:9,.0f} KiB {rate / 1e9:9.4g} GB/s" for size, rate in table]
+    return lines + [f"  {probe} failed: {reason}" for probe, reason in peaks["failed"].items()]

@@ -1,14 +1,15 @@
-"""Timing of one round of calls on a GPU, by one of four timers.
+"""Time a round of calls on a GPU with one of four timers.
 
-    cold   events around each call, the L2 cache flushed before it: an operator inside a network, whose data others have pushed out
-    hot    events around calls one after the other: the caches hold what they can
-    graph  a CUDA graph of some calls replayed: hot, and nothing is left of Python and of launching
-    wall   the host's clock around a call and the wait for it: what one who waits for each call sees, launching included
+    cold   CUDA events around each call, after a flush of the L2 cache: similar to an operator inside a network, whose data other
+           layers have evicted
+    hot    CUDA events around consecutive calls: the caches are warm
+    graph  replays of a CUDA graph of several calls: warm caches, without the overhead of Python and of kernel launches
+    wall   the host's clock around a call and a synchronisation: the latency of a synchronous call, including the launches
 
-Events see the device alone, as long as work is queued ahead of it: each burst of calls stands behind a kernel that waits until the
-host has enqueued it. Events resolve about 0.5 us, so `hot` and `graph` bundle short calls to one sample; `cold` cannot, and a cold
-call below 20 us has that error. Where the host takes longer to enqueue a call than the device to run it, `launch_bound` says that
-a program which does not queue ahead runs slower than the figure.
+Events measure only the device as long as work is queued ahead of it. Therefore each burst of calls is queued behind a kernel that
+spins until the host has enqueued the burst. Events resolve about 0.5 us, so `hot` and `graph` combine short calls into one sample.
+`cold` cannot, so a cold call below 20 us has that error. If the host takes longer to enqueue a call than the device to run it,
+`launch_bound` is 1: a program that does not queue ahead is slower than the measured value.
 """
 
 from __future__ import annotations
@@ -30,27 +31,30 @@ from bench.system import nvml
 from bench.timers.cpu import WARM_CALLS, Step, calls_for, no_collection, warm_up
 from methods import Unsupported
 
-SHORT = 20e-6  # seconds on the device; shorter calls are bundled to one sample
-BUNDLE = 200e-6  # seconds of a bundled sample: events err by a quarter of a percent of it
-FLUSH = 64 << 20  # bytes that a flush writes at least; twice the L2 cache where that is more
+SHORT = 20e-6  # seconds on the device; shorter calls are combined into one sample
+BUNDLE = 200e-6  # seconds of such a sample: the error of events is 0.25% of it
+FLUSH = 64 << 20  # minimum bytes that a flush writes; twice the L2 cache if that is more
 PROBES = 5
-WARM_SECONDS = 0.025  # a device raises its clock in tens of milliseconds
-BURST = 4e-3  # seconds of enqueueing, about 1000 launches: more would fill the device's queue and the host would wait
-AROUND = 20e-6  # seconds to enqueue a flush and two events, generously
-SPIN = 2e9  # cycles a second of the waiting kernel: a slower clock waits longer, which does no harm
+WARM_SECONDS = 0.025  # a GPU raises its clock within tens of milliseconds
+BURST = 4e-3  # seconds of enqueueing, about 1000 launches: more would fill the queue of the device and block the host
+OVERHEAD = 20e-6  # upper estimate of the seconds to enqueue a flush and two events
+SPIN = 2e9  # cycles per second of the spinning kernel: a slower clock waits longer, which is harmless
 
 failed_captures: list[str] = []  # of this process
 
 
 class Pace(NamedTuple):
-    """Seconds of one call: the host's to enqueue it, and the device's to run it with warm caches."""
+    """Seconds of one call: of the host to enqueue it, and of the device to run it with warm caches."""
 
     enqueue: float
     run: float
 
 
 def cuda_round(step: Step, timing: Timing, device: str) -> Round:
-    """Warm up, then sample with the clock watched; raises `Unsupported` where the timer is a graph and capturing fails."""
+    """Warm up, then sample, repeating the round while the GPU throttles.
+
+    Raises `Unsupported` if the timer is `graph` and the capture fails.
+    """
     card, sample = nvml.gpu(device), TIMERS[timing.timer]
     with torch.cuda.device(device), no_collection():
 
@@ -61,11 +65,11 @@ def cuda_round(step: Step, timing: Timing, device: str) -> Round:
         pace = pace_of(step)
         wall, facts = nvml.steady_round(lambda: sample(step, calls, pace), card.read, warm)
         seconds = pace.run if timing.timer == "wall" else median(wall)
-        return Round(wall, [], [0] * len(wall), [], {**facts, **launching(step, calls, pace, seconds)})
+        return Round(wall, [], [0] * len(wall), [], {**facts, **launch_columns(step, calls, pace, seconds)})
 
 
-def launching(step: Step, calls: int, pace: Pace, seconds: float) -> dict[str, float | None]:
-    """Whether the host takes longer to enqueue a call than the device's `seconds`, and then a call's time inside a graph."""
+def launch_columns(step: Step, calls: int, pace: Pace, seconds: float) -> dict[str, float | None]:
+    """Return `launch_bound`, 1 if enqueueing a call takes longer than `seconds` on the device, and then `graph_ms`."""
     if pace.enqueue < seconds:
         return {"launch_bound": 0, "graph_ms": None}
     try:
@@ -80,7 +84,7 @@ def synchronised(step: Step) -> None:
 
 
 def pace_of(step: Step) -> Pace:
-    """Medians of a few calls, each enqueued to an idle device."""
+    """Return the medians of a few calls, each enqueued to an idle device."""
     seconds = []
     for _ in range(PROBES):
         begin = time.perf_counter()
@@ -92,10 +96,13 @@ def pace_of(step: Step) -> Pace:
 
 
 def device_times(call: Step, samples: int, enqueue: float, before: Step | None = None) -> list[float]:
-    """Seconds on the device of each of `samples` calls that the host enqueues in `enqueue` seconds; `before` each is not timed."""
-    each, found = enqueue + AROUND, list[float]()
-    while len(found) < samples:
-        burst = min(max(int(BURST / each), 1), samples - len(found))
+    """Return the seconds on the device of each of `samples` calls.
+
+    `enqueue` is the seconds of the host per call. `before` runs before each call and is not timed.
+    """
+    each, times = enqueue + OVERHEAD, list[float]()
+    while len(times) < samples:
+        burst = min(max(int(BURST / each), 1), samples - len(times))
         events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(burst)]
         hold_device(each * burst)
         for start, end in events:
@@ -105,12 +112,15 @@ def device_times(call: Step, samples: int, enqueue: float, before: Step | None =
             call()
             end.record()
         torch.cuda.synchronize()
-        found += [start.elapsed_time(end) / 1e3 for start, end in events]
-    return found
+        times += [start.elapsed_time(end) / 1e3 for start, end in events]
+    return times
 
 
 def hold_device(seconds: float) -> None:
-    """Keep the device busy while the host enqueues; without torch's waiting kernel the first calls show how they are launched."""
+    """Keep the device busy while the host enqueues.
+
+    Without torch's spinning kernel, the times of the first calls include their launches.
+    """
     if hasattr(torch.cuda, "_sleep"):
         torch.cuda._sleep(int(seconds * SPIN))
 
@@ -120,33 +130,33 @@ def cold(step: Step, samples: int, pace: Pace) -> list[float]:
 
 
 def hot(step: Step, samples: int, pace: Pace) -> list[float]:
-    count = bundle(pace.run)
+    count = calls_per_sample(pace.run)
     return [seconds / count for seconds in device_times(repeated(step, count), samples, pace.enqueue * count)]
 
 
 def graph(step: Step, samples: int, pace: Pace) -> list[float]:
-    """Raises `Unsupported` where capturing fails."""
-    count = bundle(pace.run)
+    """Return samples of a replayed graph. Raises `Unsupported` if the capture fails."""
+    count = calls_per_sample(pace.run)
     replay = captured(repeated(step, count))
     for _ in range(WARM_CALLS):
         synchronised(replay)
-    return [seconds / count for seconds in device_times(replay, samples, AROUND)]
+    return [seconds / count for seconds in device_times(replay, samples, OVERHEAD)]
 
 
 def wall(step: Step, samples: int, pace: Pace) -> list[float]:
-    found = []
+    times = []
     for _ in range(samples):
         begin = time.perf_counter()
         synchronised(step)
-        found.append(time.perf_counter() - begin)
-    return found
+        times.append(time.perf_counter() - begin)
+    return times
 
 
 TIMERS: dict[str, Callable[[Step, int, Pace], list[float]]] = {"cold": cold, "hot": hot, "graph": graph, "wall": wall}
 
 
-def bundle(seconds: float) -> int:
-    """How many calls of that length make one sample."""
+def calls_per_sample(seconds: float) -> int:
+    """Return the number of calls of this duration in one sample."""
     return 1 if seconds >= SHORT else math.ceil(BUNDLE / seconds)
 
 
@@ -159,40 +169,43 @@ def repeated(step: Step, count: int) -> Step:
 
 
 def flush() -> Step:
-    """Overwrites more memory than the current device's L2 cache holds."""
-    cached = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
-    return torch.empty(max(2 * cached, FLUSH), dtype=torch.int8, device="cuda").zero_
+    """Return a function that overwrites more memory than the L2 cache of the current device holds."""
+    size = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
+    return torch.empty(max(2 * size, FLUSH), dtype=torch.int8, device="cuda").zero_
 
 
 @cache
-def side_stream(index: int) -> torch.cuda.Stream:
-    """The stream that a device's graphs are captured on: one, for cuBLAS keeps a workspace for every stream it has seen."""
+def capture_stream(index: int) -> torch.cuda.Stream:
+    """Return the capture stream of a device. There is only one, because cuBLAS allocates a workspace per stream."""
     return torch.cuda.Stream(index)
 
 
 def captured(call: Step) -> Step:
-    """The replay of a graph of the call, warmed up on its stream before; raises `Unsupported` where capturing fails."""
-    stream, replayed = side_stream(torch.cuda.current_device()), torch.cuda.CUDAGraph()
+    """Return the replay of a graph of the call, which is warmed up on the capture stream first.
+
+    Raises `Unsupported` if the capture fails.
+    """
+    stream, cuda_graph = capture_stream(torch.cuda.current_device()), torch.cuda.CUDAGraph()
     stream.wait_stream(torch.cuda.current_stream())
     try:
         with torch.cuda.stream(stream):
             for _ in range(WARM_CALLS):
                 call()
-            with no_waiting():
+            with no_synchronisation():
                 call()
         torch.cuda.synchronize()
-        capture(call, replayed, stream)
+        capture(call, cuda_graph, stream)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise Unsupported(f"no CUDA graph of it: {' '.join(str(error).split())[:200]}") from error
-    return replayed.replay
+        raise Unsupported(f"no CUDA graph of the call: {' '.join(str(error).split())[:200]}") from error
+    return cuda_graph.replay
 
 
 def capture(call: Step, into: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> None:
-    """Raises RuntimeError where it fails, which also leaves this process unfit: see `cuda_healthy`."""
+    """Capture the call. Raises RuntimeError on failure; the process must not be used afterwards, see `cuda_healthy`."""
     try:
-        # some versions of torch leave the graph's stream the current one when capturing fails: the outer context takes it back
+        # some versions of torch leave the capture stream current if the capture fails; the outer context restores it
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(into, stream=stream):
             call()
     except RuntimeError as error:
@@ -201,11 +214,11 @@ def capture(call: Step, into: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -
 
 
 @contextmanager
-def no_waiting() -> Iterator[None]:
-    """A call that makes the host wait for the device raises RuntimeError: found out before it breaks a capture."""
+def no_synchronisation() -> Iterator[None]:
+    """Within the context, raise RuntimeError for a call that synchronises with the device, before it breaks a capture."""
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says that it does not see every way of waiting
+        warnings.simplefilter("ignore")  # torch warns that not every synchronisation is detected
         torch.cuda.set_sync_debug_mode("error")
     try:
         yield
@@ -214,7 +227,7 @@ def no_waiting() -> Iterator[None]:
 
 
 def cuda_reset(device: str) -> None:
-    """Give back what a cell leaves on the device: cuFFT's plans, cuBLAS' workspaces and the cached memory."""
+    """Free what a cell leaves on the device: cuFFT plans, cuBLAS workspaces and cached memory."""
     with torch.cuda.device(device):
         torch.cuda.synchronize()
         torch.backends.cuda.cufft_plan_cache[torch.cuda.current_device()].clear()
@@ -224,10 +237,10 @@ def cuda_reset(device: str) -> None:
 
 
 def cuda_healthy(device: str) -> bool:
-    """Whether this process can go on with the device.
+    """Return whether this process can continue to use the device.
 
-    After a failed assertion in a kernel every call raises until the process ends. A failed capture leaves the allocator and the
-    random numbers in a state from which not every version of torch comes back.
+    After a failed assertion in a kernel, every call raises until the process ends. After a failed capture, some versions of torch
+    do not restore the state of the allocator and of the random number generators.
     """
     try:
         torch.cuda.synchronize(device)

@@ -1,13 +1,13 @@
-"""Ceilings of a machine: the best rates at which large regular work runs through torch, measured with the clock of the cells.
+"""Peak rates of a machine: the best rates of large regular workloads in torch, measured with the timers of the cells.
 
-    copy      bytes a second of a copy, half of them read and half written, by working set: a map of a megabyte lives in a cache
-              and moves several times faster than memory allows. On a GPU from cold caches and from warm ones, as cells are timed.
-    linear    FLOP/s, by dtype: the best of matrix products and dense convolutions, for a library may do either far below the other
+    copy      bytes per second of a copy, half of them read and half written, by working set: a map of 1 MB fits into a cache and is
+              copied several times faster than from memory. On a GPU with cold and with warm caches, as cells are timed
+    linear    FLOP/s by dtype: the best of matrix products and dense convolutions, since a library may be much slower at one of them
     fft       FLOP/s of batched `rfft2` in the convention of `methods.parts.cost`, best over sizes
-    launch_s  seconds that one operator takes that has nothing to do
+    launch_s  seconds of one operation on a single element
 
-What the numbers mean: what this machine can do, so of all rounds the best one counts. What they do not mean: the peak of a data
-sheet, which no operator reaches, and not what a busy neighbour leaves over.
+The rates describe what the machine can achieve, so the best of all rounds counts. They are neither the peak rates of a data sheet,
+which no operator reaches, nor the rates under background load.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from bench.timers.cpu import Step, cpu_round
 from methods.parts.cost import rfft2_flops
 
 ROUNDS = 7
-SECONDS = 12.0  # after which no probe is repeated
+SECONDS = 12.0  # after this time no probe is repeated
 ROUND_SECONDS = 0.02
-CHAIN = 100  # operators in a row, so that the clock and on a GPU the wait at the end weigh little
+CHAIN = 100  # consecutive operations, so that the overhead of the clock and of the synchronisation is negligible
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Sizes(NamedTuple):
-    """What is large and regular on a device."""
+    """The sizes of the workloads on a device."""
 
     copies: tuple[int, ...]  # bytes read and written
-    matrices: tuple[int, ...]  # sides
+    matrices: tuple[int, ...]  # side lengths
     images: tuple[tuple[int, int, int, int], ...]  # images, channels, side, kernel
     transforms: tuple[tuple[int, int], ...]  # maps, side
 
@@ -61,10 +61,10 @@ SIZES = {
 
 
 class Probe(NamedTuple):
-    """One piece of work. `work`: bytes, FLOPs or operators of a call; `make`: allocates the data and returns the call."""
+    """A workload. `work` is the bytes, FLOPs or operations of a call; `make` allocates the data and returns the call."""
 
     name: str
-    kind: str  # what it is a rate of: "copy hot", "linear bf16", "fft", ...
+    kind: str  # the rate that it measures: "copy hot", "linear bf16", "fft", ...
     size: int
     work: float
     timer: str
@@ -72,16 +72,17 @@ class Probe(NamedTuple):
 
 
 def measure(device: str, threads: int) -> dict[str, Any]:
-    """The ceilings of a device as JSON-able numbers; run it in a worker process, whose allocator and settings are the cells'.
+    """Return the peak rates of a device as JSON-serialisable numbers.
 
-    Probes are repeated in shuffled rounds. One that raises is named in `failed` with its reason; what no probe measured is None.
+    Run it in a worker process, which has the allocator and the settings of the cells. Probes are repeated in shuffled rounds. A
+    probe that raises is listed in `failed` with its reason. Rates that no probe measured are None.
     """
     settle(Cell("", 1, 1, device=device, threads=threads))
     started, begin = time.time(), time.perf_counter()
     open_probes, failed = list(probes(device, threads)), {}
     best: dict[Probe, float] = {}
-    for turn in range(ROUNDS):
-        for probe in random.Random(turn).sample(open_probes, len(open_probes)):
+    for number in range(ROUNDS):
+        for probe in random.Random(number).sample(open_probes, len(open_probes)):
             if probe in best and time.perf_counter() - begin > SECONDS:
                 continue
             try:
@@ -93,7 +94,7 @@ def measure(device: str, threads: int) -> dict[str, Any]:
 
 
 def rate(probe: Probe, device: str, threads: int) -> float:
-    """Work a second in one round on new data, by the clock that a cell of these threads would be read by."""
+    """Return the work per second in one round on new data, by the clock that a cell with this number of threads uses."""
     timing = Timing(timer=probe.timer, round_seconds=ROUND_SECONDS)
     with torch.inference_mode():
         return probe.work / headline([_round(probe.make(), timing, device)], threads).mid
@@ -108,7 +109,7 @@ def _round(step: Step, timing: Timing, device: str) -> Round:
 
 
 def summary(best: dict[Probe, float]) -> dict[str, Any]:
-    """The rates of all probes in the form in which they are kept."""
+    """Return the rates of all probes in the format of the cache."""
 
     def top(kind: str) -> float | None:
         return max((rate for probe, rate in best.items() if probe.kind == kind), default=None)
@@ -118,7 +119,7 @@ def summary(best: dict[Probe, float]) -> dict[str, Any]:
 
     launches = top("launch")
     return {
-        "copy": {state: found for state in ("hot", "cold") if (found := table(f"copy {state}"))},
+        "copy": {state: rates for state in ("hot", "cold") if (rates := table(f"copy {state}"))},
         "linear": {dtype: top(f"linear {dtype}") for dtype in DTYPES},
         "fft": top("fft"),
         "launch_s": 1 / launches if launches else None,
@@ -126,7 +127,7 @@ def summary(best: dict[Probe, float]) -> dict[str, Any]:
 
 
 def probes(device: str, threads: int) -> Iterator[Probe]:
-    """Everything that is measured on a device. On a CPU the work grows with the threads, so that none is short of it."""
+    """Yield all probes of a device. On a CPU the work is proportional to the number of threads, so that all are busy."""
     kind = torch.device(device).type
     timers = {"hot": "wall"} if kind == "cpu" else {"hot": "hot", "cold": "cold"}
     times, warm = threads if kind == "cpu" else 1, timers["hot"]
@@ -157,7 +158,7 @@ def _product(rows: int, side: int, dtype: str, device: str) -> Step:
 
 
 def _convolution(images: int, channels: int, side: int, kernel: int, dtype: str, device: str) -> Step:
-    """Without padding: every tap that is counted is multiplied."""
+    """Return a convolution without padding, so that all counted operations are executed."""
     x = torch.randn(images, channels, side, side, device=device).to(DTYPES[dtype])
     weight = torch.randn(channels, channels, kernel, kernel, device=device).to(DTYPES[dtype])
     return lambda: F.conv2d(x, weight)
@@ -169,10 +170,10 @@ def _transform(maps: int, side: int, device: str) -> Step:
 
 
 def _launches(device: str) -> Step:
-    one = torch.ones(1, device=device)
+    x = torch.ones(1, device=device)
 
     def chain() -> None:
         for _ in range(CHAIN):
-            torch.add(one, one)
+            torch.add(x, x)
 
     return chain

@@ -1,2 +1,5 @@
-"""Training a network: `recipe` (what timm's factories make of a protocol), `batches`, `objective`, `loop`, `search` (choices made
-before it), `checkpoint`; `ranks` and `norms` for several processes."""
+"""Training of a network.
+
+`recipes`: named protocols. `optim`: optimiser, schedule and mixup from timm. `batches`, `objective`, `loop`: the training itself.
+`search`: learning rate and number of epochs. `checkpoint`, `weights`: files. `distributed`, `sync_batchnorm`: several processes.
+"""

@@ -1,4 +1,4 @@
-"""Batches of a data set, whose contents depend on the seed, the epoch and the place in it alone: a training can go on anywhere."""
+"""Batches of a data set. They depend only on the seed, the epoch and the position in it, so a training can resume anywhere."""
 
 from __future__ import annotations
 
@@ -23,58 +23,61 @@ EVAL_BATCH = 256
 Batch = tuple[Tensor, Tensor]
 
 
-def training_batches(part: Images, size: int, seed: int, epoch: int, start: int) -> Iterator[Batch]:
-    """This process's share of each batch of `size` images, from batch `start` of an epoch on. A remainder is left out."""
-    generator = torch.Generator().manual_seed(mixed(seed, epoch))
-    order = torch.randperm(length(part), generator=generator)[: length(part) // size * size]
+def training_batches(split: Images, size: int, seed: int, epoch: int, start: int) -> Iterator[Batch]:
+    """Return this process's share of each batch of `size` images, from batch `start` of an epoch. A remainder is dropped."""
+    generator = torch.Generator().manual_seed(combined_seed(seed, epoch))
+    order = torch.randperm(length(split), generator=generator)[: length(split) // size * size]
     chunks = [chunk[ranks.rank() :: ranks.world()] for chunk in order.split(size)[start:]]
-    return loaded(Seeded(part, mixed(seed, epoch)) if not isinstance(part, TensorDataset) else part, chunks)
+    return loaded(Seeded(split, combined_seed(seed, epoch)) if not isinstance(split, TensorDataset) else split, chunks)
 
 
-def evaluation_batches(part: Images) -> Iterator[Batch]:
-    """This process's share of all images, in order."""
-    share = torch.arange(ranks.rank(), length(part), ranks.world())
-    return loaded(part, [chunk for chunk in share.split(EVAL_BATCH) if len(chunk)])
+def evaluation_batches(split: Images) -> Iterator[Batch]:
+    """Return this process's share of all images, in order."""
+    share = torch.arange(ranks.rank(), length(split), ranks.world())
+    return loaded(split, [chunk for chunk in share.split(EVAL_BATCH) if len(chunk)])
 
 
-def batch_of(part: Images, size: int) -> int:
-    """Images of a step of all processes: the whole of a part that is smaller than a batch; raises ValueError if not divisible."""
-    images = min(size, length(part))
+def batch_size(split: Images, size: int) -> int:
+    """Return the images per step of all processes: the batch size, or the whole split if it is smaller.
+
+    Raises ValueError if the processes cannot divide it equally.
+    """
+    images = min(size, length(split))
     if images % ranks.world():
         raise ValueError(f"a batch of {images} images is not divisible among {ranks.world()} processes")
     return images
 
 
-def length(part: Images) -> int:
-    return len(part)  # type: ignore[arg-type]  # map-style data sets have a length, their base class has none
+def length(split: Images) -> int:
+    return len(split)  # type: ignore[arg-type]  # map-style data sets have a length, but their base class does not
 
 
-def loaded(part: Images, chunks: list[Tensor]) -> Iterator[Batch]:
-    """Batches of these indices: sliced from tensors in memory, else read by worker processes."""
-    if isinstance(part, TensorDataset):
-        return ((part.tensors[0][chunk], part.tensors[1][chunk]) for chunk in chunks)
-    return read(part, min(8, (os.cpu_count() or 1) - 1), batch_sampler=[chunk.tolist() for chunk in chunks])
+def loaded(split: Images, chunks: list[Tensor]) -> Iterator[Batch]:
+    """Return the batches of these indices, sliced from tensors in memory or else read by worker processes."""
+    if isinstance(split, TensorDataset):
+        return ((split.tensors[0][chunk], split.tensors[1][chunk]) for chunk in chunks)
+    return read(split, min(8, (os.cpu_count() or 1) - 1), batch_sampler=[chunk.tolist() for chunk in chunks])
 
 
 class Seeded(Dataset):
-    """A data set whose random transforms depend on the seed and the image's index, not on what was read before."""
+    """A data set whose random transforms depend only on the seed and the index of the image."""
 
-    def __init__(self, part: Images, seed: int):
-        self.part, self.seed = part, seed
+    def __init__(self, split: Images, seed: int):
+        self.split, self.seed = split, seed
 
     def __len__(self) -> int:
-        return length(self.part)
+        return length(self.split)
 
     def __getitem__(self, index: int) -> Any:
-        with randomness(mixed(self.seed, index)):
-            return self.part[index]
+        with temporary_seed(combined_seed(self.seed, index)):
+            return self.split[index]
 
 
 @contextmanager
-def randomness(seed: int) -> Iterator[None]:
-    """Python's, numpy's and torch's generators of the processor, begun from `seed`, and put back afterwards."""
+def temporary_seed(seed: int) -> Iterator[None]:
+    """Seed the CPU generators of Python, numpy and torch within the context, and restore their states afterwards."""
     before = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-    begin(seed)
+    seed_all(seed)
     try:
         yield
     finally:
@@ -83,8 +86,8 @@ def randomness(seed: int) -> Iterator[None]:
         torch.default_generator.set_state(before[2])
 
 
-def begin(seed: int, device: str = "cpu") -> None:
-    """Begin every generator that training draws from anew. (`torch.manual_seed` queues a call for each absent device.)"""
+def seed_all(seed: int, device: str = "cpu") -> None:
+    """Seed all generators that a training uses. (`torch.manual_seed` would also queue a call for each absent device.)"""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
@@ -92,6 +95,6 @@ def begin(seed: int, device: str = "cpu") -> None:
         torch.cuda.manual_seed(seed)
 
 
-def mixed(*parts: int) -> int:
-    """One seed of several numbers, such that near ones give unrelated seeds, and so do more of them."""
-    return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def combined_seed(*numbers: int) -> int:
+    """Return one seed from several numbers. Similar tuples, and tuples of other lengths, give independent seeds."""
+    return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,4 +1,4 @@
-"""The state of a job on disk, so that one that was killed goes on: what was chosen on its way, and the training itself."""
+"""The state of a job on disk, so that a killed job can resume: the choices made so far, and the training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bench.training import distributed as ranks
 
 
 class Checkpoint:
-    """One file, replaced as a whole or not at all. Without a path nothing is read or written.
+    """A checkpoint file, which is replaced atomically. Without a path nothing is read or written.
 
-    A file that is torn, foreign, or of another version of torch or number of processes counts as none. Several processes read the
-    same file; only the first writes.
+    A file that is corrupt, or from another job, version of torch or number of processes, is ignored. All processes read the file;
+    only rank 0 writes it.
     """
 
     def __init__(self, path: Path | None = None, every: float = 60.0):
@@ -27,11 +27,11 @@ class Checkpoint:
             self._read(path)
 
     def due(self) -> bool:
-        """Whether `every` seconds have passed since it was last saved."""
+        """Return whether `every` seconds have passed since the last save."""
         return self.path is not None and time.monotonic() - self.saved >= self.every
 
     def choose(self, **choices: Any) -> None:
-        """Keep choices, as lists, numbers and strings; the state of a training before them is dropped."""
+        """Save choices (lists, numbers and strings) and drop the state of the training that led to them."""
         self.choices |= choices
         self.save(None)
 
@@ -40,34 +40,37 @@ class Checkpoint:
         if self.path is None or ranks.rank():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"of": self._of(), "choices": self.choices, "training": training}, self._new(self.path))
-        os.replace(self._new(self.path), self.path)
+        torch.save({"of": self._identity(), "choices": self.choices, "training": training}, self._unfinished(self.path))
+        os.replace(self._unfinished(self.path), self.path)
 
     def training(self, lr: float, epochs: int) -> dict[str, Any] | None:
-        """What was saved of a training with this learning rate and length. It is handed out once, and not held any longer."""
-        found = self._training
-        if found is None or (found["lr"], found["epochs"]) != (lr, epochs):
+        """Return the saved state of a training with this learning rate and number of epochs, or None.
+
+        The state is returned once and then released.
+        """
+        state = self._training
+        if state is None or (state["lr"], state["epochs"]) != (lr, epochs):
             return None
         self._training = None
-        return found
+        return state
 
     def remove(self) -> None:
         if self.path is not None and not ranks.rank():
-            for path in (self.path, self._new(self.path)):
+            for path in (self.path, self._unfinished(self.path)):
                 path.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> None:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["of"] == self._of():
+            if state["of"] == self._identity():
                 self.choices, self._training = state["choices"], state["training"]
-        except Exception:  # whatever a torn file makes the reader raise: the job starts anew
+        except Exception:  # reading a corrupt file may raise anything: the job starts again
             return
 
-    def _of(self) -> list[Any]:
-        """What a state belongs to; the name of the file is the job's key."""
+    def _identity(self) -> list[Any]:
+        """Return the job, version of torch and number of processes of the state. The name of the file is the key of the job."""
         return [self.path and self.path.stem, str(torch.__version__), ranks.world()]
 
     @staticmethod
-    def _new(path: Path) -> Path:
+    def _unfinished(path: Path) -> Path:
         return path.with_suffix(".new")

@@ -1,7 +1,7 @@
-"""One plain training loop, the same for every method and data set.
+"""The training loop, the same for every method and data set.
 
-What a step draws at random depends on the seed and the number of the step alone, so a training that was killed goes on from its
-last saved step as if nothing had happened.
+The random numbers of a step depend only on the seed and the number of the step. A killed training therefore resumes from its last
+saved step with the same result.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from bench.data import Splits
 from bench.spec import Training
 from bench.training import distributed as ranks
 from bench.training import optim as recipe
-from bench.training.batches import Batch, batch_of, begin, evaluation_batches, length, mixed, training_batches
+from bench.training.batches import Batch, batch_size, combined_seed, evaluation_batches, length, seed_all, training_batches
 from bench.training.checkpoint import Checkpoint
 from bench.training.objective import Cast, Objective
 
 if TYPE_CHECKING:
     from bench.data import Images
 
-PAUSE_SECONDS = 5.0  # a training gives sign of life at least so often
-CHECK_STEPS = 20  # losses are read from the device so many at a time
+PAUSE_SECONDS = 5.0  # maximum time between two yields
+CHECK_STEPS = 20  # steps whose losses are read from the device at once
 
 
 class Diverged(ArithmeticError):
-    """The loss or the logits of an evaluation are no longer finite numbers; the text names the step."""
+    """The loss or the logits of an evaluation are not finite. The message names the step."""
 
 
 class Epoch(NamedTuple):
-    """Means over the steps of an epoch, the accuracy on the validation part after it in percent, and the time of its steps."""
+    """Means over the steps of an epoch, the validation accuracy after it in percent, and the seconds of its steps."""
 
     loss: float  # cross entropy
     penalty: float
     validation: float
-    lr: float  # at the end
+    lr: float  # at the end of the epoch
     seconds: float
 
 
 class Trainer:
-    """Trains `network` in place. Saves its state to `checkpoint`, and goes on from what lies there.
+    """Trains `network` in place. Saves its state to `checkpoint`, and resumes from a state that is saved there.
 
-    `images` is the number of images of a step, `steps` that of steps of an epoch, `step` that of steps done.
+    `images` is the number of images per step, `steps` the number of steps per epoch, `step` the number of completed steps.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Trainer:
     ):
         self.network, self.splits, self.seed, self.lr, self.epochs, self.cast = network, splits, seed, lr, epochs, cast
         self.checkpoint = checkpoint or Checkpoint()
-        self.images = batch_of(splits.train, protocol.batch)
+        self.images = batch_size(splits.train, protocol.batch)
         self.steps = length(splits.train) // self.images
         self.clip, self.layout = protocol.clip, torch.channels_last if protocol.channels_last else torch.contiguous_format
         self.device = next(network.to(memory_format=self.layout).parameters()).device
@@ -73,17 +73,17 @@ class Trainer:
         self.optimizer, self.scheduler = recipe.schedule(network, protocol, lr, epochs, self.steps)
         self.average = recipe.average(protocol, network)
         self.step, self.curve = 0, list[Epoch]()
-        self.loss, self.penalty, self.seconds = 0.0, 0.0, 0.0  # sums over the epoch that has begun
-        self.pending: list[Tensor] = []  # losses and penalties that are still on the device
+        self.loss, self.penalty, self.seconds = 0.0, 0.0, 0.0  # sums over the current epoch
+        self.pending: list[Tensor] = []  # losses and penalties not yet read from the device
         self._resume()
 
     @property
     def result(self) -> nn.Module:
-        """The network to evaluate: the average of the weights where there is one."""
+        """The network to evaluate: the one with averaged weights if the protocol averages them."""
         return self.network if self.average is None else self.average.module
 
     def run(self) -> Iterator[None]:
-        """Train to the end, with a pause now and then. Raises `Diverged`."""
+        """Train to the end. Yields every few seconds. Raises `Diverged` if a loss is not finite."""
         while len(self.curve) < self.epochs:
             yield from self._epoch()
             if self.checkpoint.due():
@@ -91,14 +91,14 @@ class Trainer:
             yield
 
     def probe(self) -> Iterator[None]:
-        """The steps of the first epoch, one at a time, each read from the device: to see how long one takes."""
+        """Run the first epoch step by step, with a synchronisation after each step, to measure the time per step."""
         for batch in self._batches():
             self._update(*batch)
             self._check()
             yield
 
     def _batches(self) -> Iterator[Batch]:
-        """What is left of the epoch that has begun."""
+        """Return the remaining batches of the current epoch."""
         epoch = len(self.curve)
         batches = training_batches(self.splits.train, self.images, self.seed, epoch, self.step - epoch * self.steps)
         return ((images.to(self.device, memory_format=self.layout), labels.to(self.device)) for images, labels in batches)
@@ -107,7 +107,9 @@ class Trainer:
         paused = begun = time.perf_counter()
         for batch in self._batches():
             self._update(*batch)
-            pausing = not ranks.together() and time.perf_counter() - paused > PAUSE_SECONDS  # a clock of their own parts processes
+            pausing = (
+                not ranks.is_distributed() and time.perf_counter() - paused > PAUSE_SECONDS
+            )  # processes would pause at different steps
             if not pausing and len(self.pending) < CHECK_STEPS:
                 continue
             self._check()
@@ -126,9 +128,9 @@ class Trainer:
         self.loss = self.penalty = self.seconds = 0.0
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
-        """One step; its cross entropy and penalty before it are read later."""
+        """Run one step. Its cross entropy and penalty are read later, in `_check`."""
         self.network.train()
-        begin(mixed(self.seed, self.step, ranks.rank()), str(self.device))
+        seed_all(combined_seed(self.seed, self.step, ranks.rank()), str(self.device))
         if self.mix is not None:
             images, labels = self.mix(images, labels)
         loss, penalty = self.objective(images, labels)
@@ -144,7 +146,7 @@ class Trainer:
         self.pending.append(torch.stack((loss.detach(), penalty.detach())).double())
 
     def _check(self) -> None:
-        """Add the losses since the last look to the epoch's, one by one; raises `Diverged` at the first that is not finite."""
+        """Read the pending losses and add them to those of the epoch. Raises `Diverged` at the first that is not finite."""
         if not self.pending:
             return
         values = (ranks.total(torch.stack(self.pending)) / ranks.world()).tolist()
@@ -170,7 +172,7 @@ class Trainer:
             curve = [Epoch(*epoch) for epoch in state["curve"]]
             step, *sums = (state[name] for name in ("step", "loss", "penalty", "seconds"))
             self._load(state)
-        except (RuntimeError, KeyError, ValueError, TypeError):  # of another network or optimizer: counts as none
+        except (RuntimeError, KeyError, ValueError, TypeError):  # from another network or optimiser: ignored
             self._load(begun)
         else:
             self.curve, self.step, (self.loss, self.penalty, self.seconds) = curve, step, sums
@@ -185,19 +187,25 @@ class Trainer:
 
 
 def top1(
-    network: nn.Module, part: Images, device: torch.device | str = "cpu", cast: Cast = nullcontext
+    network: nn.Module, split: Images, device: torch.device | str = "cpu", cast: Cast = nullcontext
 ) -> Generator[None, None, float]:
-    """Percent of images whose largest logit is at their label, in evaluation mode, with a pause now and then. Raises `Diverged`."""
+    """Return the top-1 accuracy in percent, in evaluation mode. Yields every few seconds.
+
+    Raises `Diverged` if a logit is not finite.
+    """
     network.eval()
-    counts, paused = torch.zeros(2, dtype=torch.int64, device=device), time.perf_counter()  # correct, not finite
-    for images, labels in evaluation_batches(part):
+    counts, paused = (
+        torch.zeros(2, dtype=torch.int64, device=device),
+        time.perf_counter(),
+    )  # numbers of correct images and of non-finite logits
+    for images, labels in evaluation_batches(split):
         with torch.inference_mode(), cast():
             logits = network(images.to(device))
             counts += torch.stack(((logits.argmax(1) == labels.to(device)).sum(), (~logits.isfinite()).sum()))
-        if not ranks.together() and time.perf_counter() - paused > PAUSE_SECONDS:
+        if not ranks.is_distributed() and time.perf_counter() - paused > PAUSE_SECONDS:
             yield
             paused = time.perf_counter()
     correct, broken = ranks.total(counts).tolist()
     if broken:
         raise Diverged("evaluation: logits are not finite")
-    return 100 * correct / length(part)
+    return 100 * correct / length(split)

@@ -1,4 +1,4 @@
-"""What a training minimises: the cross entropy of the network and the penalties of its operators."""
+"""The training objective: cross entropy of the network plus the penalties of its operators."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.training.sync_batchnorm import joined
+from bench.training.sync_batchnorm import synchronised_batchnorm
 
 Cast = Callable[[], AbstractContextManager[Any]]
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 class Objective(nn.Module):
-    """Images (B, C, H, W) and labels to cross entropy and penalty, two scalars: the network under `cast`, the rest in float32."""
+    """Maps images (B, C, H, W) and labels to two scalars, cross entropy and penalty.
+
+    The network runs in the context `cast`, all else in float32.
+    """
 
     def __init__(self, network: nn.Module, criterion: Criterion, cast: Cast = nullcontext):
         super().__init__()
         self.network, self.criterion, self.cast = network, criterion, cast
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with self.cast(), joined():
+        with self.cast(), synchronised_batchnorm():
             logits = self.network(images)
         none = torch.zeros((), device=images.device)
         return self.criterion(logits, labels), sum(penalties(self.network), none)
 
 
 def penalties(module: nn.Module) -> Iterator[Tensor]:
-    """The regularisers of the outermost modules that have a method `penalty()`: a regulariser is part of its method."""
+    """Yield the penalties of the outermost modules that have a `penalty()`: a regulariser is part of its method."""
     penalty = getattr(module, "penalty", None)
     if penalty is not None:
         yield penalty()

@@ -1,6 +1,6 @@
-"""What a protocol asks for, from timm's factories: optimiser, schedule, mixup, the average of the weights.
+"""Create the optimiser, schedule, mixup and weight average of a protocol with timm's factories.
 
-An operator may have a say in its own training through two hooks, both optional, looked for in every submodule:
+An operator may influence its training through two optional hooks, which are searched for in every submodule:
 
 - `penalty()`: a scalar added to the loss; see `objective`.
 - `lr_scale`: a mapping such as {"mask": 0.1} from prefixes of the module's parameter names to factors on the learning rate.
@@ -21,14 +21,14 @@ SCHEDULES = ("cosine", "multistep")
 
 
 def schedule(network: nn.Module, protocol: Training, lr: float, epochs: int, steps: int) -> tuple[torch.optim.Optimizer, Any]:
-    """Optimiser and schedule: a linear warm-up, then a cosine to 0 or a drop at each milestone, set anew at each step.
+    """Return the optimiser and the schedule: a linear warm-up, then a cosine to 0 or a drop at each milestone, updated per step.
 
-    A warm-up of more than half of the epochs, as a short search has, is cut to half of them. Raises ValueError for another schedule
-    or an optimiser that timm does not know.
+    The warm-up is at most half of the epochs, which matters in a short search. Raises ValueError for an unknown schedule or an
+    optimiser that timm does not know.
     """
     if protocol.schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {protocol.schedule!r}")
-    # timm costs seconds and marks no exports
+    # imported here because it takes seconds; timm does not declare its exports
     from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
     from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 
@@ -48,21 +48,21 @@ def schedule(network: nn.Module, protocol: Training, lr: float, epochs: int, ste
 
 
 def parameter_groups(network: nn.Module, weight_decay: float, decay_all: bool = False) -> list[dict[str, Any]]:
-    """Groups of equal decay and `lr_scale` (which timm's schedulers multiply in).
+    """Return parameter groups of equal weight decay and `lr_scale`, by which timm's schedulers multiply the learning rate.
 
-    No decay for vectors and scalars, nor for what the network names in `no_weight_decay()`, unless `decay_all`.
+    Vectors, scalars and the parameters named by the network's `no_weight_decay()` do not decay, unless `decay_all`.
     """
-    spared: set[str] = getattr(network, "no_weight_decay", set)()
+    excluded: set[str] = getattr(network, "no_weight_decay", set)()
     scales = lr_scales(network)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        decay = weight_decay if decay_all or (parameter.ndim > 1 and name not in spared) else 0.0
+        decay = weight_decay if decay_all or (parameter.ndim > 1 and name not in excluded) else 0.0
         groups.setdefault((decay, scales.get(parameter, 1.0)), []).append(parameter)
     return [{"params": members, "weight_decay": decay, "lr_scale": scale} for (decay, scale), members in groups.items()]
 
 
 def lr_scales(network: nn.Module) -> dict[nn.Parameter, float]:
-    """Parameters whose module has a factor for their learning rate; of two such modules the inner one counts."""
+    """Return the learning-rate factors of parameters by their modules' `lr_scale`. The innermost module takes precedence."""
     return {
         parameter: factor
         for module in network.modules()
@@ -73,9 +73,9 @@ def lr_scales(network: nn.Module) -> dict[nn.Parameter, float]:
 
 
 def mixing(protocol: Training, classes: int, batch: int) -> Any:
-    """timm's mixup and cutmix of a batch and its labels, or None.
+    """Return timm's mixup and cutmix, or None if the protocol uses neither.
 
-    The `batch` images of a process mix with each other: raises ValueError where their number is odd.
+    `batch` is the number of images per process, which are mixed in pairs. Raises ValueError if it is odd.
     """
     if not protocol.mixup and not protocol.cutmix:
         return None
@@ -87,15 +87,15 @@ def mixing(protocol: Training, classes: int, batch: int) -> Any:
 
 
 def criterion(protocol: Training) -> Criterion:
-    """Cross entropy; labels are smoothed here unless mixing does it."""
+    """Return the cross entropy. It smooths the labels unless mixup or cutmix does."""
     smoothing = 0.0 if protocol.mixup or protocol.cutmix else protocol.smoothing
     return lambda logits, labels: F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
 
 def average(protocol: Training, network: nn.Module) -> Any:
-    """timm's exponential moving average of the weights, to be evaluated in place of the network, or None.
+    """Return timm's exponential moving average of the weights, or None if the protocol has none.
 
-    Its decay grows to the protocol's over the first steps, or a short training would be averaged with its beginning.
+    Its decay increases to that of the protocol over the first steps. Otherwise the initial weights would dominate a short training.
     """
     if not protocol.ema:
         return None

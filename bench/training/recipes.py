@@ -1,4 +1,4 @@
-"""Named training protocols: how the methods' papers train, and a short one for a CPU. No torch here."""
+"""Named training protocols: those of the methods' papers, and a short one for a CPU. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any, get_type_hints
 from bench.names import did_you_mean
 from bench.spec import Training
 
-# ConvNeXt on ImageNet (https://arxiv.org/abs/2201.03545), by which NIFF's networks are trained as well; its drop path belongs to
-# the network
+# ConvNeXt on ImageNet (https://arxiv.org/abs/2201.03545), also used for NIFF's networks. Its drop path is an option of the network.
 CONVNEXT = Training(
     res=224,
     batch=4096,
@@ -56,35 +55,35 @@ RECIPES: dict[str, Training] = {
     "shared_basis_imagenet": replace(SHARED_BASIS, res=224, epochs=150, weight_decay=1e-4, milestones=(60, 100, 140)),
 }
 HINTS = get_type_hints(Training)
-FIELDS = [field.name for field in fields(Training) if field.name != "data"]  # which has an option of its own
+FIELDS = [field.name for field in fields(Training) if field.name != "data"]  # `data` has its own flag
 SWITCH = {"true": True, "false": False}
 TIME = {"s": 1, "min": 60, "h": 3600}
 CHOICES = {"schedule": ("cosine", "multistep"), "dtype": ("fp32", "bf16")}
-POSITIVE = ("res", "eval_res", "batch", "epochs", "seconds", "lr", "search_epochs", "milestones")  # other numbers may be 0
-SHARES = ("erase", "smoothing", "ema")  # up to 1
+POSITIVE = ("res", "eval_res", "batch", "epochs", "seconds", "lr", "search_epochs", "milestones")  # all other numbers may be 0
+FRACTIONS = ("erase", "smoothing", "ema")  # at most 1
 
 
 def summary(name: str) -> str:
-    """What a recipe is, in a line."""
+    """Return a one-line summary of a recipe."""
     recipe = RECIPES[name]
     rates = " or ".join(f"{rate:g}" for rate in recipe.lr)
     return f"{recipe.res} px, {recipe.epochs} epochs of batch {recipe.batch}, {recipe.optimizer}, lr {rates}, {recipe.schedule}"
 
 
-def changed(recipe: str, overrides: Iterable[str]) -> Training:
-    """A recipe with settings FIELD=VALUE in place of its own; raises ValueError for an unknown recipe, field or value."""
+def with_overrides(recipe: str, overrides: Iterable[str]) -> Training:
+    """Return a recipe with overrides FIELD=VALUE. Raises ValueError for an unknown recipe or field, or an invalid value."""
     if recipe not in RECIPES:
         raise ValueError(f"unknown recipe '{recipe}'{did_you_mean(recipe, RECIPES)} (known: {', '.join(RECIPES)})")
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for text in overrides:
         name, _, value = text.partition("=")
         if name not in FIELDS:
             raise ValueError(f"--train {text!r}: no setting '{name}'{did_you_mean(name, FIELDS)} (settings: {', '.join(FIELDS)})")
         try:
-            found[name] = _converted(name, value)
+            values[name] = _converted(name, value)
         except ValueError as error:
-            raise ValueError(f"--train {text!r}: {value!r} is no value of {name}{_hint(name)}") from error
-    return replace(RECIPES[recipe], **found)
+            raise ValueError(f"--train {text!r}: {value!r} is not a valid {name}{_hint(name)}") from error
+    return replace(RECIPES[recipe], **values)
 
 
 def _hint(name: str) -> str:
@@ -92,7 +91,7 @@ def _hint(name: str) -> str:
 
 
 def _converted(name: str, text: str) -> Any:
-    """The value of a setting; raises ValueError."""
+    """Parse the value of a setting. Raises ValueError if it is invalid."""
     hint = HINTS[name]
     if hint is bool:
         if text not in SWITCH:
@@ -114,21 +113,21 @@ def _converted(name: str, text: str) -> Any:
 
 def _number(name: str, kind: Callable[[str], float], text: str) -> float:
     value = kind(text)
-    if not math.isfinite(value) or value < 0 or (name in POSITIVE and not value) or (name in SHARES and value > 1):
+    if not math.isfinite(value) or value < 0 or (name in POSITIVE and not value) or (name in FRACTIONS and value > 1):
         raise ValueError(text)
     return value
 
 
-def checked(protocol: Training) -> Training:
-    """The protocol itself; raises ValueError where its schedule would drop after its end."""
+def validated(protocol: Training) -> Training:
+    """Return the protocol. Raises ValueError if a milestone lies beyond the last epoch or the number of epochs is unknown."""
     late = [milestone for milestone in protocol.milestones if milestone >= protocol.epochs and protocol.seconds is None]
     if protocol.schedule == "multistep" and (late or protocol.seconds is not None):
         raise ValueError(f"milestones {protocol.milestones} do not fit the budget: give --train milestones=... or another schedule")
     return protocol
 
 
-def length(text: str) -> dict[str, Any]:
-    """The fields of a budget: "epochs=20", or a time such as "60s", which is filled with as many as fit; raises ValueError."""
+def parse_budget(text: str) -> dict[str, Any]:
+    """Parse a budget: "epochs=20", or a time such as "60s", which is used for as many epochs as fit. Raises ValueError."""
     if match := re.fullmatch(r"epochs=([1-9][0-9]*)", text):
         return {"epochs": int(match[1]), "seconds": None}
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)(s|min|h)", text)

@@ -1,4 +1,4 @@
-"""What is chosen before a training, by short trainings that are thrown away: the learning rate, and how long to train."""
+"""Select the learning rate and the number of epochs by short trainings whose networks are discarded."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bench.training import distributed as ranks
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Diverged, Trainer, top1
 
-PROBE_SECONDS = 2.0  # of training, from which follows how many epochs a budget of seconds holds
+PROBE_SECONDS = 2.0  # of training, to estimate the number of epochs within a time budget
 
-Make = Callable[[float, int], Trainer]  # of a learning rate and a number of epochs: each time the same network anew
+Make = Callable[[float, int], Trainer]  # learning rate and epochs -> a trainer of the same initial network
 
 
-class Try(NamedTuple):
-    """A learning rate and what came of it: accuracy on the validation part in percent and the last epoch's loss, or why not."""
+class Trial(NamedTuple):
+    """A learning rate with its validation accuracy in percent and the loss of the last epoch, or the reason of the failure."""
 
     lr: float
     validation: float | None
@@ -26,50 +26,53 @@ class Try(NamedTuple):
     reason: str = ""
 
 
-def tries(make: Make, protocol: Training, checkpoint: Checkpoint) -> Generator[None, None, list[Try]]:
-    """Each of the protocol's learning rates for a few epochs; those that are in the checkpoint are not tried again."""
-    found = [Try(*one) for one in checkpoint.choices.get("tries", ())]
-    for lr in protocol.lr[len(found) :]:
+def try_rates(make: Make, protocol: Training, checkpoint: Checkpoint) -> Generator[None, None, list[Trial]]:
+    """Train with each learning rate of the protocol for a few epochs. Trials in the checkpoint are not repeated."""
+    trials = [Trial(*values) for values in checkpoint.choices.get("tries", ())]
+    for lr in protocol.lr[len(trials) :]:
         trainer = make(lr, protocol.search_epochs)
         try:
             yield from trainer.run()
-            found.append(Try(lr, trainer.curve[-1].validation, trainer.curve[-1].loss))
+            trials.append(Trial(lr, trainer.curve[-1].validation, trainer.curve[-1].loss))
         except Diverged as error:
-            found.append(Try(lr, None, None, str(error)))
-        checkpoint.choose(tries=[tuple(one) for one in found])
-    return found
+            trials.append(Trial(lr, None, None, str(error)))
+        checkpoint.choose(tries=[tuple(trial) for trial in trials])
+    return trials
 
 
-def best(found: list[Try], images: int) -> float:
-    """The highest learning rate among those that are not told apart from the best; raises `Diverged` where all have diverged.
+def best(trials: list[Trial], images: int) -> float:
+    """Return the highest learning rate whose accuracy is not significantly below the best. Raises `Diverged` if all diverged.
 
-    Accuracies on `images` images are told apart from two standard errors of their difference on: a choice by less would be a toss.
+    Accuracies on `images` images differ significantly if they differ by more than two standard errors.
     """
-    fit = {one.lr: one.validation for one in found if one.validation is not None}
-    if not fit:
-        raise Diverged("; ".join(f"learning rate {one.lr:g}: {one.reason}" for one in found))
-    top = max(fit.values())
+    accuracies = {trial.lr: trial.validation for trial in trials if trial.validation is not None}
+    if not accuracies:
+        raise Diverged("; ".join(f"learning rate {trial.lr:g}: {trial.reason}" for trial in trials))
+    top = max(accuracies.values())
 
-    def noise(mean: float) -> float:
+    def two_errors(mean: float) -> float:
         return 2 * math.sqrt(2 * mean * (100 - mean) / images)
 
-    return max(lr for lr, validation in fit.items() if top - validation <= noise((top + validation) / 2))
+    return max(lr for lr, validation in accuracies.items() if top - validation <= two_errors((top + validation) / 2))
 
 
 def affordable(make: Make, lr: float, budget: float, checkpoint: Checkpoint) -> Generator[None, None, int]:
-    """Epochs that fit a budget of seconds with their validation, one at least, by the speed of a first few steps."""
+    """Return the number of epochs, at least one, that fit a budget of seconds including their validation.
+
+    It is estimated from the time of the first steps and of one validation.
+    """
     if "epochs" not in checkpoint.choices:
         trainer = make(lr, 1)
         step = yield from _step_seconds(trainer, min(PROBE_SECONDS, budget / 4))
         validation = yield from _seconds(top1(trainer.result, trainer.splits.validation, trainer.device, trainer.cast))
         epoch = step * trainer.steps + validation
-        checkpoint.choose(epochs=int(ranks.of_first(max(1, budget // epoch), trainer.device)))
+        checkpoint.choose(epochs=int(ranks.from_rank_0(max(1, budget // epoch), trainer.device)))
     epochs: int = checkpoint.choices["epochs"]
     return epochs
 
 
 def _seconds(work: Generator[None, None, float]) -> Generator[None, None, float]:
-    """The time that work takes, without its pauses."""
+    """Return the seconds that the work takes, without the time between its yields."""
     seconds, begin = 0.0, time.perf_counter()
     for _ in work:
         seconds += time.perf_counter() - begin
@@ -78,12 +81,12 @@ def _seconds(work: Generator[None, None, float]) -> Generator[None, None, float]
     return seconds + time.perf_counter() - begin
 
 
-def _step_seconds(trainer: Trainer, enough: float) -> Generator[None, None, float]:
-    """Mean of the first steps, which go on for `enough` seconds; without the very first, which warms up, where it is not alone."""
+def _step_seconds(trainer: Trainer, duration: float) -> Generator[None, None, float]:
+    """Return the mean seconds per step over `duration` seconds. The first step is a warm-up and ignored if there are more."""
     marks = [time.perf_counter()]
     for _ in trainer.probe():
         marks.append(time.perf_counter())
-        if len(marks) > 2 and ranks.of_first(marks[-1] - marks[0], trainer.device) > enough:
+        if len(marks) > 2 and ranks.from_rank_0(marks[-1] - marks[0], trainer.device) > duration:
             break
     yield
     counted = marks[1:] if len(marks) > 2 else marks

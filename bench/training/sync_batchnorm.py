@@ -1,7 +1,7 @@
-"""Batch norms over the batch of all processes: what a network computes does not depend on how many train it.
+"""Batch normalisation over the batches of all processes, so that the result does not depend on the number of processes.
 
-torch's SyncBatchNorm declines tensors of a CPU and takes the place of modules; this takes the place of the function that every
-batch norm calls, those inside operators and libraries' own classes with it.
+torch's SyncBatchNorm does not support CPU tensors and replaces modules. This module replaces the function `F.batch_norm`, which all
+batch norms call, including those inside operators and of other libraries.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch.overrides import TorchFunctionMode
 from bench.training import distributed as ranks
 
 
-def joined() -> AbstractContextManager[Any]:
-    """While active, `F.batch_norm` in training uses the statistics of the batches of all processes, of equal size."""
-    return _Joined() if ranks.together() else nullcontext()
+def synchronised_batchnorm() -> AbstractContextManager[Any]:
+    """Return a context in which `F.batch_norm` in training uses the statistics of all processes, whose batches have equal size."""
+    return _Synchronised() if ranks.is_distributed() else nullcontext()
 
 
-class _Joined(TorchFunctionMode):
+class _Synchronised(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -40,7 +40,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`F.batch_norm` of x (B, C, ...), mean and variance over all processes, in single precision; updates the running ones."""
+    """Normalise x (B, C, ...) by the mean and variance over all processes, in single precision. Updates the running statistics."""
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     shape = (1, -1, *(1,) * (x.ndim - 2))
@@ -57,7 +57,10 @@ def batch_norm(
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance (C) of the values (B, C, ...) of all processes, from those of each: the squares are of differences."""
+    """Return the mean and variance (C) of the values (B, C, ...) of all processes.
+
+    They follow from those of each process. Squares are taken of differences only, for accuracy.
+    """
     dims = [dim for dim in range(x.ndim) if dim != 1]
     variance, mean = torch.var_mean(x, dims, correction=0)
     own = torch.arange(ranks.world(), device=x.device) == ranks.rank()

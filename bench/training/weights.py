@@ -1,4 +1,4 @@
-"""Weights of trainings that stay for the analysis: one file an epoch, which says of itself what network it belongs to."""
+"""Saved weights of trainings for the analysis: one file per epoch, which describes its network."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ SUFFIX = ".weights.pt"
 
 
 class WeightSaver:
-    """Writes the weights of one training to the workload's folder, or nothing where it has none."""
+    """Writes the weights of a training to the folder of the workload. Does nothing if it has no folder."""
 
     def __init__(self, workload: Workload, protocol: Training, splits: Splits):
         self.folder, self.each_epoch = workload.weights, workload.each_epoch
         self.job = Job(workload.cell, "accuracy", protocol)
         self.facts = {"classes": splits.classes, "channels": splits.channels}
-        self.seen: set[int] = set()
+        self.saved: set[int] = set()
 
-    def look(self, trainer: Trainer) -> None:
-        """Keep the weights if the training stands between two epochs (0: before the first) whose weights are wanted.
+    def update(self, trainer: Trainer) -> None:
+        """Save the weights if the training is between two epochs (0: before the first) and those of this epoch are requested.
 
-        A training that begins removes what an earlier one of the same job has kept.
+        At epoch 0, the files of an earlier training of the same job are removed.
         """
         epoch, epochs = len(trainer.curve), trainer.epochs
-        between = trainer.step == epoch * trainer.steps and epoch not in self.seen
+        between = trainer.step == epoch * trainer.steps and epoch not in self.saved
         if self.folder is None or not between or ranks.rank():
             return
-        self.seen.add(epoch)
+        self.saved.add(epoch)
         if epoch == 0:
             for old in self.folder.glob(f"{stem(self.job)}-epoch*{SUFFIX}"):
                 old.unlink()
@@ -53,16 +53,16 @@ class WeightSaver:
 
 
 def stem(job: Job) -> str:
-    """A file name that says method, task and seed; its last word tells jobs apart that these do not."""
+    """Return a file name with method, task and seed. Its suffix, a part of the job's key, makes it unique."""
     assert isinstance(job.protocol, Training)
-    words = f"{job.cell.label} {job.protocol.data} seed {job.cell.seed} {job.key()[:8]}"
-    return re.sub(r"[^A-Za-z0-9.=]+", "-", words)
+    text = f"{job.cell.label} {job.protocol.data} seed {job.cell.seed} {job.key()[:8]}"
+    return re.sub(r"[^A-Za-z0-9.=]+", "-", text)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What a file of weights holds: job, classes, channels, epoch, epochs, weights; raises ValueError for another file."""
+    """Read a file of weights: job, classes, channels, epoch, epochs, weights. Raises ValueError for any other file."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return {**found, "job": Job.from_json(found["job"])}
-    except Exception as error:  # whatever a foreign file makes the reader raise, in many lines
-        raise ValueError(f"{path} holds no kept weights: `run --keep-weights` did not write it") from error
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return {**content, "job": Job.from_json(content["job"])}
+    except Exception as error:  # reading another file may raise anything, in many lines
+        raise ValueError(f"{path} is not a weights file written by `run --keep-weights`") from error

@@ -1,4 +1,4 @@
-"""What a metric is given: the operator of a cell, its inputs and the call that is measured."""
+"""Build the operator of a cell, its inputs and the measured call."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from bench import nets
 from bench.spec import ORIGINAL, Cell
 from bench.system.torch_state import seed
 
-CLASSES = 1000  # of a network whose cost is measured: ImageNet's, as in the papers
-DRIFT = {"fp32": 1e-3, "bf16": 3e-2}  # difference of two calls on the same input, of the largest value: room for atomic sums
+CLASSES = 1000  # of a network whose cost is measured: those of ImageNet, as in the papers
+DRIFT = {
+    "fp32": 1e-3,
+    "bf16": 3e-2,
+}  # maximum difference of two calls on one input, relative to the largest value: allows for atomic sums
 
 
 class WrongResult(Exception):
-    """The operator's output has the wrong shape, is not finite, or changes from call to call."""
+    """The output of the operator has the wrong type or shape, is not finite, or changes between calls."""
 
 
 class Measurement(NamedTuple):
-    """What a metric returns: its columns, the figures of its rounds where it has rounds, and the raw samples behind them."""
+    """The result of a metric: its columns, the values per round, the raw samples, and the evaluations at other resolutions."""
 
     values: dict[str, float | str | None]
     rounds: Mapping[str, list[float | None]] = {}
@@ -36,7 +39,7 @@ class Measurement(NamedTuple):
 
 
 class CallResult(NamedTuple):
-    """What a call gives: the output, and in training the gradients of the input and of every parameter."""
+    """The result of a call: the output, and in training the gradients of the input and of every parameter."""
 
     output: Any
     gradients: tuple[Tensor | None, ...] = ()
@@ -44,20 +47,20 @@ class CallResult(NamedTuple):
 
 @dataclass
 class Workload:
-    """One cell, made real when asked: the metric decides whether on the cell's device or on meta."""
+    """A cell, its module and its inputs. They are built on request, on the device of the cell or on the meta device."""
 
     cell: Cell
-    checkpoint: Path | None = None  # where a training may keep its state
-    save_every: float = 60.0  # seconds between two such states
-    weights: Path | None = None  # folder where the weights of a training stay
-    each_epoch: bool = False  # those of every epoch
+    checkpoint: Path | None = None  # file for the state of a training
+    save_every: float = 60.0  # seconds between two checkpoints
+    weights: Path | None = None  # folder for the weights of a training
+    each_epoch: bool = False  # save the weights of every epoch
 
     @property
     def method(self) -> methods.Method:
         return methods.get(self.cell.method)
 
     def build(self, device: str) -> Any:
-        """The operator or network on `device` under the cell's seed, in the cell's mode: frozen where it can be for inference."""
+        """Build the operator or network on `device` with the seed and mode of the cell. For inference it is frozen if possible."""
         seed(self.cell)
         size = (self.cell.height, self.cell.width)
         with torch.device(device):
@@ -66,12 +69,12 @@ class Workload:
         return prepare(module, self.cell.mode)
 
     def network(self, classes: int, in_channels: int, resolution: tuple[int, int]) -> nn.Module:
-        """The cell's network for images of `resolution`, with the cell's operator inside unless it is the published one."""
+        """Build the network of the cell for images of `resolution`, with the operator of the cell unless it is the original one."""
         operator = None if self.cell.method == ORIGINAL else self.operator
         return nets.build(self.cell.network, operator, classes, in_channels, resolution)
 
     def operator(self, channels: int, resolution: tuple[int, int], **options: Any) -> nn.Module:
-        """The cell's method at any size, as the host network asks for it, with options of the host's besides the cell's."""
+        """Build the method of the cell at any size. `options` of the host network override those of the cell."""
         return self.method.build(channels, resolution, self.cell.kernel, **dict(self.cell.params) | options)
 
     @cached_property
@@ -85,7 +88,7 @@ class Workload:
         return (self.cell.batch, CLASSES) if self.cell.level == "model" else self.shape()
 
     def inputs(self, seed: int = 0) -> Tensor:
-        """Standard normal images (B, C, H, W): never zeros, whose products are cheaper."""
+        """Return standard normal images (B, C, H, W). Zeros would be cheaper to multiply."""
         return self._noise(self.shape(), seed)
 
     def _noise(self, shape: tuple[int, ...], seed: int) -> Tensor:
@@ -93,7 +96,7 @@ class Workload:
         return torch.randn(shape, generator=generator, device=self.cell.device)
 
     def step(self, module: Any, x: Tensor, cotangent: Tensor) -> Callable[[], CallResult]:
-        """The call that is measured: a forward without gradient, or a forward and a backward with a fixed cotangent."""
+        """Return the measured call: a forward without gradient, or a forward and a backward with a fixed cotangent."""
         cast = autocast(self.cell)
         if self.cell.mode == "infer":
 
@@ -103,25 +106,25 @@ class Workload:
 
             return infer
         x.requires_grad_()
-        wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
+        inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
 
         def train() -> CallResult:
             with cast():
                 y = module(x)
             if not isinstance(y, Tensor) or y.shape != cotangent.shape:
-                return CallResult(y)  # refused by the check
-            gradients = torch.autograd.grad(y, wanted, cotangent.to(y.dtype), allow_unused=True)
+                return CallResult(y)  # rejected by the validation
+            gradients = torch.autograd.grad(y, inputs, cotangent.to(y.dtype), allow_unused=True)
             return CallResult(y.detach(), gradients)
 
         return train
 
     def step_on_new_input(self, seed: int = 0) -> Callable[[], CallResult]:
-        """`step` of the cell's own module on new inputs."""
+        """Return `step` of the module of the cell on new inputs."""
         x = self.inputs(seed)
         return self.step(self.module, x, self._noise(self.output_shape(), seed + 500) if self.cell.mode == "train" else x)
 
     def checked_step(self, seed: int = 0) -> Callable[[], CallResult]:
-        """`step` on new inputs, after one call whose result was looked at; raises `WrongResult`."""
+        """Return `step` on new inputs after one validated call. Raises `WrongResult` if the result is invalid."""
         return self._checked(seed)[0]
 
     def _checked(self, seed: int) -> tuple[Callable[[], CallResult], CallResult]:
@@ -130,23 +133,29 @@ class Workload:
 
     @contextmanager
     def checked_for_drift(self, seed: int = 0) -> Iterator[Callable[[], CallResult]]:
-        """`checked_step`, and once it has been used the same call again; raises `WrongResult` where it gives something else."""
+        """Yield `checked_step`, and repeat its call at the end of the context.
+
+        Raises `WrongResult` if the two outputs differ.
+        """
         step, first = self._checked(seed)
-        before = first.output.clone()  # an operator may hand out the same buffer every time
+        before = first.output.clone()  # an operator may return the same buffer in every call
         del first
         yield step
         after = self.validated_call(step)
         drift = float((after.output - before).abs().max() / before.abs().max().clamp_min(1e-30))
         if drift > DRIFT[self.cell.dtype]:
-            raise WrongResult(f"output drifts: after timing it differs from that before by {drift:.1e} of its largest value")
+            raise WrongResult(f"output drifts: after timing it differs from the output before by {drift:.1e} of its largest value")
 
     def validated_call(self, step: Callable[[], CallResult]) -> CallResult:
-        """One call, the same random numbers in each; raises `WrongResult` for another type or shape, and for what is not finite."""
+        """Call once, with the same random numbers in each call, and return the result.
+
+        Raises `WrongResult` if the type or shape is wrong or a value is not finite.
+        """
         seed(self.cell)
         result = step()
-        y, wanted = result.output, torch.bfloat16 if self.cell.dtype == "bf16" else torch.float32
-        if not isinstance(y, Tensor) or y.dtype not in (wanted, torch.float32):
-            raise WrongResult(f"output is {y.dtype if isinstance(y, Tensor) else type(y).__name__}, not {wanted}")
+        y, dtype = result.output, torch.bfloat16 if self.cell.dtype == "bf16" else torch.float32
+        if not isinstance(y, Tensor) or y.dtype not in (dtype, torch.float32):
+            raise WrongResult(f"output is {y.dtype if isinstance(y, Tensor) else type(y).__name__}, not {dtype}")
         if y.shape != self.output_shape():
             raise WrongResult(f"output has shape {tuple(y.shape)}, not {self.output_shape()} (input {self.shape()})")
         if not is_finite(y):
@@ -157,13 +166,13 @@ class Workload:
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether there is no NaN and no infinity, in one pass."""
+    """Return whether all values are finite, in one pass."""
     real = torch.view_as_real(values) if values.is_complex() else values
-    return not real.numel() or all(math.isfinite(end) for end in torch.stack(real.aminmax()).tolist())
+    return not real.numel() or all(math.isfinite(extreme) for extreme in torch.stack(real.aminmax()).tolist())
 
 
 def prepare(module: Any, mode: str) -> Any:
-    """Training mode, or inference with the kernel frozen where the method has a `freeze()`."""
+    """Set training mode, or inference mode with the kernels frozen if the method has a `freeze()`."""
     if mode == "train":
         return module.train()
     module.eval()
@@ -175,14 +184,14 @@ def prepare(module: Any, mode: str) -> Any:
 
 
 def autocast(cell: Cell) -> Callable[[], AbstractContextManager[Any]]:
-    """The cell's precision: nothing for fp32, bfloat16 autocast for bf16."""
+    """Return the context of the cell's precision: none for fp32, bfloat16 autocast for bf16."""
     if cell.dtype == "bf16":
         return lambda: torch.autocast(torch.device(cell.device).type, dtype=torch.bfloat16)
     return nullcontext
 
 
 def operator(workload: Workload, backend: str | None = None) -> Any:
-    """The operator on the meta device with its choices made as on the cell's device, and its convolution by `backend`."""
+    """Build the operator on the meta device. It selects its code path as on the device of the cell, and convolves by `backend`."""
     module = workload.build("meta")
     for part in module.modules():
         if hasattr(part, "target"):
@@ -193,5 +202,5 @@ def operator(workload: Workload, backend: str | None = None) -> Any:
 
 
 def shapes(workload: Workload) -> tuple[Tensor, Tensor]:
-    """An input and a cotangent of the output that have nothing but their shape."""
+    """Return an input and a cotangent of the output on the meta device."""
     return torch.empty(workload.shape(), device="meta"), torch.empty(workload.output_shape(), device="meta")

@@ -1,9 +1,10 @@
-"""What a call will cost, before any of it runs: operations and bytes from an execution on the meta device.
+"""Predict the operations and bytes of a call by executing it on the meta device.
 
-The bytes are the input, the weights and `SAFETY` times the most that tensors hold at once during the first call, which in inference
-also makes the kernel that is kept. In a convolution and an inverse transform they hold, besides, a copy of every operand: libraries
-work in layouts of their own. So predicted, the allocator's peak of the methods here is 0.5 to 1.01 of the figure; only the backward
-of torch's own depthwise convolution with a large kernel takes more, up to 3 times. The precision is float32: it bounds the others.
+The bytes are those of the input, the weights and `SAFETY` times the peak of the live tensors during the first call. In inference
+the first call also computes the cached kernel. Convolutions and inverse transforms are assumed to copy every operand, because
+libraries use their own layouts. The allocator's measured peak of the methods here is 0.5 to 1.01 of the prediction. Only the
+backward of torch's depthwise convolution with a large kernel needs more, up to 3 times. The prediction is for float32, which bounds
+the other precisions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SAFETY = 1.1
 
 
 class Prediction(NamedTuple):
-    """FLOPs of one call, None where an operator has no formula; bytes that it needs, 0 where they cannot be known."""
+    """FLOPs of one call, None if an operation has no formula; bytes that it needs, 0 if unknown."""
 
     flops: int | None
     bytes: int
@@ -29,21 +30,24 @@ UNKNOWN = Prediction(None, 0)
 
 
 def predict(workload: Workload) -> Prediction:
-    """One call of the cell in its mode, as executed on its device; `UNKNOWN` where the operator cannot be built or run on meta."""
+    """Predict one call of the cell in its mode and on its device.
+
+    Returns `UNKNOWN` if the operator cannot be built or run on the meta device.
+    """
     try:
         return _executed(replace(workload, cell=replace(workload.cell, dtype="fp32")))
-    except Exception:  # the real call will fail or not, with a status and a reason of its own
+    except Exception:  # the real call has its own error handling
         return UNKNOWN
 
 
 def _executed(workload: Workload) -> Prediction:
     module = operator(workload)
     x, cotangent = shapes(workload)
-    held = x.nbytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    permanent = x.nbytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     step = workload.step(module, x, cotangent)
-    with Live() as live, Counter() as counter:  # which takes apart the composite operators that inference mode shows
+    with Live() as live, Counter() as counter:  # the counter decomposes the composite operations of inference mode
         step()
-    if workload.cell.mode == "infer":  # the next call finds the kernel made
+    if workload.cell.mode == "infer":  # the second call uses the cached kernel
         with Counter() as counter:
             step()
-    return Prediction(None if counter.unknown else counter.total.flops, round(held + SAFETY * live.peak))
+    return Prediction(None if counter.unknown else counter.total.flops, round(permanent + SAFETY * live.peak))

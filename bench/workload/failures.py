@@ -1,4 +1,4 @@
-"""What an exception of an operator or a metric means for the record."""
+"""Convert an exception of an operator or a metric to the status and detail of a record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", 
 
 
 def diagnose(error: Exception) -> tuple[str, str]:
-    """Status and one line of detail of an exception."""
+    """Return the status and a one-line detail of an exception."""
     text = " ".join(str(error).split())[:400]
     if isinstance(error, Unsupported):
         return "unsupported", text
@@ -22,11 +22,11 @@ def diagnose(error: Exception) -> tuple[str, str]:
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)):
         return "oom", text or type(error).__name__
-    return "error", f"{type(error).__name__}{f': {text}' if text else ''}{_place(error)}"
+    return "error", f"{type(error).__name__}{f': {text}' if text else ''}{_location(error)}"
 
 
-def _place(error: Exception) -> str:
-    """Where an exception comes from: the deepest line that is not of a library, or not of torch where it has no text."""
+def _location(error: Exception) -> str:
+    """Return the innermost source line outside of libraries, or outside of torch if the exception has no text."""
     frames = traceback.extract_tb(error.__traceback__)
     libraries = "site-packages/" if str(error) else "site-packages/torch/"
     own = [frame for frame in frames if libraries not in frame.filename]

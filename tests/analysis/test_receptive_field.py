@@ -19,7 +19,7 @@ from bench.cli import main
 from bench.data import DataSpec, digits
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Job, Training
-from bench.tables.reach import provable_limit
+from bench.tables.reach import receptive_field
 from bench.training.weights import SUFFIX, stem
 from bench.workload.build import WrongResult
 from methods import Unsupported
@@ -113,7 +113,7 @@ def test_the_curve_rises_to_one_and_areas_do_not_exceed_it():
 @pytest.mark.parametrize(("patch", "method"), [(1, "dwconv3"), (2, "dwconv3"), (1, "conv3"), (1, "dwconv7"), (2, "dwconv7")])
 def test_the_limit_is_the_known_one(patch, method):
     one = by_name(f"mixer[depth=2,patch={patch},width=4]", method, 32)
-    side = provable_limit(one.cell)
+    side = receptive_field(one.cell)
     assert support(one.fresh(), (3, 32, 32)) == (side, side)
 
 

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 import methods
-from bench.analysis import network as specimen
-from bench.analysis import output
+from bench.analysis import network, output
 from bench.analysis.epochs import last
 from bench.cli import main
 from bench.report.text import GENERATED
@@ -29,12 +28,12 @@ def refused(*words):
     return result.output.strip().splitlines()[-1]
 
 
-def test_what_it_is_asked_to_look_at_must_be_there(tmp_path):
+def test_missing_weights_or_networks_are_errors(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"no weights")
-    assert "give kept weights, or --backbone" in refused("localisation")
+    assert "give saved weights, or --backbone" in refused("localisation")
     assert "not both" in refused("localisation", tmp_path, "--backbone", "resnet18")
     assert "--keep-weights last` writes them" in refused("masks", tmp_path)
-    assert "holds no kept weights" in refused("localisation", tmp_path / "x.pt")
+    assert "is not a weights file" in refused("localisation", tmp_path / "x.pt")
     assert "needs --methods" in refused("localisation", "--backbone", "mixer", "--res", 16)
     assert "unknown method 'nif'" in refused("localisation", "--backbone", "mixer", "--methods", "nif", "--res", 16)
 
@@ -48,20 +47,20 @@ def test_a_crossover_is_of_a_run_of_both_forms(tmp_path):
     assert len([line for line in shown.output.splitlines() if line.startswith("| cpu")]) == len(table) > 10
 
 
-def test_a_network_by_name_is_looked_at_with_each_method_and_as_published():
+def test_a_network_by_name_is_analysed_with_each_method_and_as_published():
     known = {entry.name: entry for entry in methods.catalogue()}
     asked = (("test_resnet", "mixer", "flexnet3"), ("niff", "dwconv7"), [(32, 32)], known)
-    labels = [one.label for one in specimen.named(*asked)]
+    labels = [one.label for one in network.named(*asked)]
     assert labels == [
         "test_resnet", "test_resnet + niff", "test_resnet + dwconv7", "mixer + niff", "mixer + dwconv7", "flexnet3",
     ]  # fmt: skip
     with pytest.raises(ValueError, match="--load is of one network, not of 6"):
-        specimen.named(*asked, load="weights.pt")
+        network.named(*asked, load="weights.pt")
 
 
 def test_a_network_as_it_begins_depends_on_its_seed_alone():
     known = {entry.name: entry for entry in methods.catalogue()}
-    (one,) = specimen.named(("mixer",), ("dwconv7",), [(16, 16)], known, classes=5)
+    (one,) = network.named(("mixer",), ("dwconv7",), [(16, 16)], known, classes=5)
     first, again, other = (one.fresh(begin).state_dict() for begin in (0, 0, 1))
     assert first["head.weight"].shape[0] == 5
     assert all((first[name] == again[name]).all() for name in first)
@@ -69,13 +68,13 @@ def test_a_network_as_it_begins_depends_on_its_seed_alone():
     assert not one.trained
 
 
-def test_of_each_training_the_last_kept_epoch_is_looked_at():
+def test_the_last_saved_epoch_of_each_training_is_analysed():
     cell = Cell("niff", 16, 16, level="model", network="mixer")
     kept = [
-        specimen.Network(cell, (16, 16), weights=Path(f"{stem}-epoch{epoch:03d}.weights.pt"), epoch=epoch)
+        network.Network(cell, (16, 16), weights=Path(f"{stem}-epoch{epoch:03d}.weights.pt"), epoch=epoch)
         for stem, epoch in (("a", 2), ("a", 10), ("a", 0), ("b", 0))
     ]
-    named = specimen.Network(cell, (16, 16))
+    named = network.Network(cell, (16, 16))
     assert last([*kept, named]) == [kept[1], kept[3], named]
 
 

@@ -41,7 +41,7 @@ def on_a_terminal(out, columns, **variables):
 def read(conductor):
     try:
         return os.read(conductor, 1 << 16)
-    except OSError:  # Linux's way to say that nobody holds the terminal any more
+    except OSError:  # Linux: the other side of the terminal is closed
         return b""
 
 
@@ -59,10 +59,10 @@ def test_a_terminal_shows_a_bar_and_each_failure(out):
     status, text = on_a_terminal(out, 160)
     assert status == 3
     lines = shown(text)
-    assert lines[0].startswith("2 jobs, 0 done before, about ")
+    assert lines[0].startswith("2 jobs, 0 already done, about ")
     assert "curses 8px C4 B1 fp32 cpu infer memory: crashed (exited with code 1; it wrote: LAST WORDS)" in lines
     assert any("100%" in line for line in lines)
-    assert "1 of 2 jobs failed; the leaderboard gives their reasons" in lines
+    assert "1 of 2 jobs failed; the leaderboard lists the reasons" in lines
     assert COLOUR.search(text), "the bar is coloured"
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h"), "the cursor comes back"
 

@@ -1,4 +1,4 @@
-"""The verb recommend: what it prints, for readers and for programs, and what it says must be run."""
+"""The command `recommend`: its text, its JSON, and the command that it suggests."""
 
 import json
 import shlex
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench import journal as store
 from bench.cli import main
-from bench.report.recommend import answer as recommend
+from bench.journal import JOURNAL, Writer
+from bench.report.recommend import answer
 from bench.report.recommend import text as recommend_text
 from tests.report.leaderboard.test_page import ENV, latency
-from tests.report.test_recommend import WISH, here, journal, memory, seeded, steady
+from tests.report.test_recommend import QUERY, journal, memory, seeded, steady, this_machine
 
-pytestmark = pytest.mark.usefixtures(here.__name__)
+pytestmark = pytest.mark.usefixtures(this_machine.__name__)
 COMMANDS = {
     "plain": ({}, "--methods all --res 56 --channels 64 --metrics params,flops,latency,memory -o results/local"),
     "axes": (
@@ -33,7 +33,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize(("wanted", "options"), COMMANDS.values(), ids=COMMANDS)
 def test_what_must_be_run_is_a_command_that_parses(wanted, options):
-    found = recommend.missing_run(recommend.Answer(replace(WISH, **wanted), ()), "results/local")
+    found = answer.suggested_command(answer.Answer(replace(QUERY, **wanted), ()), "results/local")
     assert found == f"python -m bench run {options}"
     words = shlex.split(found)[4:]
     main.commands["run"].make_context("run", words)
@@ -42,7 +42,7 @@ def test_what_must_be_run_is_a_command_that_parses(wanted, options):
 @pytest.fixture
 def results(tmp_path):
     folder = tmp_path / "results"
-    with store.Writer(folder / "run" / store.NAME) as writer:
+    with Writer(folder / "run" / JOURNAL) as writer:
         writer.env(ENV)
         writer.run({"command": "x", "started": 1.0, "baseline": "dwconv7"})
         for record in (
@@ -73,20 +73,20 @@ def test_the_verb_names_the_protocol_of_an_accuracy(results):
     told = ask(results, "--res", "56", "--channels", "64", "--min-accuracy", "90")
     assert told.exit_code == 0
     text = " ".join(told.output.split())  # where lines break depends on the folder's name
-    assert "of a network with the operator inside at 16 px" in text and "digits 16 px" in text
+    assert "of a network with the operator at 16 px" in text and "digits 16 px" in text
     assert "98.5 ±1.2" in told.output
 
 
 def test_nothing_that_suits_is_exit_1(results):
     told = ask(results, "--res", "56", "--channels", "64", "--max-latency", "0.1ms")
     assert told.exit_code == 1
-    assert "Nothing is recommended" in told.output and "To find out" not in told.output
+    assert "No recommendation" in told.output and "To measure" not in told.output
 
 
 def test_nothing_measured_is_exit_1_with_the_command_and_the_nearest(results):
     told = ask(results, "--res", "512", "--channels", "96", "--max-latency", "5ms")
     assert told.exit_code == 1
-    assert "Nothing was measured at this setting" in told.output
+    assert "has no measurement at this setting" in " ".join(told.output.split())
     assert "  56 px, 64 channels, batch 1, fp32, inference, cpu, 1 thread (run)" in told.output
     assert "python -m bench run --methods all --res 512 --channels 96" in told.output
 
@@ -96,27 +96,27 @@ def test_an_empty_folder_is_answered_too(tmp_path):
     assert told.exit_code == 1 and "Nearest" not in told.output and "python -m bench run" in told.output
 
 
-def test_the_task_without_an_accuracy_is_refused(results):
+def test_a_task_without_an_accuracy_limit_is_an_error(results):
     told = ask(results, "--res", "56", "--channels", "64", "--data", "digits")
-    assert told.exit_code == 2 and "--data names the task of --min-accuracy" in told.output
+    assert told.exit_code == 2 and "--data selects the data set of --min-accuracy" in told.output
 
 
 def test_for_programs(results):
     told = ask(results, "--res", "56", "--channels", "64", "--max-latency", "0.8ms", "--json")
     found = json.loads(told.output, parse_constant=pytest.fail)
     assert "recommended" not in found and found["run"] is None
-    (place,) = found["places"]
+    (place,) = found["machines"]
     assert place["recommended"] == ["fast"]
     assert [one["label"] for one in place["candidates"]] == ["fast", "near", "dwconv7", "dead"]
-    assert [one["state"] for one in place["candidates"]] == ["kept", "kept", "broken", "unknown"]
+    assert [one["state"] for one in place["candidates"]] == ["satisfied", "satisfied", "violated", "not measured"]
     assert place["candidates"][0]["speedup"] == 2.0 and place["candidates"][-1]["latency_ms"] is None
     absent = json.loads(ask(results, "--res", "8", "--channels", "64", "--json").output)
-    assert absent["places"] == [] and absent["run"].startswith("python -m bench run") and absent["nearest"][0]["height"] == 56
+    assert absent["machines"] == [] and absent["run"].startswith("python -m bench run") and absent["nearest"][0]["height"] == 56
 
 
 def test_runs_with_other_baselines_share_a_table():
     other = replace(journal(steady("niff", 2.0, session=2.0), name="other"), runs=[{"command": "y", "started": 2.0}])
-    found = recommend.recommend([journal(steady("dwconv7", 1.0), memory("dwconv7", 10**6)), other], WISH)
+    found = answer.recommend([journal(steady("dwconv7", 1.0), memory("dwconv7", 10**6)), other], QUERY)
     lines = recommend_text.text(found, Path("results"), 132).splitlines()
     assert [line.split()[0] for line in lines if line.endswith(("run, 1970-01-01", "other, 1970-01-01"))] == ["dwconv7", "niff"]
     assert any("vs dwconv7" in line for line in lines) and not any("vs none" in line for line in lines)

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 import methods
-from bench import journal as store
 from bench.cli import main
 from bench.columns import METRICS
+from bench.journal import JOURNAL, read_journal
 from bench.system import ceilings
-from bench.tables.cells import tidy as table_of
+from bench.tables.cells import tidy
 from tests.paths import PLUGINS
 
 FAULTS = str(PLUGINS / "faults.py")
@@ -38,46 +38,46 @@ def test_a_sweep_writes_journal_table_and_leaderboard(out):
     assert {path.name for path in out.iterdir()} >= {"journal.jsonl", "table.csv"}
     board = (out.parent / "LEADERBOARD.md").read_text()
     assert "`dwconv3`" in board
-    assert "`dwconv7`" in board, "the baseline is measured beside"
+    assert "`dwconv7`" in board, "the baseline is measured too"
     assert "`accuracy_res`" in (out.parent / "README.md").read_text()
 
 
 def test_the_same_command_again_measures_nothing(out):
     sweep(out)
-    before = (out / store.NAME).read_text().count('"kind":"record"')
+    before = (out / JOURNAL).read_text().count('"kind":"record"')
     result = sweep(out)
     assert result.exit_code == 0
-    assert (out / store.NAME).read_text().count('"kind":"record"') == before == 4
-    assert "4 jobs, 4 done before" in result.output
+    assert (out / JOURNAL).read_text().count('"kind":"record"') == before == 4
+    assert "4 jobs, 4 already done" in result.output
 
 
 def test_ceilings_measured_later_reach_a_folder_that_was_begun(out, tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     sweep(out)
-    (env,) = store.read(out / store.NAME).envs
+    (env,) = read_journal(out / JOURNAL).envs
     ceilings.save(env, "cpu", 1, {"linear": {"fp32": 1.0}})
     sweep(out)
-    assert store.read(out / store.NAME).envs[env]["ceilings"] == {"cpu/1": {"linear": {"fp32": 1.0}}}
-    lines = (out / store.NAME).read_text().count('"kind":"env"')
+    assert read_journal(out / JOURNAL).envs[env]["ceilings"] == {"cpu/1": {"linear": {"fp32": 1.0}}}
+    lines = (out / JOURNAL).read_text().count('"kind":"env"')
     sweep(out)
-    assert (out / store.NAME).read_text().count('"kind":"env"') == lines == 2, "written when it changes"
+    assert (out / JOURNAL).read_text().count('"kind":"env"') == lines == 2, "written when it changes"
 
 
 def test_the_rounds_of_a_latency_are_a_setting(out):
     words = ("--metrics", "latency", "--rounds", "3", "--max-rounds", "2", "--target", "50%")
     assert sweep(out, *words).exit_code == 0
-    (timing,) = {record.job.protocol for record in store.read(out / store.NAME).records.values() if record.job.metric == "latency"}
+    (timing,) = {record.job.protocol for record in read_journal(out / JOURNAL).records.values() if record.job.metric == "latency"}
     assert (timing.rounds, timing.max_rounds, timing.target, timing.timer) == (3, 3, 0.5, "wall")
 
 
 def test_force_measures_again_and_retry_only_what_failed(out):
     words = ("--plugin", FAULTS, "--methods", "raises")
     sweep(out, *words)
-    journal = store.read(out / store.NAME)
+    journal = read_journal(out / JOURNAL)
     assert sorted(record.status for record in journal.records.values()) == ["error", "ok", "ok", "ok", "ok", "ok"]
-    assert "6 jobs, 5 done before" in sweep(out, *words, "--retry", "failed").output
-    assert "6 jobs, 0 done before" in sweep(out, *words, "--force").output
+    assert "6 jobs, 5 already done" in sweep(out, *words, "--retry", "failed").output
+    assert "6 jobs, 0 already done" in sweep(out, *words, "--force").output
 
 
 def test_failed_jobs_end_in_exit_3_after_the_tables_are_written(out):
@@ -88,14 +88,14 @@ def test_failed_jobs_end_in_exit_3_after_the_tables_are_written(out):
     assert sweep(out, "--plugin", FAULTS, "--methods", "declines", "--metrics", "params").exit_code == 0
 
 
-def test_an_edited_plugin_is_measured_anew(out, tmp_path):
+def test_an_edited_plugin_is_measured_again(out, tmp_path):
     plugin = tmp_path / "mine.py"
     text = 'from methods import register\nfrom torch import nn\n@register("NAME")\nclass Mine(nn.Identity):\n    """Mine."""\n'
     plugin.write_text(text.replace("NAME", "mine_first"))
     command = (sys.executable, "-m", "bench", *SWEEP, "--methods", "mine_first", "--plugin", str(plugin), "-o", str(out))
-    assert "6 jobs, 0 done before" in run(*command).stderr
+    assert "6 jobs, 0 already done" in run(*command).stderr
     plugin.write_text(plugin.read_text() + "# edited\n")
-    assert "6 jobs, 4 done before" in run(*command).stderr
+    assert "6 jobs, 4 already done" in run(*command).stderr
 
 
 def run(*command):
@@ -117,7 +117,7 @@ def test_a_dry_run_gives_reasons(out):
 def test_a_kernel_axis_and_overrides_reach_the_rows(out):
     result = sweep(out, "--methods", "dwconv", "--kernel", "5,9", "--set", "dwconv.backend=fft", "--metrics", "params")
     assert result.exit_code == 0, result.output
-    table = table_of(store.read(out / store.NAME))
+    table = tidy(read_journal(out / JOURNAL))
     assert sorted(table.loc[table["method"] == "dwconv", "label"].unique()) == [
         "dwconv[backend=fft,kernel=5]",
         "dwconv[backend=fft,kernel=9]",
@@ -135,7 +135,7 @@ BAD = {
     "dtype": (("--dtype", "fp31"), "'fp31' is not one of fp32, bf16; did you mean 'fp32'?"),
     "metric": (("--metrics", "latenzy"), "did you mean 'latency'?"),
     "device": (("--device", "gpu"), "'gpu' is not a device"),
-    "absent device": (("--device", "cuda:99"), "device cuda:99 is not there"),
+    "absent device": (("--device", "cuda:99"), "device cuda:99 does not exist"),
     "set syntax": (("--set", "dwconv3"), "is not METHOD.OPTION=VALUE"),
     "set method": (("--set", "nif.hidden=3"), "unknown method 'nif'"),
     "set option": (("--set", "dwconv3.backen=fft"), "method 'dwconv3' has no option 'backen'; did you mean 'backend'?"),
@@ -145,7 +145,7 @@ BAD = {
     "set infinite": (("--set", "dwconv3.backend=1e999"), "is not a finite number"),
     "set complex": (("--set", "dwconv3.backend=1j"), "is not a finite number"),
     "threads": (("--threads", "100000"), "--threads 100000 is more than the"),
-    "baseline glob": (("--baseline", "dw*"), "--baseline takes one method's name, or none, not 'dw*'"),
+    "baseline glob": (("--baseline", "dw*"), "--baseline takes the name of a method, or none, not 'dw*'"),
     "endless": (("--timeout", "inf"), "'inf' is not a positive number"),
     "exiting plugin": (("--plugin", str(PLUGINS / "exits.py")), "exits.py raised SystemExit: 0"),
     "baseline": (("--baseline", "dwconv8"), "unknown method 'dwconv8'"),
@@ -188,7 +188,7 @@ def test_a_page_written_by_hand_stops_a_sweep_before_it_measures(out):
 
 def test_a_corrupt_journal_is_named_and_left_alone(out):
     sweep(out)
-    journal = out / store.NAME
+    journal = out / JOURNAL
     text = "rubbish\n" + journal.read_text()
     journal.write_text(text)
     for result in (sweep(out), bench("report", str(out.parent))):
@@ -234,7 +234,7 @@ def test_info_describes_a_method():
     assert bench("info", "dwconv32").exit_code == 2
 
 
-def test_info_says_how_a_kernel_size_is_set():
+def test_info_states_how_to_set_a_kernel_size():
     text = bench("info", "shared_basis").output
     assert "Takes --kernel" in text
     assert "kernel_size =" not in text.split("Paper:")[1]

@@ -1,4 +1,4 @@
-"""Formulas of single operators against closed forms, brute force and torch's own counter."""
+"""Formulas of single operations compared with closed forms, brute force and torch's counter."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_convolution_agrees_with_torchs_counter_forward(options):
     ("kernel", "stride", "padding", "dilation"), [(3, 1, 1, 1), (7, 1, 9, 3), (5, 2, 2, 1), (31, 1, 15, 1), (4, 3, 5, 2)]
 )
 def test_taps_inside_by_convolving_ones(kernel, stride, padding, dilation, transposed):
-    """Ones filtered with ones count the taps that meet the map."""
+    """A convolution of ones with ones counts the taps inside the map."""
     x, weight = torch.ones(1, 1, 11, 14), torch.ones(1, 1, kernel, kernel)
     convolve = F.conv_transpose2d if transposed else F.conv2d
     options = {"stride": stride, "padding": padding, "dilation": dilation}
@@ -74,7 +74,7 @@ def test_taps_inside_by_convolving_ones(kernel, stride, padding, dilation, trans
     assert counted.effective == counted.inside
 
 
-def test_taps_inside_as_a_formula():
+def test_taps_inside_in_closed_form():
     for size, kernel in [(56, 31), (28, 31), (14, 27), (7, 13)]:
         half = kernel // 2
         expected = sum(max(0, size - abs(offset)) for offset in range(-half, half + 1))
@@ -90,7 +90,7 @@ def test_matrix_products():
     assert count(lambda: a @ empty(7)).linear == 70
 
 
-def test_a_complex_matrix_product_is_four_real_ones_and_its_multiply_adds_count_once():
+def test_complex_matrix_product():
     product = count(lambda: torch.bmm(complex_map(4, 5, 7), complex_map(4, 7, 3)))
     assert product == Count(linear=8 * 420, inside=8 * 420, macs=420)
 
@@ -99,7 +99,7 @@ def test_a_complex_matrix_product_is_four_real_ones_and_its_multiply_adds_count_
 def test_attention_agrees_with_torchs_counter(fused):
     from torch.utils.flop_counter import FlopCounterMode
 
-    device = "cpu" if fused else "meta"  # on meta torch takes the composite form
+    device = "cpu" if fused else "meta"  # on the meta device torch uses the composite form
     q, k, v = (torch.zeros(2, 4, n, d, device=device, requires_grad=True) for n, d in [(9, 8), (12, 8), (12, 8)])
     with FlopCounterMode(display=False) as theirs:
         F.scaled_dot_product_attention(q, k, v).sum().backward()
@@ -108,7 +108,7 @@ def test_attention_agrees_with_torchs_counter(fused):
     if not counted:
         pytest.skip("this version of torch counts the fused attention of a CPU as nothing")
     assert ours.linear == counted
-    assert ours.sfu == (2 if fused else 1) * 2 * 4 * 9 * 12  # the fused backward takes the exponentials once more
+    assert ours.sfu == (2 if fused else 1) * 2 * 4 * 9 * 12  # the fused backward recomputes the exponentials
 
 
 # --- transforms and products ---
@@ -131,7 +131,7 @@ def test_transforms_of_one_and_three_axes():
     assert count(lambda: torch.fft.irfftn(complex_map(3, 4, 8, 9), dim=(1, 2, 3))) == Count(fft=3 * round(volume))
 
 
-def test_a_filter_chain():
+def test_filter_chain():
     x, spectrum = empty(2, 8, 14, 14), complex_map(8, 14, 8)
     chain = count(lambda: torch.fft.irfft2(torch.fft.rfft2(x) * spectrum, s=(14, 14)))
     assert chain == Count(fft=2 * 16 * rfft2_flops(14, 14), product=6 * 16 * 14 * 8)
@@ -195,8 +195,8 @@ ORDINARY = {
 
 @pytest.mark.parametrize("form", ORDINARY.values(), ids=ORDINARY)
 @pytest.mark.parametrize("train", [False, True], ids=["inference", "training"])
-def test_ordinary_torch_code_is_known(form, train):
-    """Also in inference mode, where composite operators are seen whole, and with the same count as without it."""
+def test_common_operations_have_formulas(form, train):
+    """The counts are the same in inference mode, where composite operations are dispatched whole."""
     x = empty(2, 8, 12, 12, grad=train)
     if train:
         assert count(lambda: form(x).sum().backward()) != Count()
@@ -207,7 +207,7 @@ def test_ordinary_torch_code_is_known(form, train):
         assert count(lambda: form(x)) == expected
 
 
-def test_rms_norm_is_known_fused_and_in_parts():
+def test_fused_and_decomposed_rms_norm():
     x = empty(2, 8, 12, grad=True)
     parts = count(lambda: F.rms_norm(x, (12,)).sum().backward())
     with torch.inference_mode():

@@ -1,8 +1,7 @@
-"""Every registered method's operations, found by ways that know nothing of each other: they agree, or the counter is wrong.
+"""The counted operations of every registered method agree with independent counts.
 
-In inference: the counter, the method's closed form, and fvcore, which traces the direct form and is told what transforms and
-complex products cost. In training: the counter against the forward and what its rules of differentiation say of the backward, and
-against torch's own counter; fvcore traces forwards alone.
+In inference: the method's closed form, and fvcore, which traces the direct form with handles for transforms and complex products.
+In training: the forward plus the backward by the rules of differentiation, and torch's counter. fvcore traces only forwards.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import methods
 from bench.counters.aten import cost
-from bench.counters.flops import Counter, checked, count_kept, operator_name
+from bench.counters.flops import Counter, checked, count_cached, operation_name
 from bench.counters.formulas import Call
 from bench.metrics.flops import steady
 from bench.spec import Cell
@@ -28,7 +27,7 @@ from methods.parts import dense_paths, spectral
 
 SIZES = [*contract.SIZES, (28, 28)]
 ODD = (13, 16)
-# Paths that the defaults do not take at these sizes.
+# Code paths that are not the default at these sizes.
 OPTIONS = {
     "dwconv": {"backend": "fft"},
     "niff": {"boundary": "zero"},
@@ -48,11 +47,11 @@ def workload_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
 
 
 def check_closed_form(workload):
-    """What runs is what the method's own formula says: the frozen forward, and the kernel that it keeps."""
+    """Check the counts of the frozen forward and of the cached kernel against the closed form of the method."""
     module, x = operator(workload), torch.empty(workload.shape(), device="meta")
     with torch.no_grad():
         stated = module.flops(*x.shape[2:])
-        kernel, first = count_kept(module, lambda: module(x))
+        kernel, first = count_cached(module, lambda: module(x))
     apply = steady(workload)
     assert (kernel.structural, apply.structural) == (stated.kernel, stated.apply)
     assert first == kernel + apply
@@ -67,13 +66,13 @@ def test_closed_form_of_a_method(name, size):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize(("name", "options"), OPTIONS.items(), ids=OPTIONS)
-def test_closed_form_on_other_paths(name, options, size):
+def test_closed_form_on_other_code_paths(name, options, size):
     check_closed_form(workload_of(name, size, params=tuple(options.items())))
 
 
 # --- inference: fvcore ---
 
-# What fvcore has no count for, by method; a method that is not here may have no more than what another has.
+# Operations that fvcore does not count, by method. Other methods may only have those of the listed ones.
 UNCOUNTED = {
     **{name: set() for name in methods.names() if "conv" in name},
     **{name: set() for name in ("niff", "niff_big", "niff_split", "global_filter", "shared_basis")},
@@ -86,13 +85,13 @@ WITHOUT_PRODUCTS = set().union(*UNCOUNTED.values())
 
 
 def plain_transforms(monkeypatch):
-    """Without the gradients of our own, which a trace cannot look into."""
+    """Replace custom gradients, which cannot be traced."""
     monkeypatch.setattr(spectral._RFFT2, "apply", lambda x, height, width: torch.fft.rfft2(x, s=(height, width)))
     monkeypatch.setattr(spectral._IRFFT2, "apply", lambda half, height, width: torch.fft.irfft2(half, s=(height, width)))
 
 
 def real_transforms(shape):
-    """By hand: rows of the real transform, columns of the half spectrum."""
+    """Count a transform by hand: rows of the real transform, columns of the half spectrum."""
     *planes, height, width = shape
     one = 2.5 * height * width * math.log2(width) + 5 * (width // 2 + 1) * height * math.log2(height)
     return math.prod(planes) * round(one)
@@ -136,7 +135,7 @@ def fvcore_counts(workload):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*")
 @pytest.mark.parametrize("name", methods.names())
-def test_fvcore_counts_the_same(name, monkeypatch):
+def test_counter_agrees_with_fvcore(name, monkeypatch):
     plain_transforms(monkeypatch)
     workload = workload_of(name, ODD)
     counted, uncounted = fvcore_counts(workload)
@@ -154,9 +153,9 @@ PRODUCTS = {**dict.fromkeys(("mm", "bmm", "mv", "convolution"), (0, 1)), **dict.
 
 
 class Backward(TorchDispatchMode):
-    """While a forward runs, adds up what its backward will cost, by the rules of differentiation.
+    """Sums the cost of the backward during a forward, by the rules of differentiation.
 
-    The gradient of a convolution or matrix product for each factor that depends on the input or a weight is as many operations as
+    The gradient of a convolution or matrix product for each factor that depends on the input or a weight costs as much as
     the forward. That of a transform is one of the same size, of an inverse one besides a product of the half spectrum with the real
     weights of its columns. That of a complex product for each factor is the product of a complex map with the other factor.
     """
@@ -164,7 +163,9 @@ class Backward(TorchDispatchMode):
     def __init__(self, variables):
         super().__init__()
         self.total = Tally()
-        self.varying = {id(tensor): tensor for tensor in variables}  # kept: a later tensor must not have the number of a dead one
+        self.varying = {
+            id(tensor): tensor for tensor in variables
+        }  # kept alive: a later tensor must not reuse the id of a freed one
         self.storages = set()
 
     def varies(self, value):
@@ -174,10 +175,10 @@ class Backward(TorchDispatchMode):
         depends = any(self.varies(leaf) for leaf in tree_leaves(args))
         out = func(*args, **(kwargs or {}))
         if depends:
-            self.total += self.gradients(operator_name(func), args, out)
+            self.total += self.gradients(operation_name(func), args, out)
             results = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
             self.varying.update((id(leaf), leaf) for leaf in results)
-            if func._schema.is_mutable:  # written into a part, it is in the whole
+            if func._schema.is_mutable:  # an in-place write to a view also changes its base
                 self.storages.update(leaf.untyped_storage()._cdata for leaf in results)
         return out
 
@@ -197,7 +198,7 @@ class Backward(TorchDispatchMode):
 
 
 def made_again(monkeypatch):
-    """Counts the spectra that the dense path makes in the forward, gives up, and makes once more for the backward."""
+    """Count the spectra that the dense path computes in the forward, frees, and recomputes for the backward."""
     counter, make = Counter(), dense_paths.dense_spectra
 
     def counted(basis, matrix):
@@ -209,7 +210,7 @@ def made_again(monkeypatch):
 
 
 def on_meta(workload):
-    """The operator in the cell's mode and an image that asks for its gradient, on meta."""
+    """Return the operator in the cell's mode and an image that requires a gradient, on the meta device."""
     return operator(workload), torch.empty(workload.shape(), device="meta", requires_grad=True)
 
 
@@ -219,7 +220,7 @@ def kinds(total):
 
 @pytest.mark.parametrize("size", [(12, 12), ODD], ids=str)
 @pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in methods.names()), *OPTIONS.items()])
-def test_a_training_call_is_its_forward_and_the_backward_that_follows(name, options, size, monkeypatch):
+def test_training_call_agrees_with_the_rules_of_differentiation(name, options, size, monkeypatch):
     workload = workload_of(name, size, mode="train", params=tuple(options.items()))
     module, x = on_meta(workload)
     again = made_again(monkeypatch)
@@ -230,16 +231,16 @@ def test_a_training_call_is_its_forward_and_the_backward_that_follows(name, opti
     assert kinds(steady(workload)) == expected
 
 
-# --- training: torch's own counter ---
+# --- training: torch's counter ---
 
 
 def convolution_backward(grad, x, weight, *settings, out_val=None):
-    """torch's own formula takes the weight's gradient of a grouped convolution for that of a dense one."""
+    """Correct torch's formula, which counts the weight gradient of a grouped convolution like a dense one."""
     return sum(settings[-1][:2]) * 2 * grad.numel() * weight[0].numel()
 
 
 def matrix_product(*factors, out_val=None):
-    """torch's own formula takes complex factors for real ones."""
+    """Correct torch's formula, which counts complex factors like real ones."""
     left = factors[-2]
     return (8 if left.is_complex() else 2) * out_val.numel() * left.shape[-1]
 
@@ -251,7 +252,7 @@ def raw(formula):
 
 @pytest.mark.parametrize("mode", ["infer", "train"])
 @pytest.mark.parametrize("name", methods.names())
-def test_convolutions_and_matrix_products_are_those_of_torchs_counter(name, mode):
+def test_convolutions_and_matrix_products_agree_with_torchs_counter(name, mode):
     workload = workload_of(name, ODD, mode=mode)
     aten = torch.ops.aten
     mapping = {aten.convolution_backward: raw(convolution_backward)}

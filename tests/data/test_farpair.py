@@ -1,4 +1,4 @@
-"""The far pair: its geometry, its fairness, and that nothing of short reach can learn it."""
+"""The farpair data set: its geometry, its balance, and that small receptive fields cannot learn it."""
 
 import hashlib
 import math
@@ -20,7 +20,7 @@ def drawn(count=2000, res=32, distance=12, seed=0):
 
 
 @pytest.mark.parametrize(("res", "distance"), [(32, 6), (32, 28), (16, 12), (8, 2)])
-def test_blobs_lie_inside_at_their_distance(res, distance):
+def test_blobs_are_inside_at_their_distance(res, distance):
     first, second = farpair.corners(3000, res, distance, np.random.default_rng(1))
     both = np.stack([first, second])
     assert both.min() == 0 and both.max() == res - farpair.BLOB, "every place is used, none is outside"
@@ -30,7 +30,7 @@ def test_blobs_lie_inside_at_their_distance(res, distance):
     assert (gaps[:, 0] > gaps[:, 1]).mean() == pytest.approx((gaps[:, 0] < gaps[:, 1]).mean(), abs=0.05), "both axes"
 
 
-def test_pixels_are_noise_and_two_blobs_that_no_small_window_joins():
+def test_no_small_window_contains_both_blobs():
     images, labels = drawn()
     bright = np.abs(images) > farpair.GRID
     assert set(bright.sum((1, 2))) == {2 * farpair.BLOB**2}
@@ -38,7 +38,7 @@ def test_pixels_are_noise_and_two_blobs_that_no_small_window_joins():
     signs = np.sign(images * bright).sum((1, 2))
     assert np.array_equal(np.abs(signs) == 2 * farpair.BLOB**2, labels == 1)
     raised, lowered = (torch.from_numpy(sign * images[labels == 0] > farpair.GRID).float() for sign in (1, -1))
-    for window, joined in ((11, False), (12, True)):  # pixels on a side; the distance is 12
+    for window, joined in ((11, False), (12, True)):  # pixels per side; the distance is 12
         both = F.max_pool2d(raised, window, 1) * F.max_pool2d(lowered, window, 1)
         assert bool(both.any()) == joined
 
@@ -52,47 +52,47 @@ def test_labels_and_signs_are_balanced():
     assert drawn(7, 16, 6)[1].sum() == 3
 
 
-def test_the_bits_are_fixed():
+def test_images_are_bit_identical():
     images, labels = drawn(50, 16, 6)
     assert hashlib.sha256(images.astype("<i8").tobytes() + labels.astype("<i8").tobytes()).hexdigest()[:16] == "e06a8d98851cdc81"
 
 
-def test_the_standard_set():
+def test_default_data_set():
     splits = data.load("farpair[distance=6,train=300]", DataSpec(16))
     assert [len(part) for part in splits[:3]] == [300, 1000, 1000]
     images, labels = splits.train.tensors
     assert images.shape == (300, 1, 16, 16) and images.dtype == torch.float32 and labels.dtype == torch.int64
     assert images.mean().abs() < 1e-5 and float(images.std()) == pytest.approx(1, abs=1e-4)
-    assert (splits.classes, splits.channels, splits.floor, splits.floor_of) == (2, 1, 50, "chance")
-    assert data.load("farpair[distance=6,train=30,test=7]", DataSpec(16)).floor == pytest.approx(100 * 4 / 7)
+    assert (splits.classes, splits.channels, splits.trivial_accuracy, splits.trivial_predictor) == (2, 1, 50, "chance")
+    assert data.load("farpair[distance=6,train=30,test=7]", DataSpec(16)).trivial_accuracy == pytest.approx(100 * 4 / 7)
     again = data.load("farpair[distance=6,train=300]", DataSpec(16))
     assert all(torch.equal(a, b) for part, twin in zip(splits[:3], again[:3]) for a, b in zip(part.tensors, twin.tensors))
 
 
-def test_parts_share_no_image():
+def test_splits_share_no_image():
     splits = data.load("farpair[distance=6,train=1000]", DataSpec(16))
     images = torch.cat([part.tensors[0] for part in splits[:3]]).flatten(1)
     assert len({image.numpy().tobytes() for image in images}) == len(images)
 
 
 @pytest.mark.parametrize(
-    ("text", "wish", "reason"),
+    ("text", "spec", "reason"),
     [
         ("farpair[distance=29]", DataSpec(32), "from 2 to 28"),
         ("farpair[distance=1]", DataSpec(32), "from 2 to 28"),
-        ("farpair[distance=6.5]", DataSpec(32), "not a whole number"),
-        ("farpair[distance=6,train=0]", DataSpec(32), "not whole numbers above 0"),
-        ("farpair", DataSpec(32, "flip"), "not augmented"),
+        ("farpair[distance=6.5]", DataSpec(32), "not an integer"),
+        ("farpair[distance=6,train=0]", DataSpec(32), "not positive integers"),
+        ("farpair", DataSpec(32, "flip"), "does not support augmentation"),
         ("farpair[reach=3]", DataSpec(32), "reach"),
     ],
 )
-def test_what_cannot_be_is_refused(text, wish, reason):
+def test_invalid_options_are_rejected(text, spec, reason):
     with pytest.raises(ValueError, match=reason):
-        data.load(text, wish)
+        data.load(text, spec)
 
 
-def test_a_sum_of_terms_has_no_loss_below_log_2_and_three_pairs_at_most():
-    """The proof of the docstring, tried on random sums; a product of the signs has no such bound."""
+def test_sum_of_terms_has_no_loss_below_log_2_and_at_most_three_pairs():
+    """Check the bound of the docstring on random sums. A product of the signs has no such bound."""
     draw = np.random.default_rng(0)
     for _ in range(200):
         term, other = draw.normal(0, draw.uniform(0.01, 3), (2, 2))
@@ -102,7 +102,7 @@ def test_a_sum_of_terms_has_no_loss_below_log_2_and_three_pairs_at_most():
     assert np.log1p(np.exp(-EQUAL * 3.0 * EQUAL)).mean() < 0.1
 
 
-def test_a_linear_probe_on_pooled_local_features_learns_nothing():
+def test_linear_probe_on_pooled_local_features_stays_at_chance():
     from sklearn.linear_model import LogisticRegression
 
     splits = data.load("farpair[distance=6,train=3000]", DataSpec(16))
@@ -113,12 +113,12 @@ def test_a_linear_probe_on_pooled_local_features_learns_nothing():
     chances = probe.predict_proba(local[2])[np.arange(1000), labels[2]]
     assert -np.log(chances).mean() > 0.99 * math.log(2)
     assert np.abs(probe.coef_).max() > 0.01, "it did try"
-    joint = [np.concatenate([part, part**2], 1) for part in local]  # the square of a mean sees both blobs
+    joint = [np.concatenate([part, part**2], 1) for part in local]  # the square of a mean depends on both blobs
     assert LogisticRegression(C=100, max_iter=5000).fit(joint[0], labels[0]).score(joint[2], labels[2]) > 0.9
 
 
 def trained(kernel, splits, epochs=12):
-    """Loss on the training part, and test accuracy in percent, of one convolution, a hidden layer a pixel and a mean."""
+    """Return the train loss and the test accuracy in percent of a convolution, a pointwise hidden layer and a mean."""
     torch.manual_seed(0)
     layers = nn.Conv2d(1, 16, kernel, padding=kernel // 2), nn.BatchNorm2d(16), nn.GELU(), nn.Conv2d(16, 32, 1), nn.GELU()
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(32), nn.Linear(32, 2))
@@ -137,7 +137,7 @@ def trained(kernel, splits, epochs=12):
         return float(F.cross_entropy(network(images), labels)), 100 * float((network(test).argmax(1) == truth).float().mean())
 
 
-def test_a_short_reach_stays_at_chance_and_a_long_one_learns():
+def test_short_receptive_field_stays_at_chance_and_large_one_learns():
     splits = data.load("farpair[distance=5,train=1000]", DataSpec(12))
     loss, accuracy = trained(3, splits)
     assert loss > 0.95 * math.log(2)

@@ -1,4 +1,4 @@
-"""Sets of natural images, on small files in the layouts of the real ones."""
+"""Data sets of natural images, on small files in the layouts of the real ones."""
 
 import contextlib
 import hashlib
@@ -42,7 +42,7 @@ def classes(folder, count, each, suffix=".png", **size):
 
 
 def unchecked(monkeypatch, cls):
-    """The files are not the real ones, whose checksums torchvision knows."""
+    """Disable torchvision's checksums, because the files are not the real ones."""
     monkeypatch.setattr(cls, "_check_integrity", lambda self: True)
 
 
@@ -114,7 +114,7 @@ def flowers102(root, monkeypatch):
     savemat(folder / "setid.mat", {"trnid": numbers[:2].ravel(), "valid": numbers[2:4].ravel(), "tstid": numbers[4:].ravel()})
 
 
-SIZES = {  # images to train, for validation and to test, of what the fixtures write
+SIZES = {  # train, validation and test images of the fixtures
     "cifar10": (180, 20, 40),
     "cifar100": (100, 100, 200),
     "stl10": (30, 10, 20),
@@ -125,7 +125,7 @@ SIZES = {  # images to train, for validation and to test, of what the fixtures w
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_set_has_its_parts(name, request):
+def test_splits_of_a_data_set(name, request):
     assert "--download" in data.missing(name)
     request.getfixturevalue(name)
     assert data.missing(name) is None
@@ -135,17 +135,17 @@ def test_a_set_has_its_parts(name, request):
     image, label = splits.train[0]
     assert image.shape == (splits.channels, 16, 16) and image.dtype == torch.float32 and isinstance(label, int)
     assert {splits.test[index][1] for index in range(len(splits.test))} == set(range(splits.classes)), "every class from 0"
-    assert splits.floor == pytest.approx(100 / splits.classes)
+    assert splits.trivial_accuracy == pytest.approx(100 / splits.classes)
     assert torch.equal(image, data.load(name, DataSpec(16)).train[0][0]), "the same split each time, nothing at random"
 
 
-def test_the_other_size_of_imagenette_lies_elsewhere(imagenette):
+def test_other_size_of_imagenette_has_its_own_folder(imagenette):
     assert "imagenette2-320" in data.missing("imagenette[size=320px]")
     with pytest.raises(ValueError, match="size '64px' is not one of 160px, 320px, full"):
         data.load("imagenette[size=64px]", DataSpec(16))
 
 
-def test_standardisation_is_the_sets_own(cifar10):
+def test_standardisation_is_that_of_the_data_set(cifar10):
     from torchvision.datasets import CIFAR10
 
     splits = data.load("cifar10", DataSpec(32))
@@ -154,7 +154,7 @@ def test_standardisation_is_the_sets_own(cifar10):
     torch.testing.assert_close(splits.test[7][0], (raw - mean) / deviation)
 
 
-def test_no_image_is_in_two_parts_and_classes_are_shared_out_alike():
+def test_splits_are_disjoint_and_stratified():
     labels = np.repeat(np.arange(3), (100, 40, 1))
     rest, taken = _images.held_out(labels, np.arange(141), 0.1)
     assert sorted([*rest, *taken]) == list(range(141))
@@ -172,7 +172,7 @@ def test_folders_of_classes_are_split(tmp_path):
     assert splits.classes == 3 and splits.train[0][0].shape == (3, 24, 24)
 
 
-def test_imagenets_layout_keeps_its_parts(tmp_path):
+def test_imagenet_layout_uses_its_splits(tmp_path):
     classes(tmp_path / "train", 2, 10)
     classes(tmp_path / "val", 2, 3)
     assert tuple(len(part) for part in data.load(f"folder:{tmp_path}", DataSpec(8))[:3]) == (18, 2, 6)
@@ -181,7 +181,7 @@ def test_imagenets_layout_keeps_its_parts(tmp_path):
         data.load(f"folder:{tmp_path}", DataSpec(8))
 
 
-def test_a_folder_without_images_is_refused(tmp_path):
+def test_folder_without_images_is_rejected(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="Couldn't find any class folder"):
         data.load(f"folder:{tmp_path / 'empty'}", DataSpec(8))
@@ -190,15 +190,15 @@ def test_a_folder_without_images_is_refused(tmp_path):
         data.load(f"folder:{tmp_path / 'single'}", DataSpec(8))
 
 
-def draws(name, wish, seeds):
-    """The first training image under several seeds."""
-    part = data.load(name, wish).train
+def draws(name, spec, seeds):
+    """Return the first train image under several seeds."""
+    part = data.load(name, spec).train
     return [Seeded(part, seed)[0][0] for seed in seeds]
 
 
 @pytest.mark.parametrize("augment", ["flip", "rand-m9-mstd0.5-inc1", "augmix-m5-w4-d2"])
 @pytest.mark.parametrize("name", ["cifar10", "imagenette"])
-def test_augmentation_depends_on_the_seed_alone(name, augment, request):
+def test_augmentation_depends_only_on_the_seed(name, augment, request):
     request.getfixturevalue(name)
     first, again, *others = draws(name, DataSpec(16, augment), [1, 1, 2, 3, 4])
     assert torch.equal(first, again)
@@ -208,7 +208,7 @@ def test_augmentation_depends_on_the_seed_alone(name, augment, request):
     assert torch.equal(data.load(name, DataSpec(16, augment)).test[0][0], plain[0][0]), "never in evaluation"
 
 
-def test_small_images_are_moved_and_flipped(cifar10):
+def test_small_images_are_shifted_and_flipped(cifar10):
     plain = data.load("cifar10", DataSpec(32)).train[0][0]
     moved = draws("cifar10", DataSpec(32, "flip"), range(12))
     centre = (slice(None), slice(8, 24), slice(8, 24))
@@ -221,20 +221,20 @@ def test_small_images_are_moved_and_flipped(cifar10):
 
 
 @pytest.mark.parametrize("augment", ["none", "flip"])
-def test_erasing_takes_out_a_rectangle(cifar10, augment):
+def test_erasing_replaces_a_rectangle(cifar10, augment):
     whole, erased = (draws("cifar10", DataSpec(32, augment, erase), range(20)) for erase in (0.0, 1.0))
     changed = [(a != b).float().mean().item() for a, b in zip(whole, erased)]
     assert all(0.01 < share < 0.5 for share in changed)
     assert all((b[a != b] == 0).all() for a, b in zip(whole, erased))
 
 
-def test_an_unknown_policy_is_refused(cifar10):
-    with pytest.raises(ValueError, match="'magic' is neither none nor flip nor a policy"):
+def test_unknown_policy_is_rejected(cifar10):
+    with pytest.raises(ValueError, match="'magic' is not none, flip or a policy"):
         data.load("cifar10", DataSpec(32, "magic"))
 
 
-def test_another_resolution_shows_the_same_section(tmp_path):
-    """A bright disc off the centre of each photograph has the same place and size in every test image, in shares of its side."""
+def test_crop_is_the_same_at_every_resolution(tmp_path):
+    """An off-centre disc in each photograph has the same relative position and size in every test image."""
     y, x = np.mgrid[:60, :80]
     for label in range(2):
         for number in range(5):
@@ -248,7 +248,7 @@ def test_another_resolution_shows_the_same_section(tmp_path):
         assert len(bright) / res**2 == pytest.approx(314 / 52.5**2, rel=0.1)
 
 
-def test_what_is_missing_is_told_without_torch():
+def test_missing_files_are_reported_without_torch():
     code = (
         "import sys; from bench import data\n"
         "assert 'test_batch' in data.missing('cifar10') or 'data_batch' in data.missing('cifar10')\n"
@@ -269,26 +269,26 @@ def test_what_is_missing_is_told_without_torch():
         ("farpair[reach=3]", "has no option 'reach' .options: distance, train, validation, test"),
     ],
 )
-def test_what_is_no_set_is_refused(text, reason):
+def test_invalid_data_set_is_rejected(text, reason):
     with pytest.raises(ValueError, match=reason):
         data.missing(text)
 
 
-def test_a_failed_download_is_one_sentence_before_anything_is_imported(root, monkeypatch):
+def test_failed_download_is_a_one_line_error_before_imports(root, monkeypatch):
     def offline(*rest, **options):
         raise OSError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    with pytest.raises(OSError, match=r"'cifar10' could not be fetched to .*data: no network"):
+    with pytest.raises(OSError, match=r"'cifar10' could not be downloaded to .*data: no network"):
         data.fetch("cifar10")
     assert not root.exists()
 
 
-def test_fetch_asks_torchvision_once_and_only_where_files_are_missing(monkeypatch):
+def test_fetch_downloads_only_missing_data_sets(monkeypatch):
     from torchvision.datasets import EuroSAT
 
     asked = []
-    monkeypatch.setattr(data, "_reach", lambda url: None)
+    monkeypatch.setattr(data, "_check_server", lambda url: None)
     monkeypatch.setattr(EuroSAT, "download", lambda self: (asked.append(self), classes(data.root() / "eurosat" / "2750", 2, 2)))
     data.fetch("eurosat")
     data.fetch("eurosat")
@@ -301,14 +301,14 @@ def command(*words, **environment):
     return subprocess.run(line, check=False, env=os.environ | environment, capture_output=True, text=True, timeout=110)
 
 
-def test_a_run_without_its_data_ends_at_once(tmp_path, root):
+def test_run_without_its_data_fails_immediately(tmp_path, root):
     ended = command("--methods", "dwconv3", "--data", "cifar10", "-o", str(tmp_path / "run"))
-    assert ended.returncode == 2 and "give --download to fetch it" in ended.stderr
+    assert ended.returncode == 2 and "give --download to download it" in ended.stderr
     assert not (tmp_path / "run").exists() and not root.exists()
 
 
-def test_a_run_trains_on_a_folder_in_worker_processes(tmp_path):
-    """Workers read images by processes of their own, none of which outlives the run."""
+def test_run_trains_on_a_folder_in_worker_processes(tmp_path):
+    """Workers start processes to read images, which end with the run."""
     classes(tmp_path / "set", 2, 12, height=10, width=10)
     text = f"folder:{tmp_path / 'set'}"
     words = ["--methods", "dwconv3", "--baseline", "none", "--budget", "epochs=1", "--train", "batch=8", "--train", "augment=flip"]
@@ -323,7 +323,7 @@ def test_a_run_trains_on_a_folder_in_worker_processes(tmp_path):
 
 
 def marked(mark):
-    """Processes whose environment holds the mark."""
+    """Return the processes whose environment contains the mark."""
     found = []
     for entry in os.scandir("/proc") if os.path.isdir("/proc") else ():
         try:
@@ -335,7 +335,7 @@ def marked(mark):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs Linux: /proc and a signal at the parent's death")
-def test_a_killed_run_leaves_no_reader_of_images_behind(tmp_path):
+def test_killed_run_leaves_no_reader_process(tmp_path):
     classes(tmp_path / "set", 2, 60, height=10, width=10)
     words = ["--methods", "dwconv3", "--baseline", "none", "--budget", "epochs=1000", "--train", "batch=8"]
     line = [sys.executable, "-m", "bench", "run", "--res", "8", "--metrics", "accuracy", "--train-res", "8", *words]
@@ -353,7 +353,7 @@ def test_a_killed_run_leaves_no_reader_of_images_behind(tmp_path):
 
 
 def readers(mark):
-    """Those of the marked processes that read images: torch names them."""
+    """Return the marked processes that read images, by the name that torch gives them."""
     found = []
     for number in marked(mark):
         with contextlib.suppress(OSError), open(f"/proc/{number}/comm") as file:

@@ -1,4 +1,4 @@
-"""Pathfinder's generator: what its images show, and that they are the same everywhere. Nothing is trained on them here."""
+"""Pathfinder's generator: its images, and that they are the same on every machine. No network is trained."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from bench.data._pathfinder import snakes
 from bench.data._pathfinder.image import discs, picture
 
 UNIT = snakes.UNIT
-RESOLUTIONS = {32: 8, 64: 4, 128: 4}  # and how many images are looked at
+RESOLUTIONS = {32: 8, 64: 4, 128: 4}  # and the number of images that are checked
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +27,13 @@ def scenes():
 
 
 def dense(snake, shape, count=41):
-    """Points (paddles, count, 2) along the middle of each paddle, in pixels."""
-    paddles = snakes.placed([snake])
+    """Return points (paddles, count, 2) along the axis of each paddle, in pixels."""
+    paddles = snakes.as_array([snake])
     way = np.linspace(0, shape.paddle, count)[:, None]
     return (paddles[:, None, :2] + way * snakes.DIRECTIONS[paddles[:, None, 2]]) / UNIT
 
 
-def test_snakes_do_not_touch_and_stay_inside(scenes):
+def test_snakes_do_not_touch_and_are_inside(scenes):
     for scene in scenes:
         shape = scene.shape
         lines = [dense(snake, shape) for snake in (*scene.contours, *scene.distractors)]
@@ -44,7 +44,7 @@ def test_snakes_do_not_touch_and_stay_inside(scenes):
                 assert gaps.min() > shape.thickness + shape.margin
 
 
-def test_contours_are_whole_and_run_smoothly(scenes):
+def test_contours_are_complete_and_smooth(scenes):
     for scene in scenes:
         shape = scene.shape
         assert [len(snake) for snake in scene.contours] == [14, 14]
@@ -57,13 +57,13 @@ def test_contours_are_whole_and_run_smoothly(scenes):
             assert (gaps >= 2 * shape.margin * np.cos(np.deg2rad(turns / 2)) - 0.01).all(), "two margins, seen across the turn"
 
 
-def test_seeds_lie_at_their_distance(scenes):
+def test_starting_points_have_their_distance(scenes):
     for scene in scenes:
         first, second = (snakes.tail(snake) for snake in scene.contours)
         assert np.linalg.norm(first - second) / UNIT == pytest.approx(scene.shape.seed_distance, abs=0.02)
 
 
-def test_two_markers_on_the_tips_that_the_label_names(scenes):
+def test_markers_are_on_the_tips_given_by_the_label(scenes):
     from scipy.ndimage import center_of_mass, label
 
     for scene in scenes:
@@ -76,13 +76,13 @@ def test_two_markers_on_the_tips_that_the_label_names(scenes):
         assert count == 2, "no more, and no two in one"
         for tip in (origin, terminal):
             inside = (tip > scene.shape.radius * UNIT).all() and (tip < (scene.shape.res - scene.shape.radius) * UNIT).all()
-            if inside:  # a marker at the border is cut
+            if inside:  # a marker at the border is clipped
                 centres = np.array(center_of_mass(found > 0, found, [1, 2]))[:, ::-1]
                 assert np.abs((centres + 0.5) / 4 - tip / UNIT).max(1).min() < 0.1
     assert {scene.label for scene in scenes} == {0, 1}
 
 
-def test_a_picture_shows_paddles_dimmer_than_markers():
+def test_paddles_are_dimmer_than_markers():
     scene = pathfinder.image(64, 14, 0, 3)
     image = picture(scene)
     assert image.shape == (64, 64) and image.dtype == np.uint8
@@ -94,33 +94,33 @@ def test_a_picture_shows_paddles_dimmer_than_markers():
 
 
 @pytest.mark.parametrize(("res", "wanted"), [(32, "acd56e954a513cf7"), (64, "cdecd683432bafff"), (128, "ef8603b9263a2cee")])
-def test_the_bits_are_fixed_and_do_not_depend_on_order(res, wanted):
+def test_images_are_bit_identical_in_any_order(res, wanted):
     images = {index: picture(pathfinder.image(res, 6, 0, index)) for index in (2, 0, 1)}
     assert hashlib.sha256(b"".join(images[index].tobytes() for index in range(3))).hexdigest()[:16] == wanted
     assert not np.array_equal(images[0], picture(pathfinder.image(res, 6, 1, 0))), "another part, other images"
 
 
-def test_the_set_is_balanced_and_standardised():
+def test_data_set_is_balanced_and_standardised():
     splits = data.load("pathfinder[length=4,train=600,validation=10,test=300]", DataSpec(32))
     assert [len(part) for part in splits[:3]] == [600, 10, 300]
     images, labels = splits.train.tensors
     assert images.shape == (600, 1, 32, 32) and images.dtype == torch.float32 and labels.dtype == torch.int64
     assert float(labels.float().mean()) == pytest.approx(0.5, abs=0.08)
     assert images.mean().abs() < 1e-4 and float(images.std()) == pytest.approx(1, abs=1e-3)
-    assert (splits.classes, splits.channels, splits.floor_of) == (2, 1, "markers alone")
-    assert 70 < splits.floor < 95, "short contours leak"
+    assert (splits.classes, splits.channels, splits.trivial_predictor) == (2, 1, "markers alone")
+    assert 70 < splits.trivial_accuracy < 95, "short contours leak"
 
 
-def test_markers_alone_tell_nothing_at_length_14():
-    """The places alone are needed, so no distractors are drawn: they come after the contours and before the coins."""
+def test_markers_alone_are_close_to_chance_at_length_14():
+    """Only the positions are needed, so no distractors are drawn. They come after the contours and before the label."""
     shape = pathfinder.SHAPES[32][0]._replace(distractor_paddles=0)
     draws = [snakes.scene(shape, 14, np.random.default_rng([9, index])) for index in range(700)]
     arrays = {"tips": np.stack([one.tips() / UNIT for one in draws]), "labels": np.array([one.label for one in draws])}
     train, test = ({name: part[half] for name, part in arrays.items()} for half in (slice(350), slice(350, None)))
-    assert pathfinder.markers_alone(train, test) < 60
+    assert pathfinder.accuracy_from_markers(train, test) < 60
 
 
-def test_a_set_is_made_once_and_a_damaged_one_anew(cache, monkeypatch):
+def test_data_set_is_generated_once_and_again_if_damaged(cache, monkeypatch):
     text = "pathfinder[length=3,train=30,validation=4,test=10]"
     first = data.load(text, DataSpec(32))
     kept = sorted(cache.iterdir())
@@ -133,10 +133,10 @@ def test_a_set_is_made_once_and_a_damaged_one_anew(cache, monkeypatch):
     hit = data.load(text, DataSpec(32))
     for splits in (again, hit):
         assert all(torch.equal(a, b) for part, twin in zip(first[:3], splits[:3]) for a, b in zip(part.tensors, twin.tensors))
-        assert splits.floor == first.floor
+        assert splits.trivial_accuracy == first.trivial_accuracy
 
 
-def test_a_flipped_bit_is_found(cache):
+def test_flipped_bit_is_detected(cache):
     made, cached = [], _cache.cached
 
     def make():
@@ -151,14 +151,14 @@ def test_a_flipped_bit_is_found(cache):
     assert len(made) > 1
 
 
-def test_other_settings_are_kept_under_other_names(cache):
+def test_other_settings_are_cached_under_other_names(cache):
     data.load("pathfinder[length=2,train=8,validation=1,test=4]", DataSpec(32))
     before = set(cache.iterdir())
     data.load("pathfinder[length=3,train=8,validation=1,test=4]", DataSpec(32))
     assert len(set(cache.iterdir())) == 2 * len(before)
 
 
-def test_kept_arrays_are_replaced_at_once_or_not_at_all(cache):
+def test_cached_arrays_are_replaced_atomically(cache):
     def breaks():
         raise KeyboardInterrupt
 
@@ -168,16 +168,16 @@ def test_kept_arrays_are_replaced_at_once_or_not_at_all(cache):
 
 
 @pytest.mark.parametrize(
-    ("text", "wish", "reason"),
+    ("text", "spec", "reason"),
     [
-        ("pathfinder", DataSpec(48), "drawn at 32, 64, 128 px, not at 48"),
+        ("pathfinder", DataSpec(48), "supports 32, 64, 128 px, not 48"),
         ("pathfinder[length=1]", DataSpec(32), "from 2 to 18"),
-        ("pathfinder[length=14.5]", DataSpec(32), "not a whole number"),
-        ("pathfinder[test=0]", DataSpec(32), "not whole numbers above 0"),
-        ("pathfinder", DataSpec(32, "flip"), "not augmented"),
+        ("pathfinder[length=14.5]", DataSpec(32), "not an integer"),
+        ("pathfinder[test=0]", DataSpec(32), "not positive integers"),
+        ("pathfinder", DataSpec(32, "flip"), "does not support augmentation"),
         ("pathfinder[paddle=3]", DataSpec(32), "paddle"),
     ],
 )
-def test_what_cannot_be_is_refused(text, wish, reason):
+def test_invalid_options_are_rejected(text, spec, reason):
     with pytest.raises(ValueError, match=reason):
-        data.load(text, wish)
+        data.load(text, spec)

@@ -1,4 +1,4 @@
-"""What a method does to its process, to the disk or to the sweep's own process costs no other method anything."""
+"""A method that crashes, fills the disk or changes global state does not affect other methods."""
 
 import contextlib
 import os
@@ -34,8 +34,8 @@ def pool():
     one.stop(keep="")
 
 
-def of_neighbour(metrics, *faults):
-    """Records of a harmless method by metric, measured beside these."""
+def records_measured_with(metrics, *faults):
+    """Return the records of a correct method by metric, measured together with these methods."""
     jobs = [job(name, metric) for metric in metrics for name in (*faults, "dwconv3")]
     records = list(Pool((FAULTS,)).execute(jobs, LIMITS))
     assert len(records) == len(jobs)
@@ -44,31 +44,31 @@ def of_neighbour(metrics, *faults):
     return found
 
 
-def test_no_neighbours_count_moves():
-    alone, beside = (of_neighbour(("params", "flops", "memory"), *faults) for faults in ((), NEIGHBOURS))
+def test_counts_are_not_affected_by_other_methods():
+    alone, beside = (records_measured_with(("params", "flops", "memory"), *faults) for faults in ((), NEIGHBOURS))
     for metric in ("params", "flops"):
         assert beside[metric].values == alone[metric].values
     assert beside["memory"].values["mem_peak_bytes"] == alone["memory"].values["mem_peak_bytes"]
 
 
-def test_no_neighbours_latency_moves():
-    """By the best round of three sessions each, taken in turn: a shared machine is slower by half for seconds at a time."""
+def test_latency_is_not_affected_by_other_methods():
+    """Compare the best rounds of three interleaved sessions: background load may slow a shared machine by 50% for seconds."""
     best = {(): [], NEIGHBOURS: []}
     for faults in list(best) * 3:
-        rounds = of_neighbour(("latency",), *faults)["latency"].rounds["cpu"]
+        rounds = records_measured_with(("latency",), *faults)["latency"].rounds["cpu"]
         assert len(rounds) == QUICK.rounds
         best[faults].append(min(rounds))
     assert 0.75 < min(best[NEIGHBOURS]) / min(best[()]) < 1.33
 
 
 @pytest.mark.parametrize("vandal", ["takes_threads", "doubles", "seeds"])
-def test_global_state_is_put_back_between_jobs_of_one_worker(pool, vandal):
-    """As on a GPU, whose worker runs one method after the other: weights, inputs, random numbers and settings are the same."""
+def test_global_state_is_reset_between_jobs_of_one_worker(pool, vandal):
+    """As on a GPU, one worker runs all methods: weights, inputs, random numbers and settings must be the same."""
 
-    def confession(*methods):
+    def report(*methods):
         tracks = []
         for name in methods:
-            track = RunningJob(job(name, "memory"), pool, LIMITS, CoreAssignment(wanted=False))
+            track = RunningJob(job(name, "memory"), pool, LIMITS, CoreAssignment(bound=False))
             track.name = "cuda:shared"
             tracks.append(track)
         seen = [record for track in tracks for record in interleave({track.job: track.advance})][-1]
@@ -76,14 +76,14 @@ def test_global_state_is_put_back_between_jobs_of_one_worker(pool, vandal):
         pool.stop(keep="")
         return seen.detail
 
-    assert confession(vandal, "confesses") == confession("confesses")
+    assert report(vandal, "confesses") == report("confesses")
 
 
-def test_a_dead_workers_last_words_are_its_own(pool):
-    """Not those of a job before it in the same worker."""
+def test_quoted_output_excludes_previous_jobs(pool):
+    """The output of an earlier job in the same worker is not quoted."""
     records = []
     for name in ("chatters", "curses"):
-        track = RunningJob(job(name, "memory"), pool, LIMITS, CoreAssignment(wanted=False))
+        track = RunningJob(job(name, "memory"), pool, LIMITS, CoreAssignment(bound=False))
         track.name = "cuda:shared"
         records += interleave({track.job: track.advance})
     assert [(record.status, record.detail) for record in records] == [
@@ -92,8 +92,8 @@ def test_a_dead_workers_last_words_are_its_own(pool):
     ]
 
 
-def test_a_worker_killed_from_outside_in_the_middle_of_a_call(pool):
-    track = RunningJob(job("hangs"), pool, LIMITS, CoreAssignment(wanted=False))
+def test_worker_killed_during_a_call(pool):
+    track = RunningJob(job("hangs"), pool, LIMITS, CoreAssignment(bound=False))
     process = pool.worker(track.name).process
     threading.Timer(1.0, process.kill).start()
     record = track.advance(False)
@@ -102,8 +102,8 @@ def test_a_worker_killed_from_outside_in_the_middle_of_a_call(pool):
     assert after.status == "ok"
 
 
-def test_a_worker_killed_between_two_rounds(pool):
-    track = RunningJob(job("fine"), pool, LIMITS, CoreAssignment(wanted=False))
+def test_worker_killed_between_rounds(pool):
+    track = RunningJob(job("fine"), pool, LIMITS, CoreAssignment(bound=False))
     assert track.advance(False) in (True, False), "the first round has ended, the job has not"
     track.worker.process.kill()
     track.worker.process.join()
@@ -112,7 +112,7 @@ def test_a_worker_killed_between_two_rounds(pool):
 
 
 @NEEDS_PROC
-def test_the_kernel_prefers_a_worker_to_the_parent(pool):
+def test_out_of_memory_killer_prefers_the_worker(pool):
     def score(pid):
         return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
@@ -120,7 +120,7 @@ def test_the_kernel_prefers_a_worker_to_the_parent(pool):
     assert score(worker.process.pid) == 1000 > score(os.getpid())
 
 
-def test_the_conductor_sleeps_while_a_worker_works(pool):
+def test_parent_sleeps_while_a_worker_runs(pool):
     pool.worker(job("hangs").key())
     wall, own = time.perf_counter(), time.process_time()
     (record,) = pool.execute([job("hangs")], Limits(timeout=3))
@@ -130,8 +130,8 @@ def test_the_conductor_sleeps_while_a_worker_works(pool):
 
 
 @NEEDS_PROC
-def test_the_server_has_no_threads_and_no_gpu(pool):
-    """A server that ran an operator would have threads, and every child of it would hang at its own first operator."""
+def test_server_has_no_threads_and_no_gpu(pool):
+    """If the server ran an operator it would have threads, and every child would hang at its first operator."""
     pool.worker("one")
     server = Path(f"/proc/{forkserver._forkserver._forkserver_pid}")
     assert "forkserver" in (server / "cmdline").read_text()
@@ -162,19 +162,19 @@ print(ran, torch.cuda.is_initialized(), torch.get_num_threads())
 """
 
 
-def imported_under_watch(module, folder="."):
+def import_with_checks(module, folder="."):
     command = [sys.executable, "-c", PRELOAD.replace("MODULE", module)]
     environment = os.environ | {"PYTHONPATH": f"{Path(FAULTS).parents[2]}:{folder}", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=100).stdout.strip()
 
 
-def test_what_the_server_preloads_runs_no_operator_and_asks_for_no_gpu():
-    assert imported_under_watch("bench.executors.preload") == "[] False 1"
+def test_preloaded_modules_run_no_operator_and_use_no_gpu():
+    assert import_with_checks("bench.executors.preload") == "[] False 1"
 
 
-def test_the_watch_sees_an_operator_and_a_gpu(tmp_path):
+def test_import_check_detects_an_operator_and_a_gpu(tmp_path):
     (tmp_path / "careless.py").write_text("import torch\ntorch.ones(2)\ntorch.cuda._lazy_init()\n")
-    assert imported_under_watch("careless", tmp_path) == "['aten.ones.default', 'CUDA'] False 1"
+    assert import_with_checks("careless", tmp_path) == "['aten.ones.default', 'CUDA'] False 1"
 
 
 def test_spawned_workers_measure_too():

@@ -1,4 +1,4 @@
-"""Trainings on a CPU that run beside each other: the same records, and one's death costs its own."""
+"""Parallel trainings on a CPU have the same records as sequential ones, and a crash affects only one record."""
 
 import gc
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.executors import process
-from bench.executors.process import Pool, is_training, side_by_side
+from bench.executors.process import Pool, is_training, run_in_parallel
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Job, Limits, Training
 from tests.paths import FAULTS
@@ -26,7 +26,7 @@ def ended(at_once, *methods):
     return {r.job.cell.method: r for r in Pool((FAULTS,)).execute(trainings(*methods), Limits(timeout=60, at_once=at_once))}
 
 
-def test_the_records_are_those_of_one_after_the_other():
+def test_parallel_records_equal_sequential_ones():
     alone, together = ended(1, "dwconv3", "conv3"), ended(2, "dwconv3", "conv3")
     assert alone.keys() == together.keys() == {"dwconv3", "conv3"}
     for name, record in alone.items():
@@ -35,40 +35,40 @@ def test_the_records_are_those_of_one_after_the_other():
         assert record.values["accuracy"] == together[name].values["accuracy"]
 
 
-def test_a_crash_costs_its_own_record():
+def test_crash_affects_only_its_own_record():
     records = ended(3, "dwconv3", "segfault", "raises")
     assert {name: record.status for name, record in records.items()} == {"dwconv3": "ok", "segfault": "crashed", "raises": "error"}
 
 
-def test_so_many_run_at_once():
+def test_number_of_parallel_calls():
     both = threading.Barrier(2, timeout=30)
-    assert sorted(side_by_side([both.wait, both.wait], 2)) == [0, 1]
+    assert sorted(run_in_parallel([both.wait, both.wait], 2)) == [0, 1]
     with pytest.raises(threading.BrokenBarrierError):
-        list(side_by_side([threading.Barrier(2, timeout=0.2).wait] * 2, 1))
+        list(run_in_parallel([threading.Barrier(2, timeout=0.2).wait] * 2, 1))
 
 
-def test_what_is_open_is_dropped_where_the_caller_stops():
-    begun = []
+def test_pending_calls_are_cancelled_if_the_caller_stops():
+    started = []
     gate = threading.Event()
 
     def call(number):
-        begun.append(number)
+        started.append(number)
         gate.wait(30 if number else 0)
         return number
 
-    results = side_by_side([lambda n=n: call(n) for n in range(8)], 2)
+    results = run_in_parallel([lambda n=n: call(n) for n in range(8)], 2)
     assert next(results) == 0
     results.close()
     gate.set()
-    assert len(begun) <= 3
+    assert len(started) <= 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_files_do_not_add_up():
-    """When the last of six trainings ends, though not yet the sweep, the files of all their workers are closed."""
+def test_files_of_finished_workers_are_closed():
+    """When the last of six trainings ends, before the sweep does, the files of all their workers are closed."""
     names = ["raises", "exits", "nan", "segfault", "declines", "curses"]
     pool = Pool((FAULTS,))
-    pool.collect_env()  # the server that forks workers has its own files
+    pool.collect_env()  # starts the server, which has its own files
     count = [files()]
     for _ in pool.execute(trainings(*names), Limits(timeout=60, at_once=2)):
         count.append(files())  # while the others run
@@ -77,20 +77,20 @@ def test_files_do_not_add_up():
 
 
 def files():
-    """How many files this process has open."""
+    """Return the number of open files of this process."""
     gc.collect()
     return len(os.listdir("/proc/self/fd"))
 
 
 class Slow:
-    """A worker that starts only when let, and never answers."""
+    """A worker that starts when `let` is set and never answers."""
 
-    begun: list["Slow"]
+    started: list["Slow"]
     let: threading.Event
 
     def __init__(self, *settings):
         self.alive, self.crowded = True, False
-        self.begun.append(self)
+        self.started.append(self)
         self.let.wait(30)
 
     def ask(self, request, timeout):
@@ -102,9 +102,9 @@ class Slow:
         self.alive = False
 
 
-def test_a_worker_that_starts_while_the_caller_stops_ends(monkeypatch):
+def test_worker_that_starts_while_the_caller_stops_is_ended(monkeypatch):
     monkeypatch.setattr(process, "Worker", Slow)
-    Slow.begun, Slow.let = [], threading.Event()
+    Slow.started, Slow.let = [], threading.Event()
     threads = set(threading.enumerate())
     pool = Pool()
     records = pool.execute(trainings("dwconv3", "conv3", "niff"), Limits(at_once=2))
@@ -115,21 +115,21 @@ def test_a_worker_that_starts_while_the_caller_stops_ends(monkeypatch):
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)
         assert not thread.is_alive()
-    assert len(Slow.begun) == 1, "the other was still waiting for its turn to start"
-    assert not Slow.begun[0].alive
+    assert len(Slow.started) == 1, "the other worker waits for its turn to start"
+    assert not Slow.started[0].alive
     assert not pool.workers
 
 
 def interrupted(futures):
-    """Ctrl-C as soon as a worker starts."""
+    """Raise KeyboardInterrupt as soon as a worker starts."""
     deadline = time.monotonic() + 30
-    while not Slow.begun and time.monotonic() < deadline:
+    while not Slow.started and time.monotonic() < deadline:
         time.sleep(0.01)
     raise KeyboardInterrupt
 
 
-def test_only_a_number_of_epochs_is_trained_beside_others():
-    """Neither a budget of seconds, which neighbours share, nor a GPU."""
+def test_only_trainings_with_a_number_of_epochs_run_in_parallel():
+    """A budget of seconds and a GPU are excluded, because they are shared."""
     (job,) = trainings("dwconv3")
     assert is_training(job)
     assert not is_training(replace(job, protocol=replace(TASK, seconds=1.0)))

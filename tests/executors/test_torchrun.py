@@ -1,4 +1,4 @@
-"""Several processes that train one network: as one process does it, on the batch of all."""
+"""Several processes that train one network give the same result as one process with the whole batch."""
 
 import json
 import os
@@ -17,15 +17,15 @@ from torch.utils.data import TensorDataset
 
 from bench.cli import main
 from bench.executors import torchrun_env as launch
-from bench.journal import NAME, read
+from bench.journal import JOURNAL, read_journal
 from bench.training import distributed as ranks
 from bench.training import sync_batchnorm as norms
-from bench.training.batches import batch_of, evaluation_batches, training_batches
+from bench.training.batches import batch_size, evaluation_batches, training_batches
 from bench.training.objective import Objective
 from methods.registry import get, load_file
 from tests.paths import ROOT
 
-pytestmark = pytest.mark.timeout(400)  # processes that import torch, on two busy cores
+pytestmark = pytest.mark.timeout(400)  # seconds for processes that import torch on two busy cores
 PLUGIN = """
 import torch.distributed as dist
 from torch import nn
@@ -48,7 +48,7 @@ class FailsInOne(nn.Conv2d):
 
 
 def processes(folder, code, count=2):
-    """Run `code(rank, folder)` in several processes of one gloo group."""
+    """Run `code(rank, folder)` in several processes of a gloo group."""
     mp.start_processes(begin, (count, str(folder), code), nprocs=count, start_method="fork")
 
 
@@ -60,7 +60,7 @@ def begin(rank, count, folder, code):
 
 
 def normed(shape=(8, 3, 4, 4), seed=0):
-    """Values, a cotangent and the running statistics, weight and bias of a batch norm."""
+    """Return values, a cotangent and the running statistics, weight and bias of a batch norm."""
     generator = torch.Generator().manual_seed(seed)
     x, cotangent = 3 + 2 * torch.randn(2, *shape, generator=generator)
     return x, cotangent, *torch.rand(4, shape[1], generator=generator)
@@ -71,7 +71,7 @@ def norm_of_a_share(rank, folder):
         x, cotangent, mean, variance, weight, bias = normed(shape)
         share = x[rank::2].clone().requires_grad_()
         weight.requires_grad_()
-        with norms.joined():
+        with norms.synchronised_batchnorm():
             y = F.batch_norm(share, mean, variance, weight, bias, training=True, momentum=0.3)
             still = F.batch_norm(share, mean, variance, weight, bias)
         y.backward(cotangent[rank::2])
@@ -79,7 +79,7 @@ def norm_of_a_share(rank, folder):
         torch.save({key: value.detach() for key, value in found.items()}, folder / f"{name}{rank}")
 
 
-def test_a_batch_norm_sees_the_batch_of_all(tmp_path):
+def test_batch_norm_uses_the_batches_of_all_processes(tmp_path):
     processes(tmp_path, norm_of_a_share)
     for name, shape in {"maps": (8, 3, 4, 4), "vectors": (8, 3)}.items():
         x, cotangent, mean, variance, weight, bias = normed(shape)
@@ -98,15 +98,15 @@ def test_a_batch_norm_sees_the_batch_of_all(tmp_path):
         torch.testing.assert_close(sum(share["weight"] for share in shares), weight.grad, rtol=1e-4, atol=1e-5)
 
 
-def test_alone_a_batch_norm_is_torchs():
+def test_batch_norm_of_one_process_is_torchs():
     x, _, mean, variance, weight, bias = normed()
-    with norms.joined():
+    with norms.synchronised_batchnorm():
         y = F.batch_norm(x, mean, variance, weight, bias, training=True)
     assert torch.equal(y, F.batch_norm(x, None, None, weight, bias, training=True))
 
 
 class Half(nn.Module):
-    """A convolution, a norm, a penalty on one weight that the output does not depend on, and a weight without effect."""
+    """A convolution, a norm, a penalty on a weight that does not affect the output, and an unused weight."""
 
     def __init__(self):
         super().__init__()
@@ -126,7 +126,7 @@ def gradients(replicate, share):
     objective = replicate(Objective(network, F.cross_entropy))
     generator = torch.Generator().manual_seed(1)
     images, labels = torch.randn(8, 1, 6, 6, generator=generator), torch.arange(8) % 2
-    for _ in range(2):  # an unused weight is only missed in the second step
+    for _ in range(2):  # an unused weight fails only in the second step
         network.zero_grad()
         sum(objective(images[share], labels[share])).backward()
     return {name: parameter.grad for name, parameter in network.named_parameters()}
@@ -136,7 +136,7 @@ def gradients_of_a_share(rank, folder):
     torch.save(gradients(ranks.replicated, slice(rank, None, 2)), folder / f"gradients{rank}")
 
 
-def test_gradients_are_those_of_the_whole_batch(tmp_path):
+def test_gradients_equal_those_of_the_whole_batch(tmp_path):
     processes(tmp_path, gradients_of_a_share)
     alone = gradients(lambda objective: objective, slice(None))
     assert torch.equal(alone["drawn"], torch.full((3,), 2.0)) and alone["idle"] is None
@@ -156,23 +156,23 @@ def launched(out, *extra, count=2):
 
 
 def lines(out):
-    return [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    return [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()]
 
 
-def test_two_processes_train_as_one(tmp_path):
-    """Under plain momentum: Adam makes steps of full size of the rounding errors of a bias before a norm."""
+def test_two_processes_train_like_one(tmp_path):
+    """Uses plain momentum: Adam would amplify the rounding errors of a bias before a norm to full steps."""
     given = ("--methods", "dwconv7,niff", "--budget", "epochs=2", "--train", "optimizer=momentum", "--train", "lr=0.01")
     for name, count in (("one", 1), ("two", 2)):
         done = launched(tmp_path / name, *given, *(["--executor", "inline"] if count == 1 else []), count=count)
         assert done.returncode == 0, done.stderr
     written = [line for line in lines(tmp_path / "two") if line["kind"] == "record"]
     assert len(written) == len({line["key"] for line in written}) == 2, "each record once"
-    one, two = ({r.job.cell.method: r for r in read(tmp_path / name / NAME).records.values()} for name in ("one", "two"))
+    one, two = ({r.job.cell.method: r for r in read_journal(tmp_path / name / JOURNAL).records.values()} for name in ("one", "two"))
     assert one.keys() == two.keys() == {"dwconv7", "niff"}
     for name, record in one.items():
         assert (record.values["accuracy_processes"], two[name].values["accuracy_processes"]) == (1, 2)
         assert two[name].rounds["loss"] == pytest.approx(record.rounds["loss"], rel=1e-5)
-        assert two[name].rounds["validation"] == pytest.approx(record.rounds["validation"], abs=0.7)  # two images of 288
+        assert two[name].rounds["validation"] == pytest.approx(record.rounds["validation"], abs=0.7)  # percent: two images of 288
         assert record.rounds["loss"][1] < 0.9 * record.rounds["loss"][0], "nothing was learned that could differ"
 
 
@@ -182,22 +182,22 @@ def test_a_failure_in_one_process_is_recorded_and_the_next_job_runs(tmp_path):
     given = ("--methods", "fails_in_one,conv3", "--plugin", str(plugin), "--budget", "epochs=1")
     done = launched(tmp_path / "run", *given, "--timeout", "20s")
     assert done.returncode != 0
-    found = {record.job.cell.method: record for record in read(tmp_path / "run" / NAME).records.values()}
+    found = {record.job.cell.method: record for record in read_journal(tmp_path / "run" / JOURNAL).records.values()}
     assert found["conv3"].status == "ok" and found["conv3"].values["accuracy_processes"] == 2
     assert found["fails_in_one"].status == "error"
     assert "process 1: RuntimeError: the second process has had enough" in found["fails_in_one"].detail
-    load_file(str(plugin))  # alone it works
+    load_file(str(plugin))  # it works in a single process
     assert get("fails_in_one").build(2, 8)(torch.zeros(1, 2, 8, 8)).shape == (1, 2, 8, 8)
 
 
-def test_a_batch_that_cannot_be_shared_is_an_error(monkeypatch):
+def test_indivisible_batch_is_an_error(monkeypatch):
     monkeypatch.setattr(ranks, "world", lambda: 2)
-    assert batch_of(range(100), 32) == 32
+    assert batch_size(range(100), 32) == 32
     with pytest.raises(ValueError, match="a batch of 33 images is not divisible among 2 processes"):
-        batch_of(range(100), 33)
+        batch_size(range(100), 33)
 
 
-def test_processes_share_out_every_batch_and_every_image(monkeypatch):
+def test_processes_share_every_batch_and_every_image(monkeypatch):
     part = TensorDataset(torch.arange(11), torch.arange(11))
     alone = [images.tolist() for images, _ in training_batches(part, 4, 0, 1, 0)]
     assert [len(images) for images in alone] == [4, 4]
@@ -211,24 +211,24 @@ def test_processes_share_out_every_batch_and_every_image(monkeypatch):
     assert sorted(seen) == list(range(11))
 
 
-def test_other_metrics_are_refused_under_torchrun(monkeypatch, tmp_path):
+def test_other_metrics_are_rejected_under_torchrun(monkeypatch, tmp_path):
     for name, value in {launch.LAUNCHER: "1", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     result = CliRunner().invoke(main, ["run", "-m", "conv3", "--res", "8", "--metrics", "params,accuracy", "-o", str(tmp_path)])
     assert result.exit_code == 2
-    assert "under torchrun give --metrics accuracy alone, not params,accuracy" in result.output
+    assert "torchrun supports only --metrics accuracy, not params,accuracy" in result.output
 
 
 @pytest.mark.parametrize(("seen", "own"), [(None, "1"), ("4,7", "7"), ("4", "")])
 def test_each_process_sees_one_gpu(seen, own, monkeypatch):
     for name, value in {launch.LAUNCHER: "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "CUDA_VISIBLE_DEVICES": seen}.items():
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen or "")  # restored afterwards
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen or "")  # monkeypatch restores it
     launch.prepare(["accuracy"])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == own
 
 
-def test_without_torchrun_nothing_is_changed(monkeypatch):
+def test_without_torchrun_the_environment_is_unchanged(monkeypatch):
     monkeypatch.delenv(launch.LAUNCHER, raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     launch.prepare(["latency"])

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.literal.afno import literal
 from methods import Unsupported
 from methods.afno import AFNO
 from methods.contract import SIZES, distance
 from methods.dynamic_filter import StarReLU
 from methods.parts.spectral import hermitian, irfft2, rfft2
+from tests.literal.afno import literal
 from tests.reference import afno as oracle
 from tests.reference.channels_last import errors, leaves, maps, state
 

@@ -7,11 +7,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods
-from benchmarks.literal.conv import literal
 from methods import Unsupported
 from methods.contract import distance
 from methods.conv import FFT_FROM, Conv, DepthwiseConv, odd_sizes
 from methods.parts.cost import bins, rfft2_flops
+from tests.literal.conv import literal
 from tests.reference import conv as oracle
 
 MAPS = [(5, 5), (6, 4), (3, 7), (1, 4)]

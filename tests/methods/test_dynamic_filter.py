@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.literal.dynamic_filter import literal
 from methods import Unsupported
 from methods.contract import SIZES, distance
 from methods.dynamic_filter import OFFICIAL, DynamicFilter, StarReLU
 from methods.parts.cost import bins, rfft2_flops
+from tests.literal.dynamic_filter import literal
 from tests.reference import dynamic_filter as oracle
 from tests.reference.channels_last import errors, leaves, maps, metaformer_block, norm, state
 from tests.reference.global_filter import resized_kernel, taps

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import methods
-from bench.counters.flops import count_kept
-from benchmarks.literal.flexconv import literal
+from bench.counters.flops import count_cached
 from methods import Unsupported
 from methods.contract import distance
 from methods.flexconv import DepthwiseFlexConv, FlexConv
 from methods.parts.antialias import alias_penalty
 from methods.parts.continuous import horizon_of
+from tests.literal.flexconv import literal
 from tests.reference import flexconv as oracle
 
 BACKENDS = {FlexConv: ("direct", "fft", "tiles", "auto"), DepthwiseFlexConv: ("direct", "fft", "auto")}
@@ -280,7 +280,7 @@ def test_flops_are_those_of_the_operators_that_run(name, backend):
             module = methods.get(name).build(8, size, sigma=sigma, kernel_net=kernel_net, backend=backend).freeze()
             x = torch.empty(1, 8, *size)
         with torch.no_grad():
-            kernel, first = count_kept(module, lambda module=module, x=x: module(x))
+            kernel, first = count_cached(module, lambda module=module, x=x: module(x))
         assert module.flops(*size) == (kernel.structural, first.structural - kernel.structural)
 
 

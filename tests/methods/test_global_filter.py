@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.literal.global_filter import literal
 from methods import Unsupported
 from methods.contract import SIZES, distance
 from methods.dynamic_filter import StarReLU
@@ -12,6 +11,7 @@ from methods.global_filter import GlobalFilter
 from methods.parts.cost import rfft2_flops
 from methods.parts.filter_resize import filter_spectrum
 from methods.parts.spectral import irfft2
+from tests.literal.global_filter import literal
 from tests.reference import global_filter as oracle
 from tests.reference.channels_last import errors, leaves, maps, state
 

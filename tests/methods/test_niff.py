@@ -10,11 +10,11 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods
-from benchmarks.literal.niff import literal
 from methods.contract import distance
 from methods.niff import Niff
 from methods.parts.cost import bins
 from methods.registry import Unsupported
+from tests.literal.niff import literal
 from tests.reference import niff as oracle
 
 NAMES = ("niff", "niff_big", "niff_split", "niff_full")

@@ -9,10 +9,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods
-from benchmarks.literal.shared_basis import literal
 from methods import Unsupported
 from methods.contract import distance
 from methods.shared_basis import SharedBasis, SharedBasisConv, orthogonality
+from tests.literal.shared_basis import literal
 from tests.reference import shared_basis as oracle
 
 OPTIONS = [

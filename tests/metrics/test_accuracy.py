@@ -1,4 +1,4 @@
-"""The accuracy metric and its data: determinism, learnability, the choices on the way, and that every method trains."""
+"""The accuracy metric and its data: determinism, learnability, selection of rate and epochs, and training of every method."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def outcome(method, protocol, seed=0, kernel=None, network="mixer"):
 
 
 class Counted(TensorDataset):
-    """A test part that counts how often all of it is read."""
+    """A test split that counts how often it is read completely."""
 
     reads = 0
 
@@ -56,10 +56,10 @@ class Counted(TensorDataset):
 
 @pytest.fixture
 def few(monkeypatch):
-    """The first 32 images of each part of the digits, at any resolution."""
+    """Use the first 32 images of each split of the digits, at any resolution."""
 
-    def load(text, wish):
-        whole = digits.load(wish)
+    def load(text, spec):
+        whole = digits.load(spec)
         parts = [TensorDataset(*(tensor[:32] for tensor in part.tensors)) for part in whole[:3]]
         return whole._replace(train=parts[0], validation=parts[1], test=parts[2])
 
@@ -77,10 +77,10 @@ def test_every_method_trains(name, few):
     assert rounds["penalty"][0] < 10, "the penalty would outweigh the cross entropy"
 
 
-def test_values_are_those_of_the_dictionary(few):
+def test_values_have_the_columns_of_the_dictionary(few):
     values, rounds, _, evals = outcome("conv3", few, seed=5, network="mixer[depth=1]")
     over_seeds = {"accuracy_lo", "accuracy_hi", "accuracy_half", "accuracy_seeds"}
-    assert set(values) - {"accuracy_seed"} == {name for name in columns.of("accuracy") if name not in over_seeds}
+    assert set(values) - {"accuracy_seed"} == {name for name in columns.columns_of("accuracy") if name not in over_seeds}
     known = {"accuracy_data": "digits", "accuracy_res": 8, "accuracy_epochs": 1, "accuracy_seed": 5, "accuracy_lr": 2e-2}
     known |= {"accuracy_network": "mixer[depth=1]", "accuracy_processes": 1, "accuracy_floor_of": "largest class"}
     assert {name: values[name] for name in known} == known
@@ -92,7 +92,7 @@ def test_values_are_those_of_the_dictionary(few):
     assert rounds["validation"] == [values["accuracy_validation"]]
 
 
-def test_same_seed_same_result_another_seed_another(few):
+def test_result_depends_only_on_the_seed(few):
     first, second, other = (outcome("dwconv7", replace(few, epochs=3), seed=seed) for seed in (1, 1, 2))
     curve = ("loss", "penalty", "validation", "lr")
     assert [first.rounds[name] for name in curve] == [second.rounds[name] for name in curve]
@@ -100,18 +100,18 @@ def test_same_seed_same_result_another_seed_another(few):
     assert first.rounds["loss"] != other.rounds["loss"]
 
 
-def test_an_operator_learns_digits_that_the_host_alone_cannot(monkeypatch):
+def test_operator_learns_digits_that_the_network_alone_cannot(monkeypatch):
     short = replace(PROTOCOL, res=8, epochs=4)
     assert outcome("dwconv7", short).values["accuracy"] > 90
     monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: nn.Identity())
     assert outcome("dwconv7", short).values["accuracy"] < 70
 
 
-def test_the_test_part_is_looked_at_once_after_all_choices(few, monkeypatch):
-    """At the resolution of the training; also where other rates are tried and the length is chosen."""
+def test_test_split_is_evaluated_once_after_all_choices(few, monkeypatch):
+    """At the training resolution, also if several rates are tried and the epochs are selected."""
     load = data.load
-    monkeypatch.setattr(data, "load", lambda text, wish: (s := load(text, wish))._replace(test=Counted(*s.test.tensors)))
-    monkeypatch.setattr(accuracy, "placed", lambda part, device: part)
+    monkeypatch.setattr(data, "load", lambda text, spec: (s := load(text, spec))._replace(test=Counted(*s.test.tensors)))
+    monkeypatch.setattr(accuracy, "on_device", lambda part, device: part)
     monkeypatch.setattr(Counted, "reads", 0)
     choosing = replace(few, lr=(0.01, 0.02), seconds=0.01, eval_res=(8,))
     found = outcome("conv3", choosing)
@@ -125,24 +125,24 @@ def test_the_test_part_is_looked_at_once_after_all_choices(few, monkeypatch):
         ([(0.1, 50.0, 1.0), (0.2, 60.0, 1.2)], 0.2),
         ([(0.1, 60.0, 1.0), (0.2, 50.0, 1.2)], 0.1),
         ([(0.1, 60.0, 1.0), (0.2, 60.0, 1.2)], 0.2),
-        ([(0.1, 60.1, 1.0), (0.2, 60.0, 1.2), (0.4, None, None)], 0.2),  # one image of a thousand decides nothing
+        ([(0.1, 60.1, 1.0), (0.2, 60.0, 1.2), (0.4, None, None)], 0.2),  # one image of a thousand is not significant
         ([(0.1, 62.0, 1.0), (0.2, 60.0, 1.2), (0.4, 53.0, 1.3)], 0.2),
         ([(0.1, 100.0, 1.0), (0.2, 99.9, 1.2)], 0.2),
         ([(0.1, 100.0, 1.0), (0.2, 98.0, 1.2)], 0.1),
     ],
 )
-def test_the_rate_is_the_highest_of_those_that_are_not_told_from_the_best(found, chosen):
-    """On a thousand images 60 and 56 percent are."""
-    assert search.best([search.Try(*one) for one in found], 1000) == chosen
+def test_highest_rate_not_significantly_below_the_best_is_selected(found, chosen):
+    """On 1,000 images, 60% and 56% do not differ significantly."""
+    assert search.best([search.Trial(*one) for one in found], 1000) == chosen
 
 
-def test_where_all_rates_diverge_the_job_does():
+def test_job_diverges_if_all_rates_diverge():
     with pytest.raises(Diverged, match=r"learning rate 0.1: step 3: .*; learning rate 1: step 0"):
-        search.best([search.Try(0.1, None, None, "step 3: cross entropy nan"), search.Try(1.0, None, None, "step 0: x")], 100)
+        search.best([search.Trial(0.1, None, None, "step 3: cross entropy nan"), search.Trial(1.0, None, None, "step 0: x")], 100)
 
 
 class Fragile(nn.Module):
-    """An operator that a large learning rate breaks."""
+    """An operator that diverges with a large learning rate."""
 
     def __init__(self, channels, resolution):
         super().__init__()
@@ -152,20 +152,20 @@ class Fragile(nn.Module):
         return x.roll(1, -1) + x * self.weight * torch.where(self.weight.abs() > 1, float("nan"), 1.0)
 
 
-def test_learning_rates_are_tried_and_one_that_diverges_is_recorded(few, monkeypatch):
+def test_diverging_learning_rate_is_recorded(few, monkeypatch):
     monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Fragile(channels, resolution))
     protocol = replace(few, lr=(1e-5, 1e-2, 100.0), search_epochs=3, epochs=2)
     values, rounds, _, _ = outcome("conv3", protocol)
     assert rounds["search_lr"] == [1e-5, 1e-2, 100.0]
     assert rounds["search_validation"][2] is None and rounds["search_loss"][2] is None
-    found = [search.Try(*one) for one in zip(rounds["search_lr"], rounds["search_validation"], rounds["search_loss"])]
+    found = [search.Trial(*one) for one in zip(rounds["search_lr"], rounds["search_validation"], rounds["search_loss"])]
     assert values["accuracy_lr"] == search.best(found, 32) and values["accuracy_epochs"] == len(rounds["loss"]) == 2
     alone = outcome("conv3", replace(protocol, lr=(values["accuracy_lr"],)))
     assert alone.rounds["loss"] == rounds["loss"], "the search leaves no trace in the training"
 
 
 class Ticks:
-    """A clock that goes on by a second whenever it is read."""
+    """A clock that advances by a second per read."""
 
     def __init__(self):
         self.now = 0.0
@@ -176,14 +176,14 @@ class Ticks:
 
 
 @pytest.mark.parametrize(("budget", "epochs"), [(0.5, 1), (29.0, 9), (30.0, 10)])
-def test_a_budget_of_seconds_is_filled(budget, epochs, few, monkeypatch):
-    """A step, so the clock says, takes a second, and the validation another: 3 s an epoch of 2 steps."""
+def test_epochs_fill_a_budget_of_seconds(budget, epochs, few, monkeypatch):
+    """On this clock a step and the validation take a second each: 3 s per epoch of 2 steps."""
     monkeypatch.setattr(search, "time", Ticks())
     values, rounds, _, _ = outcome("conv3", replace(few, seconds=budget))
     assert values["accuracy_epochs"] == len(rounds["loss"]) == epochs
 
 
-def test_other_resolutions_in_every_manner_or_the_reason_for_none(few, monkeypatch):
+def test_other_resolutions_in_every_way_or_the_reason_for_none(few, monkeypatch):
     class Fixed(nn.Module):
         def __init__(self, channels, resolution):
             super().__init__()
@@ -206,7 +206,7 @@ def test_other_resolutions_in_every_manner_or_the_reason_for_none(few, monkeypat
 
 
 class Raises(nn.Conv2d):
-    """An operator that runs on maps of 8 pixels only."""
+    """An operator that supports only maps of 8 pixels."""
 
     def __init__(self, error, channels):
         super().__init__(channels, channels, 1)
@@ -227,13 +227,13 @@ class Raises(nn.Conv2d):
         (KeyError("x"), "error: KeyError: 'x'"),
     ],
 )
-def test_what_another_resolution_raises_has_its_own_status(error, told, few, monkeypatch):
+def test_exception_at_another_resolution_has_its_own_status(error, told, few, monkeypatch):
     monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Raises(error, channels))
     assert outcome("conv3", replace(few, eval_res=(12,))).evals["12"].startswith(told)
 
 
 class Endless(nn.Conv2d):
-    """An operator whose output is finite on maps of 8 pixels only."""
+    """An operator whose output is finite only on maps of 8 pixels."""
 
     def __init__(self, channels, resolution):
         super().__init__(channels, channels, 1)
@@ -242,7 +242,7 @@ class Endless(nn.Conv2d):
         return super().forward(x) * (1 if x.shape[-1] == 8 else float("nan"))
 
 
-def test_logits_that_are_not_finite_elsewhere_are_no_accuracy(few, monkeypatch):
+def test_non_finite_logits_at_another_resolution_give_no_accuracy(few, monkeypatch):
     monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Endless(channels, resolution))
     found = outcome("conv3", replace(few, eval_res=(12,)))
     assert found.evals["12"].startswith("error: Diverged: evaluation: logits are not finite")
@@ -250,40 +250,40 @@ def test_logits_that_are_not_finite_elsewhere_are_no_accuracy(few, monkeypatch):
 
 def test_data_of_another_resolution_are_loaded_once(few, monkeypatch):
     load, asked = data.load, []
-    monkeypatch.setattr(data, "load", lambda text, wish: asked.append(wish.res) or load(text, wish))
+    monkeypatch.setattr(data, "load", lambda text, spec: asked.append(spec.res) or load(text, spec))
     found = outcome("dynamic_filter", replace(few, eval_res=(8, 12)))
     assert len(found.evals) > 2 and asked == [8, 12]
 
 
-def test_every_evaluation_gives_signs_of_life(few, monkeypatch):
-    """With a pause after every batch: the data, a step, the validation, the epoch, before and in the test part and each other."""
+def test_every_evaluation_yields(few, monkeypatch):
+    """It yields after the data, each step, the validation, the epoch, and before and during each evaluation."""
     monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
     cell = accuracy_cell(Cell("conv3", 56, 56), few, "mixer[depth=1]")
     pauses = [len(list(accuracy.measure(Workload(cell), replace(few, eval_res=res)))) for res in ((), (12,), (12, 16))]
     assert pauses == [8, 10, 12]
 
 
-def test_a_data_set_of_one_resolution_costs_no_training(few, monkeypatch):
+def test_data_set_of_one_resolution_keeps_the_training(few, monkeypatch):
     load = data.load
 
-    def one_size(text, wish):
-        if wish.res != 8:
-            raise ValueError(f"there are no images of {wish.res} px")
-        return load(text, wish)
+    def one_size(text, spec):
+        if spec.res != 8:
+            raise ValueError(f"there are no images of {spec.res} px")
+        return load(text, spec)
 
     monkeypatch.setattr(data, "load", one_size)
     found = outcome("conv3", replace(few, eval_res=(12,)))
     assert found.evals == {"12": "unsupported: there are no images of 12 px"} and found.values["accuracy"] >= 0
 
 
-def test_in_memory_parts_are_put_on_the_device_and_others_left():
+def test_in_memory_splits_are_moved_to_the_device():
     part = TensorDataset(torch.zeros(2, 1), torch.zeros(2))
-    assert accuracy.placed(part, "meta").tensors[0].device.type == "meta"
+    assert accuracy.on_device(part, "meta").tensors[0].device.type == "meta"
     other = SimpleNamespace()
-    assert accuracy.placed(other, "meta") is other
+    assert accuracy.on_device(other, "meta") is other
 
 
-def test_the_split_is_disjoint_stratified_and_fixed():
+def test_splits_are_disjoint_stratified_and_fixed():
     from sklearn.datasets import load_digits
 
     labels = load_digits().target
@@ -307,7 +307,7 @@ def test_digits_are_standardised_images(res):
     assert splits.test.tensors[0].shape == (360, 1, res, res)
     assert labels.dtype == torch.int64 and labels.unique().tolist() == list(range(splits.classes))
     assert images.mean().abs() < 1e-4 and (images.std() - 1).abs() < 1e-4
-    assert splits.floor == pytest.approx(100 * 37 / 360)
+    assert splits.trivial_accuracy == pytest.approx(100 * 37 / 360)
 
 
 def test_data_sets_are_listed_without_torch():
@@ -316,10 +316,10 @@ def test_data_sets_are_listed_without_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_an_unknown_data_set_or_option_is_answered():
+def test_unknown_data_set_or_option_is_an_error():
     with pytest.raises(ValueError, match=r"unknown data set 'digit' \(known: .*digits"):
         data.load("digit", DataSpec(8))
     with pytest.raises(ValueError, match=r"data set 'digits.*': .*'size'"):
         data.load("digits[size=3]", DataSpec(8))
-    with pytest.raises(ValueError, match="digits are not augmented"):
+    with pytest.raises(ValueError, match="digits do not support augmentation"):
         data.load("digits", DataSpec(8, augment="flip"))

@@ -1,4 +1,4 @@
-"""Joules a call, from counters and a clock that only the calls and the rest move."""
+"""Energy per call, with a simulated clock and counter that only calls and idle time advance."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ CALL = 2e-3  # seconds
 
 
 class Machine:
-    """Time and energy: at rest, and during calls of a workload."""
+    """A simulated clock and energy counter, for idle time and for calls of a workload."""
 
     def __init__(self, monkeypatch, busy=BUSY, call=CALL):
         self.now = self.joules = 0.0
@@ -39,7 +39,7 @@ class Machine:
 
 
 def workload_of(machine):
-    """A workload whose calls the machine pays for."""
+    """Return a workload whose calls consume time and energy of the machine."""
 
     class Paid(Workload):
         def step(self, module, x, cotangent):
@@ -63,12 +63,12 @@ def outcome(measuring):
             return flags, end.value
 
 
-def test_energy_of_a_call_is_what_it_takes_above_rest(monkeypatch):
+def test_energy_of_a_call_excludes_idle_energy(monkeypatch):
     machine = Machine(monkeypatch)
     flags, found = outcome(measure(workload_of(machine), Energy()))
     values = found.values
     assert flags == [False, False, True]
-    assert list(values) == columns.of("energy")
+    assert list(values) == columns.columns_of("energy")
     assert values["energy_j"] == pytest.approx((BUSY - IDLE) * CALL)
     assert values["energy_lo_j"] == pytest.approx(values["energy_j"]) == values["energy_hi_j"]
     assert (values["power_w"], values["idle_w"]) == (pytest.approx(BUSY), pytest.approx(IDLE))
@@ -77,11 +77,11 @@ def test_energy_of_a_call_is_what_it_takes_above_rest(monkeypatch):
     assert values["energy_source"] == "fake"
 
 
-def test_the_device_is_waited_for_after_at_most_a_hundred_calls(monkeypatch):
+def test_device_is_synchronised_after_at_most_a_hundred_calls(monkeypatch):
     machine = Machine(monkeypatch, call=4e-4)
     outcome(measure(workload_of(machine), Energy(windows=1, window_seconds=1.0)))
     gaps = [after - before for before, after in zip(machine.waits, machine.waits[1:])]
-    assert max(gaps) == energy.MOST
+    assert max(gaps) == energy.MAX_CALLS
 
 
 def test_a_long_call_is_not_repeated_a_hundred_times(monkeypatch):
@@ -91,27 +91,27 @@ def test_a_long_call_is_not_repeated_a_hundred_times(monkeypatch):
     assert found.values["energy_lo_j"] is None, "one window has no interval"
 
 
-def test_rest_lasts_as_the_protocol_says(monkeypatch):
+def test_idle_time_is_that_of_the_protocol(monkeypatch):
     machine, slept = Machine(monkeypatch), []
     monkeypatch.setattr(energy.time, "sleep", lambda seconds: slept.append(seconds) or machine.spend(seconds, IDLE))
     outcome(measure(workload_of(machine), Energy(windows=2, window_seconds=1.0, idle_seconds=0.7)))
     assert slept == [0.7, 0.7]
 
 
-def test_short_windows_are_refused(monkeypatch):
+def test_short_windows_are_rejected(monkeypatch):
     machine = Machine(monkeypatch)
     with pytest.raises(Unsupported, match=r"0\.5 s"):
         next(measure(workload_of(machine), Energy(window_seconds=0.5)))
     assert machine.calls == 0
 
 
-def test_a_call_that_takes_no_more_than_rest_has_no_figure(monkeypatch):
+def test_call_without_additional_energy_is_unsupported(monkeypatch):
     machine = Machine(monkeypatch, busy=IDLE / 2)
-    with pytest.raises(Unsupported, match="no more energy than rest"):
+    with pytest.raises(Unsupported, match="no more energy than an idle device"):
         outcome(measure(workload_of(machine), Energy(windows=1, window_seconds=1.0)))
 
 
-def test_the_interval_is_over_windows():
+def test_interval_is_over_windows():
     windows = [Window(calls=10, seconds=1.0, joules=joules, idle=10.0) for joules in (30.0, 50.0, 90.0)]
     values = summary(windows)
     assert values["energy_j"] == pytest.approx(4.0)
@@ -119,29 +119,29 @@ def test_the_interval_is_over_windows():
     assert values["power_w"] == 50.0
 
 
-def test_an_unreadable_counter_is_a_reason(monkeypatch):
+def test_unreadable_counter_is_unsupported(monkeypatch):
     monkeypatch.setattr(nvml, "gpu", lambda device: nvml.Gpu(None, None, f"no NVML for {device}"))
     with pytest.raises(Unsupported, match="no energy counter: no NVML for cuda:0"):
         counter_of(torch.device("cuda:0"))
 
 
-def test_a_gpus_counter_is_its_drivers(monkeypatch):
+def test_gpu_counter_is_that_of_the_driver(monkeypatch):
     monkeypatch.setattr(nvml, "gpu", lambda device: SimpleNamespace(energy=lambda: 12.5))
     name, joules = counter_of(torch.device("cuda:1"))
     assert (name, joules()) == ("nvml", 12.5)
 
 
-MOST = 999_999
+MAX_CALLS = 999_999
 
 
 @pytest.fixture
 def powercap(tmp_path):
-    """Two packages, a part of one, a memory controller beside them and the whole platform; returns a writer of microjoules."""
+    """Create zones of two packages, a core domain, a memory controller and the platform. Returns a writer of microjoules."""
     names = {"intel-rapl:0": "package-0", "intel-rapl:0:0": "core", "intel-rapl:1": "package-1", "intel-rapl:2": "psys"}
     for zone, name in {**names, "intel-rapl-mmio:0": "package-0"}.items():
         (tmp_path / zone).mkdir()
         (tmp_path / zone / "name").write_text(name + "\n")
-        (tmp_path / zone / "max_energy_range_uj").write_text(f"{MOST}\n")
+        (tmp_path / zone / "max_energy_range_uj").write_text(f"{MAX_CALLS}\n")
         (tmp_path / zone / "energy_uj").write_text("5\n")
 
     def write(*microjoules):
@@ -160,18 +160,18 @@ def test_packages_are_summed_and_nothing_is_counted_twice(powercap):
     assert counter.joules() == pytest.approx(121e-6)
 
 
-def test_a_counter_that_wraps_around_goes_on(powercap):
-    counter = Packages(powercap(MOST - 9, 0))
+def test_wrap_around_of_a_counter_is_corrected(powercap):
+    counter = Packages(powercap(MAX_CALLS - 9, 0))
     powercap(20, 0)
     assert counter.joules() == pytest.approx(30e-6)
 
 
-def test_no_package_is_a_reason(tmp_path):
+def test_missing_package_is_unsupported(tmp_path):
     with pytest.raises(Unsupported, match="no energy counter of a CPU package"):
         Packages(tmp_path / "powercap")
 
 
-def test_a_counter_for_root_alone_is_a_reason(powercap, monkeypatch):
+def test_counter_readable_only_by_root_is_unsupported(powercap, monkeypatch):
     root = powercap(1, 2)
     read = type(root).read_text
 
@@ -185,7 +185,7 @@ def test_a_counter_for_root_alone_is_a_reason(powercap, monkeypatch):
         Packages(root)
 
 
-def test_a_cpu_reads_its_packages(powercap, monkeypatch):
+def test_cpu_counter_is_that_of_the_packages(powercap, monkeypatch):
     monkeypatch.setattr(energy, "Packages", lambda: Packages(powercap(1, 2)))
     name, joules = counter_of(torch.device("cpu"))
     assert (name, joules()) == ("rapl", 0.0)

@@ -1,4 +1,4 @@
-"""The FLOP metric: its columns, and operators without a formula. How every method is counted: `tests/counters/test_selftest.py`."""
+"""The flops metric: its columns, and operations without a formula. The counts of the methods: tests/counters/test_selftest.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import methods
 from bench import columns
 from bench.counters.flops import UnknownOperator, count
 from bench.counters.formulas import taps_inside
-from bench.metrics.flops import kernel_making, measure, steady
+from bench.metrics.flops import kernel_cost, measure, steady
 from bench.spec import Cell, Protocol
 from bench.workload.build import Workload
 from methods import contract
@@ -40,11 +40,11 @@ def test_backward_of_a_convolution_is_twice_its_forward(name):
 
 
 def test_columns_of_the_metric():
-    assert list(values_of(workload_of("dwconv7"))) == columns.of("flops")
+    assert list(values_of(workload_of("dwconv7"))) == columns.columns_of("flops")
 
 
-def test_values_of_a_transformed_convolution():
-    """dwconv31 at 56 x 56: transforms of 72 x 72, of the map forward and back and of the kernel."""
+def test_values_of_a_fourier_convolution():
+    """For dwconv31 at 56 x 56: transforms of 72 x 72, forward and inverse of the map, and of the kernel."""
     one, points, maps = rfft2_flops(72, 72), 72 * 37, 2 * 64 * 56 * 56
     values = values_of(workload_of("dwconv31", (56, 56), 64, batch=2))
     assert values["flops"] == 128 * (2 * one + 6 * points) + maps  # the bias
@@ -56,8 +56,8 @@ def test_values_of_a_transformed_convolution():
     assert values["sfu_ops"] == 0
 
 
-def test_a_training_call_holds_three_forwards():
-    """The convolution's backward in Fourier space is as long as its forward twice: map and kernel, there and back."""
+def test_training_call_costs_three_forwards():
+    """The backward in Fourier space costs two forwards, for the gradients of the map and of the kernel."""
     values = values_of(workload_of("dwconv31", (56, 56), 64, mode="train"))
     one = rfft2_flops(72, 72)
     assert values["flops_fft"] == 64 * 6 * one
@@ -65,22 +65,22 @@ def test_a_training_call_holds_three_forwards():
     assert values["gmacs"] == values_of(workload_of("dwconv31", (56, 56), 64))["gmacs"]
 
 
-def test_the_path_of_the_cells_device_is_counted():
+def test_code_path_of_the_cells_device_is_counted():
     assert values_of(workload_of("dwconv31", device="cpu"))["flops_fft"] > 0
     assert values_of(workload_of("dwconv31", device="cuda:0", dtype="bf16"))["flops_fft"] == 0
 
 
-def test_precision_changes_nothing():
+def test_counts_do_not_depend_on_the_precision():
     assert values_of(workload_of("dwconv31", mode="train")) == values_of(workload_of("dwconv31", mode="train", dtype="bf16"))
 
 
-def test_a_kernel_that_training_does_not_make_is_not_counted_there():
-    """The shared basis folds its normalisation for inference alone."""
-    assert kernel_making(workload_of("shared_basis"))[0] > 0
-    assert kernel_making(workload_of("shared_basis", mode="train")) == (0, 0.0)
+def test_kernel_computed_only_in_inference_is_not_counted_in_training():
+    """The shared basis folds its normalisation only for inference."""
+    assert kernel_cost(workload_of("shared_basis"))[0] > 0
+    assert kernel_cost(workload_of("shared_basis", mode="train")) == (0, 0.0)
 
 
-def test_a_freeze_that_cannot_be_seen_into_gives_null():
+def test_opaque_freeze_gives_null():
     values = values_of(Given(Cell("own_freeze", 12, 12, channels=16)))
     assert values["flops_kernel"] is None and values["kernel_share"] is None
     assert (values["flops"], values["sfu_ops"]) == (0, 16 * 144)
@@ -103,20 +103,20 @@ def operators(call):
     return count(call).operators
 
 
-def test_operators_are_those_that_write_numbers():
+def test_op_count_includes_operations_that_write_values():
     x, y = torch.empty(4, 4, device="meta"), torch.empty(4, 4, device="meta")
     assert operators(lambda: x + y) == operators(lambda: x.add_(y)) == operators(lambda: x > 0) == operators(lambda: x @ y) == 1
     assert operators(lambda: x.relu().neg().exp()) == 3
-    assert operators(lambda: x.t().reshape(-1)) == operators(lambda: x.t().flatten()) == 1  # a transpose has no such view
+    assert operators(lambda: x.t().reshape(-1)) == operators(lambda: x.t().flatten()) == 1  # a transpose copies here
     assert operators(lambda: x.t()[1:].unsqueeze(0).expand(3, -1, -1).detach().real) == 0
     assert operators(lambda: torch.empty(3, device="meta").new_empty(5).unsqueeze_(0)) == 0
     assert operators(lambda: torch.zeros(3, device="meta")) == 1  # a fill
-    assert operators(lambda: (x.contiguous(), x.to(torch.float32), x.reshape(4, 4))) == 0  # hand back what they are given
+    assert operators(lambda: (x.contiguous(), x.to(torch.float32), x.reshape(4, 4))) == 0  # return their argument
     assert operators(lambda: x.t().contiguous()) == operators(x.double) == 1
     assert operators(lambda: x.copy_(y)) == operators(lambda: torch.arange(3, device="meta")) == 1
 
 
-def test_operators_in_inference_mode_are_those_of_composite_parts():
+def test_op_count_decomposes_composite_operations_in_inference_mode():
     x, weight = torch.empty(1, 4, 8, 8, device="meta"), torch.empty(4, 1, 3, 3, device="meta")
     with torch.inference_mode():
         assert operators(lambda: torch.conv2d(x, weight, groups=4)) == 1
@@ -125,8 +125,8 @@ def test_operators_in_inference_mode_are_those_of_composite_parts():
         assert operators(x.mT.contiguous) == operators(lambda: x.mT.reshape(-1)) == 1
 
 
-def test_operators_of_a_method():
-    """dwconv31: pad, transform, product, inverse transform, crop, bias. In training the kernel's too, and all of the backward."""
+def test_op_count_of_a_method():
+    """For dwconv31: pad, transform, product, inverse transform, crop, bias. In training also the kernel and the backward."""
     assert values_of(workload_of("dwconv31"))["op_count"] == 6
     assert values_of(workload_of("dwconv3"))["op_count"] == 1
     assert values_of(workload_of("dwconv3", mode="train"))["op_count"] == 2
@@ -134,14 +134,14 @@ def test_operators_of_a_method():
 
 
 class Twice(nn.Module):
-    """Uses an operator that no table has."""
+    """Uses an operation without a formula."""
 
     def forward(self, x):
         return twice(x)
 
 
 class OwnFreeze(nn.Module):
-    """Freezes without `kept`."""
+    """Has a `freeze()` without `Freezable`."""
 
     def freeze(self):
         return self
@@ -151,13 +151,13 @@ class OwnFreeze(nn.Module):
 
 
 class Given(Workload):
-    """Any module in the place of a method."""
+    """Any module as the operator."""
 
     def operator(self, channels, resolution):
         return {"twice": Twice, "own_freeze": OwnFreeze}[self.cell.method]()
 
 
-def test_an_unknown_operator_is_named():
+def test_unknown_operation_is_named():
     with pytest.raises(UnknownOperator, match=r"bench_tests\.twice"):
         values_of(Given(Cell("twice", 12, 12)))
     with pytest.raises(UnknownOperator, match=r"aten\.lgamma"):

@@ -1,4 +1,4 @@
-"""Peak memory against operators whose allocations are known."""
+"""Memory metrics of operators with known allocations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def relu(x):
 
 
 def three_maps(x):
-    """Holds two maps while it makes the third."""
+    """Return the sum of maps, with two alive while the third is computed."""
     a = x.relu()
     b = a.neg()
     return a * b
@@ -60,7 +60,7 @@ class Function(nn.Module):
 
 
 class Filter(nn.Module):
-    """A learned spectrum for each of 16 channels."""
+    """A learned spectrum per channel, for 16 channels."""
 
     def __init__(self, size=(32, 32)):
         super().__init__()
@@ -71,7 +71,7 @@ class Filter(nn.Module):
 
 
 class Given(Workload):
-    """Any function of this file in the place of a method."""
+    """Any function of this file as the operator."""
 
     def operator(self, channels, resolution):
         return Function(globals()[self.cell.method])
@@ -84,7 +84,7 @@ def values_of(name, size=(32, 32), **settings):
     with pytest.raises(StopIteration) as end:
         next(rounds)
     values = end.value.value.values
-    assert list(values) == columns.of("memory")
+    assert list(values) == columns.columns_of("memory")
     assert values["mem_peak_bytes"] == values["mem_input_ratio"] * cell.batch * 16 * size[0] * size[1] * 4
     return values
 
@@ -103,37 +103,37 @@ def test_training_holds_output_and_gradient():
     assert ratio("relu", mode="train") == 2
 
 
-def test_scratch_inside_an_operator_is_seen():
-    """torch's depthwise convolution holds copies in another layout beside its output."""
+def test_workspace_inside_an_operator_is_included():
+    """torch's depthwise convolution allocates copies in another layout in addition to its output."""
     assert 1.5 < ratio("dwconv7") < 4
 
 
-def test_a_transformed_convolution_holds_padded_map_and_spectrum():
-    """At least the two at once; the inverse transform works on copies of the spectrum. The frozen kernel is not in it."""
+def test_fourier_convolution_allocates_padded_map_and_spectrum():
+    """Both are live at once, and the inverse transform copies the spectrum. The frozen kernel is excluded."""
     height, width = linear_size((32, 32), (31, 31))
     padded, spectrum = height * width / 32**2, 2 * height * (width // 2 + 1) / 32**2
     assert padded + spectrum <= ratio("dwconv31", batch=8) <= padded + 3 * spectrum + 0.01
 
 
-def test_a_training_call_needs_more():
+def test_training_call_needs_more():
     assert ratio("dwconv31", mode="train") > ratio("dwconv31")
 
 
-def test_the_same_call_reads_the_same_twice():
+def test_measurement_is_repeatable():
     assert ratio("niff") == ratio("niff")
 
 
-def test_only_the_call_is_seen():
+def test_only_the_call_is_measured():
     before = torch.zeros(1000)
     assert cpu_peak(lambda: torch.cat([before, before])) == 8000
 
 
-def test_a_call_without_allocation_is_not_zero():
+def test_call_without_allocation_is_an_error():
     with pytest.raises(RuntimeError, match="no allocation"):
         ratio("in_place")
 
 
-def test_a_wrong_result_is_not_measured():
+def test_wrong_result_is_not_measured():
     with pytest.raises(WrongResult, match="finite"):
         ratio("infinite")
 
@@ -142,7 +142,7 @@ def test_a_wrong_result_is_not_measured():
 
 MAP, SPECTRUM = 2 * 16 * 32 * 32 * 4, 2 * 16 * 32 * 17 * 8
 SAVED = {
-    "convolution": (lambda: nn.Conv2d(16, 16, 3, padding=1), MAP),  # its input; the weight exists anyway
+    "convolution": (lambda: nn.Conv2d(16, 16, 3, padding=1), MAP),  # its input; the weight is excluded
     "relu": (nn.ReLU, MAP),  # its output
     "sigmoid_of_relu": (lambda: nn.Sequential(nn.ReLU(), nn.Sigmoid()), 2 * MAP),
     "scaling": (lambda: Function(lambda x: x * 2), 0),
@@ -159,7 +159,7 @@ def test_saved_bytes_by_hand(make, expected):
     assert saved_bytes(step, module) == expected
 
 
-def test_saved_bytes_are_a_column_of_training_alone():
+def test_saved_bytes_are_measured_in_training_only():
     assert values_of("conv3", batch=2, mode="train")["mem_saved_bytes"] == MAP
     assert values_of("conv3", batch=2)["mem_saved_bytes"] is None
 
@@ -171,8 +171,8 @@ def held_by_the_allocator(forward):
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_no_method_hides_what_it_keeps_for_the_backward(name):
-    """What autograd's hooks see, with the output in place of the input and the weights, is what the allocator still holds."""
+def test_saved_bytes_agree_with_the_allocator(name):
+    """The bytes seen by autograd's hooks, plus the output, equal the bytes still allocated after the forward."""
     kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
     workload = Workload(Cell(name, 24, 24, channels=16, kernel=kernel, mode="train"))
     module, x = workload.module, workload.inputs().requires_grad_()
@@ -195,17 +195,17 @@ def test_no_method_hides_what_it_keeps_for_the_backward(name):
 
 
 @linux
-def test_growth_of_the_process_is_what_the_call_touches():
+def test_growth_of_the_process_counts_touched_pages():
     x = torch.randn(4 * MB)
     assert rss.rss_growth(x.relu) == pytest.approx(16 * MB, rel=0.1)
     assert rss.rss_growth(lambda: three_maps(x)) == pytest.approx(3 * 16 * MB, rel=0.1)
-    assert rss.rss_growth(lambda: one_after_the_other(x)) == pytest.approx(16 * MB, rel=0.1)  # the first is given back
-    assert rss.rss_growth(lambda: torch.empty(16 * MB)) is None  # asked for, never touched: too small to be read
+    assert rss.rss_growth(lambda: one_after_the_other(x)) == pytest.approx(16 * MB, rel=0.1)  # the first is freed
+    assert rss.rss_growth(lambda: torch.empty(16 * MB)) is None  # allocated but never touched: below the resolution
 
 
 @linux
-def test_what_the_heap_has_free_is_not_taken_for_held():
-    """Small blocks below one that stays do not go back to the system by themselves."""
+def test_free_heap_memory_is_not_counted_as_resident():
+    """Freed small blocks below a live one are not returned to the system automatically."""
     stays = []
 
     def step():
@@ -217,7 +217,7 @@ def test_what_the_heap_has_free_is_not_taken_for_held():
 
 
 @linux
-def test_growth_of_the_process_sees_what_torchs_allocator_does_not():
+def test_growth_of_the_process_includes_other_allocators():
     x = torch.zeros(1000)
 
     def step():
@@ -228,12 +228,12 @@ def test_growth_of_the_process_sees_what_torchs_allocator_does_not():
     assert rss.rss_growth(step) == pytest.approx(16 * MB, rel=0.1)
 
 
-def test_growth_of_the_process_is_null_where_the_peak_cannot_be_reset(monkeypatch):
+def test_growth_of_the_process_is_null_if_the_peak_cannot_be_reset(monkeypatch):
     monkeypatch.setattr(rss, "CLEAR_REFS", Path("/nonexistent/clear_refs"))
     assert rss.rss_growth(lambda: None) is None
 
 
-def test_an_error_in_the_call_comes_out_and_the_allocator_is_set_back(monkeypatch):
+def test_error_in_the_call_is_raised_and_the_allocator_is_restored(monkeypatch):
     class Libc:
         def __init__(self):
             self.settings = {}
@@ -257,8 +257,8 @@ def test_an_error_in_the_call_comes_out_and_the_allocator_is_set_back(monkeypatc
 
 
 @linux
-def test_growth_of_a_worker_is_its_allocators_peak_and_a_little_scratch():
-    """In the tuned heap of a real worker a block falls into whichever hole it finds: the figure is still that of the call."""
+def test_growth_of_a_worker_is_close_to_its_allocators_peak():
+    """The tuned heap of a real worker is fragmented; the value is still that of the call."""
     jobs = [Job(Cell("dwconv31", 128, 128, mode=mode), "memory") for mode in ("infer", "train")]
     for record in Pool().execute(jobs, Limits()):
         assert record.status == "ok", record.detail

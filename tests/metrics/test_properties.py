@@ -1,4 +1,4 @@
-"""What operators keep, against exact cases: a circular, a zero-padded and a position-dependent one, one wrong in float64."""
+"""The properties metric on operators with known errors: circular, zero-padded, position-dependent, imprecise."""
 
 import math
 
@@ -26,7 +26,7 @@ SHIPPED = [entry for entry in methods.catalogue() if not entry.needs_kernel]
 
 
 class Plain(nn.Module):
-    """An operator of tests: takes what the registry gives, has one weight."""
+    """A test operator with the registry's arguments and one weight."""
 
     def __init__(self, channels, resolution):
         super().__init__()
@@ -44,21 +44,21 @@ class Biased(Plain):
 
 
 class Placed(Plain):
-    """Stronger to the right."""
+    """Scales each column by its position."""
 
     def forward(self, x):
         return x * self.weight * torch.linspace(1, 2, x.shape[-1], dtype=x.dtype)
 
 
 class Cross(Plain):
-    """The pixel and its right neighbour, round the border."""
+    """Adds the next pixel to the right, with circular padding."""
 
     def forward(self, x):
         return (x + x.roll(-1, -1)) * self.weight
 
 
 class Coarse(Plain):
-    """Right in float64 only: in float32 one value is off by a tenth of the largest."""
+    """Exact only in float64: in float32 one value is wrong by a tenth of the largest."""
 
     def forward(self, x):
         y = x * self.weight
@@ -69,14 +69,14 @@ class Coarse(Plain):
 
 
 class Single(Plain):
-    """Knows no float64."""
+    """Does not support float64."""
 
     def forward(self, x):
         return x.float() * self.weight.float()
 
 
 class Stubborn(Plain):
-    """Belongs to one size."""
+    """Supports only one size."""
 
     def __init__(self, channels, resolution):
         super().__init__(channels, resolution)
@@ -90,7 +90,7 @@ class Stubborn(Plain):
 
 @pytest.fixture
 def values(monkeypatch):
-    """Measures an operator class, or a method by name."""
+    """Return a function that measures an operator class, or a method by name."""
 
     def measured(what, size=(16, 16), **cell):
         name = what if isinstance(what, str) else "planted"
@@ -109,15 +109,15 @@ def outcome(workload):
     return end.value.value
 
 
-def test_the_identity_keeps_everything(values):
+def test_identity_has_no_errors(values):
     found = values(Identity)
-    assert list(found) == columns.of("properties")
-    assert [found[name] for name in columns.of("properties")[:5]] == [0, 0, 0, 0, 0]
+    assert list(found) == columns.columns_of("properties")
+    assert [found[name] for name in columns.columns_of("properties")[:5]] == [0, 0, 0, 0, 0]
     assert found["properties_why"] is None
 
 
-def test_a_bias_hides_no_error(values):
-    """With a bias of 1000 the output is 1000 times as large as the response to the image, whose error is what counts."""
+def test_bias_does_not_hide_an_error(values):
+    """With a bias of 1000 the output is 1000 times as large as the response, but the error is relative to the response."""
     assert values(Biased)["shift_error_circular"] < 1e-4
 
     class PlacedBiased(Placed):
@@ -128,14 +128,14 @@ def test_a_bias_hides_no_error(values):
     assert biased == pytest.approx(plain, rel=1e-3)
 
 
-def test_what_depends_on_the_place_is_seen_by_both_shifts(values):
+def test_position_dependence_is_detected_by_both_shifts(values):
     found = values(Placed)
     assert found["shift_error_circular"] > 0.05
     assert found["shift_error_zero"] > 0.01
 
 
-def test_the_error_of_a_shift_is_that_of_the_definition(values):
-    """Of a response that is m(j) x(j), j the column, the squared error of a shift by s is the mean of (m(j) - m(j - s))^2 x^2."""
+def test_error_of_a_shift_by_definition(values):
+    """For a response m(j) x(j) with column j, the squared error of a shift by s is the mean of (m(j) - m(j - s))^2 x^2."""
     x = torch.ones(1, 1, 16, 16)
     slope = torch.linspace(1, 2, 16)
     wanted = [0.0] * 5
@@ -144,17 +144,17 @@ def test_the_error_of_a_shift_is_that_of_the_definition(values):
     assert shifts.circular(lambda image: image * slope, x) == pytest.approx(math.sqrt(sum(wanted) / 5), rel=1e-5)
 
 
-def test_round_the_border_is_no_shift_with_zeros(values):
-    """Of the four moves that to the left border alone brings something in, at the right, where the border's neighbour is."""
+def test_circular_operator_fails_shifts_with_zeros(values):
+    """Of the four shifts, only that to the left border lets values re-enter, at the right border."""
     found = values(Cross)
     assert found["shift_error_circular"] < ROUNDING
-    # the line at column 0 gives itself and its image in the last column, equally strong, which the moved response lacks
+    # the response to the line at column 0 has an equal copy in the last column, which the shifted response does not have
     assert found["shift_error_zero"] == pytest.approx(math.sqrt(1 / 4), rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 12)])
 @pytest.mark.parametrize("name", ["conv3", "dwconv7", "dwconv13", "dwconv_fft[7]", "dwconv_full"])
-def test_zero_padded_convolutions_keep_shifts_with_zeros_only(values, name, size):
+def test_zero_padded_convolutions_are_equivariant_to_shifts_with_zeros_only(values, name, size):
     bare, _, kernel = name.partition("[")
     found = values(bare, size, kernel=int(kernel[:-1]) if kernel else None)
     assert found["shift_error_zero"] < ROUNDING
@@ -163,61 +163,61 @@ def test_zero_padded_convolutions_keep_shifts_with_zeros_only(values, name, size
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 12)])
 @pytest.mark.parametrize("name", ["niff", "niff_full", "global_filter"])
-def test_circular_filters_keep_circular_shifts_only(values, name, size):
+def test_circular_filters_are_equivariant_to_circular_shifts_only(values, name, size):
     found = values(name, size)
     assert found["shift_error_circular"] < ROUNDING
     assert found["shift_error_zero"] > 0.1
 
 
-def test_niff_with_zeros_beyond_the_border_keeps_those(values):
+def test_zero_padded_niff_is_equivariant_to_shifts_with_zeros(values):
     found = values("niff", params=(("boundary", "zero"),))
     assert found["shift_error_zero"] < ROUNDING < found["shift_error_circular"]
 
 
-def test_lines_lose_nothing_when_they_are_pushed():
+def test_shifted_lines_stay_inside():
     x = torch.randn(1, 2, 9, 24)
     found = list(shifts.lines(x))
     assert sorted({move for _, move in found}) == [(-3, -1), (-1, -2), (1, -2), (1, -1)]
     for line, move in found:
         assert line.count_nonzero() in (2 * 9, 2 * 24)
-        assert shifts.pushed(line, *move).count_nonzero() == line.count_nonzero(), "lost"
+        assert shifts.shifted(line, *move).count_nonzero() == line.count_nonzero(), "lost"
         beyond = (1 if move[0] > 0 else -1, move[1])
-        assert shifts.pushed(shifts.pushed(line, *move), *beyond).count_nonzero() == 0, "not at the border"
+        assert shifts.shifted(shifts.shifted(line, *move), *beyond).count_nonzero() == 0, "not at the border"
 
 
-def test_an_error_in_float32_is_seen(values):
+def test_error_in_float32_is_detected(values):
     found = values(Coarse)
     assert found["error_fp64"] == pytest.approx(0.1, rel=1e-3)
     assert 0 < found["error_fp64_rms"] < 0.02
     assert found["shift_error_circular"] > 1e-4
 
 
-def test_what_knows_no_float64_has_no_error_but_a_reason(values):
+def test_operator_without_float64_has_a_reason(values):
     found = values(Single)
     assert found["error_fp64"] is None and found["error_fp64_rms"] is None
-    assert found["properties_why"] == "error_fp64: the operator gives torch.float32 for float64"
+    assert found["properties_why"] == "error_fp64: the operator returns torch.float32 for float64 input"
     assert found["resolution_error"] == 0
 
 
-def test_a_reference_that_takes_too_long_is_not_begun(values, monkeypatch):
+def test_expensive_reference_is_not_run(values, monkeypatch):
     monkeypatch.setattr("bench.metrics.properties.REFERENCE_FLOPS", 10)
     found = values("conv3")
     assert found["error_fp64"] is None and "FLOP on the CPU" in found["properties_why"]
 
 
-def test_what_belongs_to_one_size_has_no_resolution_error_but_a_reason(values):
+def test_operator_of_one_size_has_a_reason(values):
     found = values(Stubborn)
     assert found["resolution_error"] is None and found["resolution_way"] is None
     assert "only one size" in found["properties_why"]
     assert found["shift_error_circular"] == 0
 
 
-def test_half_precision_is_less_exact(values):
+def test_half_precision_has_a_larger_error(values):
     single, half = values("dwconv7")["error_fp64"], values("dwconv7", dtype="bf16")["error_fp64"]
     assert single < 1e-5 < 1e-3 < half < 3e-2
 
 
-def test_the_smooth_image_is_one_image_at_every_resolution():
+def test_smooth_image_is_the_same_at_every_resolution():
     waves = torch.randn(2, 2 * HIGHEST + 1, 2 * HIGHEST + 1, generator=torch.Generator().manual_seed(1))
     small, large = smooth(waves, 15, 20), smooth(waves, 30, 40)
     torch.testing.assert_close(large[..., ::2, ::2], small, rtol=0, atol=1e-5)
@@ -227,8 +227,8 @@ def test_the_smooth_image_is_one_image_at_every_resolution():
     assert small[..., 0, :].abs().max() == 0 == small[..., 0].abs().max()
 
 
-def test_filters_of_frequencies_are_consistent_and_pixels_are_not(values):
-    """NIFF's spectrum is a function of cycles a map, a stored one may keep them; a kernel of pixels is half as wide."""
+def test_frequency_filters_are_consistent_across_resolutions_and_pixel_kernels_are_not(values):
+    """NIFF's spectrum is a function of cycles per map and a stored spectrum can be; a kernel of pixels becomes half as wide."""
     assert values("niff")["resolution_error"] < ROUNDING
     found = values("global_filter")
     assert (found["resolution_way"], found["resolution_error"] < ROUNDING) == ("pad_spectrum", True)
@@ -236,8 +236,8 @@ def test_filters_of_frequencies_are_consistent_and_pixels_are_not(values):
     assert values("dwconv7")["resolution_error"] > 0.3
 
 
-def test_flexconv_keeps_its_extent(values):
-    """Its kernel is rescaled; begun with slow waves, it is nearly the same filter of the field of view."""
+def test_flexconv_keeps_its_field_of_view(values):
+    """Its kernel is rescaled. With low initial frequencies it is nearly the same filter in the field of view."""
     options = (("omega", 1.0), ("sigma", 0.25))
     found = values("flexconv", (32, 32), params=options)
     assert found["resolution_way"] == "rescaled"
@@ -247,32 +247,32 @@ def test_flexconv_keeps_its_extent(values):
 @pytest.mark.parametrize("name", [entry.name for entry in SHIPPED])
 def test_every_method_is_measured(values, name):
     found = values(name, channels=8)
-    figures = [found[column] for column in columns.of("properties")[:5]]
+    figures = [found[column] for column in columns.columns_of("properties")[:5]]
     assert all(figure is not None and 0 <= figure < 10 for figure in figures)
     assert found["error_fp64"] < 1e-5
     assert found["properties_why"] is None
 
 
-def test_training_mode_is_measured_as_it_runs(values):
+def test_training_mode_is_measured(values):
     found = values("dwconv13", mode="train")
     assert found["shift_error_zero"] < ROUNDING and found["error_fp64"] < 1e-5
 
 
-def test_it_is_one_image_whatever_the_batch(values):
+def test_one_image_is_used_for_any_batch(values):
     assert values("dwconv3", batch=7) == values("dwconv3")
 
 
-def test_a_network_has_none():
+def test_network_is_unsupported():
     with pytest.raises(Unsupported, match="operator"):
         next(measure(Workload(Cell("niff", 16, 16, level="model", network="mixer")), Protocol()))
 
 
-def test_it_is_asked_for_by_name_only():
-    assert "properties" in columns.METRICS and "properties" not in columns.USUAL
+def test_metric_runs_only_if_requested_by_name():
+    assert "properties" in columns.METRICS and "properties" not in columns.DEFAULT_METRICS
     assert metrics.get("properties") is measure
 
 
-def test_the_guard_thinks_of_twice_the_resolution():
+def test_admission_uses_twice_the_resolution():
     job = Job(Cell("dwconv31_direct", 56, 56, channels=16, batch=8), "properties")
     with pytest.raises(guard.Skipped) as skip:
         guard.admit(Workload(job.cell), job, Limits(memory=1000))
@@ -280,20 +280,20 @@ def test_the_guard_thinks_of_twice_the_resolution():
     assert guard.job_seconds(0.1, job) == pytest.approx(0.1 * guard.PROPERTY_CALLS)
 
 
-def test_a_run_writes_and_shows_them(tmp_path):
+def test_run_writes_and_shows_properties(tmp_path):
     out = tmp_path / "results" / "run"
     words = ["run", "--methods", "niff,dwconv3", "--res", "8,12", "--channels", "4", "--baseline", "none", "--executor", "inline"]
     result = CliRunner().invoke(main, [*words, "--metrics", "properties", "-o", str(out)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    found = list(rows(store.read(out / store.NAME)))
+    found = list(rows(store.read_journal(out / store.JOURNAL)))
     assert {row["properties_status"] for row in found} == {"ok"}
-    text = "\n".join(report.table([{**dict.fromkeys(columns.of("properties")), **row} for row in found]))
+    text = "\n".join(report.table([{**dict.fromkeys(columns.columns_of("properties")), **row} for row in found]))
     assert text.count("`niff`") == 2 == text.count("`dwconv3`")
     assert "e-" in text and "<sup>" not in text
 
 
 def test_failures_and_reasons_are_shown():
-    row = {"label": "a", "height": 8.0, "width": 9.0, **dict.fromkeys(columns.of("properties"))}
+    row = {"label": "a", "height": 8.0, "width": 9.0, **dict.fromkeys(columns.columns_of("properties"))}
     failed = row | {"properties_status": "oom", "properties_detail": "too much"}
     lacking = row | {"properties_status": "ok", "shift_error_circular": 0.0, "properties_why": "error_fp64: none"}
     text = "\n".join(report.table([failed, lacking]))
@@ -303,7 +303,7 @@ def test_failures_and_reasons_are_shown():
     assert report.table([row | {"properties_status": None}]) == []
 
 
-def test_a_record_holds_every_way():
+def test_record_contains_every_way():
     story = worker.run(Job(Cell("global_filter", 8, 8, channels=2), "properties"), Limits())
     next(story)
     with pytest.raises(StopIteration) as end:

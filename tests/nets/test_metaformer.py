@@ -18,11 +18,11 @@ from bench.nets.metaformer import Block, MetaFormer
 from bench.nets.resolution import adapted, ways
 from bench.nets.token_mixers import Expanded, depthwise, mixers
 from bench.workload.build import prepare
-from benchmarks.literal import afno, dynamic_filter, global_filter
 from methods.afno import AFNO
 from methods.contract import distance
 from methods.dynamic_filter import OFFICIAL, DynamicFilter
 from methods.global_filter import GlobalFilter
+from tests.literal import afno, dynamic_filter, global_filter
 from tests.reference.channels_last import errors, maps, state
 
 PUBLISHED = nets.FAMILIES["metaformer"]

@@ -1,4 +1,4 @@
-"""Methods that go wrong, each in its own way: what a sweep must survive."""
+"""Faulty methods that a sweep must survive."""
 
 import ctypes
 import os
@@ -35,7 +35,7 @@ class Segfault(Identity):
 
 @register("exits")
 class Exits(Identity):
-    """Ends its process without a word."""
+    """Ends its process without output."""
 
     def forward(self, x):
         os._exit(7)
@@ -52,7 +52,7 @@ class Hangs(Identity):
 
 @register("hangs_up")
 class HangsUp(Identity):
-    """Closes every file of its process and lives on."""
+    """Closes every file of its process and continues to run."""
 
     def forward(self, x):
         os.closerange(3, 1024)
@@ -86,7 +86,7 @@ class Shape(Identity):
 
 @register("declines")
 class Declines(Identity):
-    """Declines its setting."""
+    """Does not support its setting."""
 
     def __init__(self, channels, resolution):
         raise Unsupported("only on Sundays")
@@ -110,7 +110,7 @@ class Pairs(Identity):
 
 @register("huge")
 class Huge(Identity):
-    """Asks for more memory than there is."""
+    """Allocates more memory than available."""
 
     def forward(self, x):
         return x + torch.empty(1 << 52)[0]
@@ -118,7 +118,7 @@ class Huge(Identity):
 
 @register("stalls")
 class Stalls(Identity):
-    """Never returns from C, and holds the interpreter's lock while it is there."""
+    """Never returns from C and holds the global interpreter lock."""
 
     def forward(self, x):
         ctypes.PyDLL(None).pause()
@@ -126,7 +126,7 @@ class Stalls(Identity):
 
 @register("gorges")
 class Gorges(Identity):
-    """Allocates without end."""
+    """Allocates without limit."""
 
     def forward(self, x):
         held = []
@@ -136,7 +136,7 @@ class Gorges(Identity):
 
 @register("chatters")
 class Chatters(Identity):
-    """Prints, from Python and past it."""
+    """Prints from Python and from C."""
 
     def forward(self, x):
         print("CHATTER from python", flush=True)
@@ -147,7 +147,7 @@ class Chatters(Identity):
 
 @register("curses")
 class Curses(Identity):
-    """Says why, and ends its process."""
+    """Prints a reason and ends its process."""
 
     def forward(self, x):
         os.write(2, b"\x1b[31mLAST\x1b[0m WORDS\a\n")
@@ -156,7 +156,7 @@ class Curses(Identity):
 
 @register("takes_threads")
 class TakesThreads(Identity):
-    """Sets torch to other threads than its cell's."""
+    """Changes torch's number of threads."""
 
     def forward(self, x):
         torch.set_num_threads(3)
@@ -165,7 +165,7 @@ class TakesThreads(Identity):
 
 @register("doubles")
 class Doubles(Identity):
-    """Sets the type of new tensors."""
+    """Changes the default dtype."""
 
     def forward(self, x):
         torch.set_default_dtype(torch.float64)
@@ -174,7 +174,7 @@ class Doubles(Identity):
 
 @register("seeds")
 class Seeds(Identity):
-    """Seeds torch and switches its determinism, its gradients and its number format."""
+    """Seeds torch and changes its determinism, gradient mode and denormals."""
 
     def forward(self, x):
         torch.manual_seed(123)
@@ -186,7 +186,7 @@ class Seeds(Identity):
 
 @register("confesses")
 class Confesses(Identity):
-    """Raises with what it sees of the process, of its weights and of its input."""
+    """Raises with the state of the process, of its weights and of its input."""
 
     def __init__(self, channels, resolution):
         super().__init__(channels, resolution)
@@ -200,7 +200,7 @@ class Confesses(Identity):
 
 @register("drifts")
 class Drifts(Identity):
-    """Gives another answer at each call."""
+    """Returns a different output at each call."""
 
     def forward(self, x):
         self.calls = getattr(self, "calls", 0) + 1
@@ -209,7 +209,7 @@ class Drifts(Identity):
 
 @register("fills_disk")
 class FillsDisk(Identity):
-    """Writes to the folder named by FULL_FOLDER until nothing more goes there."""
+    """Writes to the folder FULL_FOLDER until it is full."""
 
     def forward(self, x):
         folder = os.environ.get("FULL_FOLDER")
@@ -222,7 +222,7 @@ class FillsDisk(Identity):
 
 @register("sleeps")
 class Sleeps(Identity):
-    """Takes a fifth of a second."""
+    """Takes 0.2 s."""
 
     def forward(self, x):
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""A method that breaks the contract: an image's result depends on its neighbours in the batch."""
+"""Methods that violate the contract: the output of an image depends on others in its batch, or CUDA is initialised."""
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ class MeanOfBatch(nn.Module):
 
 @register("asks_for_cuda")
 class AsksForCuda(MeanOfBatch):
-    """Initialises CUDA where the CPU was meant."""
+    """Initialises CUDA in a CPU cell."""
 
     def forward(self, x):
         torch.cuda._lazy_init()

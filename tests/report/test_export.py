@@ -1,4 +1,4 @@
-"""The report verb: every format says what the tables say, and figures are never older than them."""
+"""The command `report`: all formats agree with the tables, and figures are never older than the tables."""
 
 import json
 import math
@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from bench import journal as store
 from bench.cli import main
 from bench.columns import COLUMNS
+from bench.journal import JOURNAL, Journal, Writer, read_journal
 from bench.report.export import latex
 from bench.report.write import write_reports
 from tests.report.leaderboard.test_page import ENV, latency, params
@@ -22,9 +22,9 @@ HOSTILE = "a_b|c&d%e#f$g{h}i~j^k\\l<img src=x>"
 
 @pytest.fixture
 def results(tmp_path):
-    """A folder with one run of a name that every format must escape."""
+    """Return a folder with one run, one of whose methods has a name that every format must escape."""
     folder = tmp_path / "results"
-    with store.Writer(folder / "run_1" / store.NAME) as writer:
+    with Writer(folder / "run_1" / JOURNAL) as writer:
         writer.env(ENV)
         writer.run({"command": "python -m bench run --methods all", "started": 1.0, "baseline": "dwconv7"})
         for record in (
@@ -43,47 +43,47 @@ def read_csv(results):
     return pd.read_csv(results / "run_1" / "table.csv")
 
 
-def test_json_says_what_the_csv_says(results):
+def test_json_equals_csv(results):
     assert report(results, "--format", "json").exit_code == 0
-    found = json.loads((results / "run_1" / "table.json").read_text(), parse_constant=pytest.fail)
+    exported = json.loads((results / "run_1" / "table.json").read_text(), parse_constant=pytest.fail)
     written = read_csv(results)
-    assert list(found["rows"][0]) == list(written.columns)
-    for row, (_, other) in zip(found["rows"], written.iterrows(), strict=True):
+    assert list(exported["rows"][0]) == list(written.columns)
+    for row, (_, other) in zip(exported["rows"], written.iterrows(), strict=True):
         for name, value in row.items():
             same = value == other[name] or (value in (None, "") and pd.isna(other[name]))
             assert same, f"{name}: {value!r} is not {other[name]!r}"
-    failed = next(row for row in found["rows"] if row["method"] == "big")
+    failed = next(row for row in exported["rows"] if row["method"] == "big")
     assert failed["latency_ms"] is None and failed["latency_status"] == "oom"
 
 
-def test_json_explains_its_columns_and_where_it_was_measured(results):
+def test_json_has_columns_environments_and_runs(results):
     report(results, "--format", "json")
-    found = json.loads((results / "run_1" / "table.json").read_text())
-    assert {column["name"] for column in found["columns"]} == set(found["rows"][0])
-    assert found["columns"][: len(COLUMNS)] == [vars(column) for column in COLUMNS]
-    assert [env["cpu"] for env in found["environments"]] == ["Processor"]
-    assert found["runs"][0]["command"] == "python -m bench run --methods all"
-    assert found["baseline"] == {"op": "dwconv7", "model": "none"}
+    exported = json.loads((results / "run_1" / "table.json").read_text())
+    assert {column["name"] for column in exported["columns"]} == set(exported["rows"][0])
+    assert exported["columns"][: len(COLUMNS)] == [vars(column) for column in COLUMNS]
+    assert [env["cpu"] for env in exported["environments"]] == ["Processor"]
+    assert exported["runs"][0]["command"] == "python -m bench run --methods all"
+    assert exported["baseline"] == {"op": "dwconv7", "model": "none"}
 
 
-def test_parquet_says_what_the_csv_says(results):
+def test_parquet_equals_csv(results):
     pytest.importorskip("pyarrow")
     assert report(results, "--format", "parquet").exit_code == 0
-    found, written = pd.read_parquet(results / "run_1" / "table.parquet"), read_csv(results)
-    assert list(found["method"]) == list(written["method"])
+    exported, written = pd.read_parquet(results / "run_1" / "table.parquet"), read_csv(results)
+    assert list(exported["method"]) == list(written["method"])
     for name in ("latency_ms", "speedup", "params_count", "place"):
-        pd.testing.assert_series_equal(found[name], written[name], check_dtype=False, check_exact=True)
+        pd.testing.assert_series_equal(exported[name], written[name], check_dtype=False, check_exact=True)
 
 
-def test_parquet_without_its_library_is_refused(results, monkeypatch):
+def test_parquet_without_pyarrow_is_an_error(results, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    refused = report(results, "--format", "parquet")
-    assert refused.exit_code == 2
-    assert "--format parquet needs pyarrow" in refused.output
-    assert not (results / "LEADERBOARD.md").exists(), "refused before anything is written"
+    result = report(results, "--format", "parquet")
+    assert result.exit_code == 2
+    assert "--format parquet needs pyarrow" in result.output
+    assert not (results / "LEADERBOARD.md").exists(), "checked before anything is written"
 
 
-def test_csv_and_markdown_are_always_written_and_the_others_where_asked_for(results):
+def test_csv_and_markdown_are_always_written_and_other_formats_on_request(results):
     report(results)
     names = {path.name for path in (results / "run_1").iterdir()}
     assert {"table.csv"} <= names and not {"table.json", "table.tex"} & names
@@ -91,7 +91,7 @@ def test_csv_and_markdown_are_always_written_and_the_others_where_asked_for(resu
     assert {"LEADERBOARD.md", "README.md"} <= {path.name for path in results.iterdir()}
 
 
-def test_what_was_exported_once_stays_as_new_as_the_tables(results):
+def test_existing_exports_are_updated_with_the_tables(results):
     report(results, "--format", "json,latex")
     for name in ("table.json", "table.tex"):
         (results / "run_1" / name).write_text("old")
@@ -100,10 +100,10 @@ def test_what_was_exported_once_stays_as_new_as_the_tables(results):
     assert "dwconv7" in (results / "run_1" / "table.tex").read_text()
 
 
-def test_an_unknown_format_is_one_sentence(results):
-    refused = report(results, "--format", "markdwn")
-    assert refused.exit_code == 2
-    assert "'markdwn' is not one of markdown, html, csv, json, parquet, latex; did you mean 'markdown'?" in refused.output
+def test_unknown_format_is_an_error(results):
+    result = report(results, "--format", "markdwn")
+    assert result.exit_code == 2
+    assert "'markdwn' is not one of markdown, html, csv, json, parquet, latex; did you mean 'markdown'?" in result.output
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def tex(results):
 
 
 def plain(text):
-    """LaTeX without comments and without escaped signs."""
+    """Return LaTeX without comments and escaped characters."""
     lines = [line for line in text.splitlines() if not line.startswith("%")]
     return re.sub(r"\\[#$%&_{}]", "", "\n".join(lines))
 
@@ -129,7 +129,7 @@ def test_latex_is_balanced(tex):
     assert opened == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
 
 
-def test_latex_rows_have_the_columns_that_are_declared(tex):
+def test_latex_rows_have_the_declared_columns(tex):
     declared = re.search(r"\\begin\{tabular\}\{([lr]+)\}", tex)[1]
     body = re.findall(r"^(.*) \\\\$", plain(tex), re.MULTILINE)
     assert len(body) == 6
@@ -144,7 +144,7 @@ def test_latex_has_booktabs_rules_around_head_and_body(tex):
     assert r"\hline" not in tex
 
 
-def test_latex_says_what_the_leaderboard_says(tex):
+def test_latex_equals_the_leaderboard(tex):
     assert r"1= & \texttt{fast} & \textbf{0.500 $\pm$9.5\%} & 2.00x $\pm$0.0\% & \textbf{7}" in tex
     assert r"1= & \texttt{tied} &" in tex
     assert r" & \texttt{big} & \textit{oom}\textsuperscript{1} &" in tex
@@ -173,19 +173,19 @@ def test_markdown_becomes_latex(markdown, expected):
     assert latex.text(markdown) == expected
 
 
-def test_a_page_without_tables_has_none():
+def test_page_without_tables_gives_none():
     assert latex.document("## a\n\ntext\n").splitlines() == [latex.HEAD]
 
 
 def test_captions_are_the_headings_above_a_table():
     page = "## run\n\n### a\n\n#### 1 px\n\n| x |\n|--:|\n| 1 |\n\n### b\n\ntext\n\n| y |\n|:--|\n| 2 |\n\n<sup>1</sup> why\n"
-    found = list(latex.tables(page.splitlines()))
-    assert [table.caption for table in found] == ["run. a. 1 px", "run. b"]
-    assert [table.below for table in found] == [[], ["<sup>1</sup> why"]]
+    exported = list(latex.tables(page.splitlines()))
+    assert [table.caption for table in exported] == ["run. a. 1 px", "run. b"]
+    assert [table.notes for table in exported] == [[], ["<sup>1</sup> why"]]
 
 
 def drawing(journal, table, folder):
-    """In place of seaborn's pictures."""
+    """Replace the drawing of figures."""
     folder.mkdir(exist_ok=True)
     (folder / "winners_cpu.svg").write_text(f"{len(table)} rows of {journal.name}")
     return [folder / "winners_cpu.svg"]
@@ -197,15 +197,15 @@ def drawn(monkeypatch):
 
 
 @pytest.mark.usefixtures("drawn")
-def test_the_report_draws_figures_and_shows_them(results):
-    told = CliRunner().invoke(main, ["report", str(results)], catch_exceptions=False)
-    assert str(results / "run_1" / "figures" / "winners_cpu.svg") in told.output
+def test_report_draws_figures_and_shows_them(results):
+    result = CliRunner().invoke(main, ["report", str(results)], catch_exceptions=False)
+    assert str(results / "run_1" / "figures" / "winners_cpu.svg") in result.output
     assert "![winners: cpu](run_1/figures/winners_cpu.svg)" in (results / "LEADERBOARD.md").read_text()
     assert (results / "run_1" / "figures" / "winners_cpu.svg").read_text() == "5 rows of run_1"
 
 
 @pytest.mark.usefixtures("drawn")
-def test_a_run_draws_where_it_has_figures_so_that_none_is_old(results):
+def test_existing_figures_are_updated_by_a_run(results):
     figures = results / "run_1" / "figures"
     write_reports([results / "run_1"])
     assert not figures.exists()
@@ -214,24 +214,24 @@ def test_a_run_draws_where_it_has_figures_so_that_none_is_old(results):
     assert [path.name for path in figures.iterdir()] == ["winners_cpu.svg"]
 
 
-def test_without_figures_those_that_are_there_are_still_linked(results):
-    drawing(store.Journal(results), [], results / "run_1" / "figures")
+def test_existing_figures_are_linked_with_no_figures(results):
+    drawing(Journal(results), [], results / "run_1" / "figures")
     report(results)
     assert "(run_1/figures/winners_cpu.svg)" in (results / "LEADERBOARD.md").read_text()
 
 
-def test_the_page_is_written_over_all_runs(results, monkeypatch):
+def test_html_page_covers_all_runs(results, monkeypatch):
     def write(journals, tables, path):
         path.write_text(",".join(f"{journal.name}: {len(table)}" for journal, table in zip(journals, tables)))
         return path
 
     monkeypatch.setitem(sys.modules, "bench.report.page", SimpleNamespace(write=write))
-    told = report(results, "--format", "html")
-    assert told.output.splitlines()[-1] == str(results / "index.html")
+    result = report(results, "--format", "html")
+    assert result.output.splitlines()[-1] == str(results / "index.html")
     assert (results / "index.html").read_text() == "run_1: 5"
 
 
-def test_a_page_that_is_there_is_renewed_or_said_to_be_old(results, monkeypatch, capsys):
+def test_existing_html_page_is_updated_or_reported_as_old(results, monkeypatch, capsys):
     page = results / "index.html"
     page.write_text("old")
 
@@ -251,40 +251,40 @@ def test_a_page_that_is_there_is_renewed_or_said_to_be_old(results, monkeypatch,
     assert page.read_text() == "new"
 
 
-def test_tables_that_nothing_supports_any_more_are_gone(results):
+def test_tables_without_data_are_deleted(results):
     for name in ("accuracy.csv", "crossover.csv"):
         (results / "run_1" / name).write_text("old")
     report(results)
     assert not list(results.glob("run_1/[ac]*.csv"))
 
 
-def test_another_view_leaves_the_tables_as_they_are_and_the_next_report_writes_the_usual_page(results):
+def test_another_view_does_not_change_the_tables_and_the_next_report_writes_the_default_page(results):
     report(results)
-    usual, table = (results / "LEADERBOARD.md").read_text(), (results / "run_1" / "table.csv").read_text()
+    default, table = (results / "LEADERBOARD.md").read_text(), (results / "run_1" / "table.csv").read_text()
     report(results, "--sort", "params_count", "--baseline", "fast", "--group", "mode")
     other = (results / "LEADERBOARD.md").read_text()
-    assert "Not the usual page" in other and "vs fast" in other
+    assert "Not the default page" in other and "vs fast" in other
     assert (results / "run_1" / "table.csv").read_text() == table
     report(results)
-    assert (results / "LEADERBOARD.md").read_text() == usual
+    assert (results / "LEADERBOARD.md").read_text() == default
 
 
-def test_a_baseline_that_no_run_has_is_one_sentence(results):
-    refused = report(results, "--baseline", "fats")
-    assert refused.exit_code == 2
-    assert "--baseline fats: no run has measured it; did you mean 'fast'?" in refused.output
+def test_unknown_baseline_is_an_error(results):
+    result = report(results, "--baseline", "fats")
+    assert result.exit_code == 2
+    assert "--baseline fats: no run has measured it; did you mean 'fast'?" in result.output
 
 
-def test_infinite_figures_are_null(results):
+def test_infinite_values_are_null(results):
     from bench.report.export.tables import as_data
 
-    journal = store.read(results / "run_1" / store.NAME)
+    journal = read_journal(results / "run_1" / JOURNAL)
     (row,) = as_data(journal, pd.DataFrame({"speedup": [math.inf]}))["rows"]
     assert row == {"speedup": None}
 
 
-def test_analyses_beside_the_runs_are_linked(results):
+def test_analysis_pages_are_linked(results):
     (results / "reach").mkdir()
-    (results / "reach" / "ANALYSIS.md").write_text("# what was found")
+    (results / "reach" / "ANALYSIS.md").write_text("# Results")
     report(results)
     assert "- Analyses: [reach](reach/ANALYSIS.md)" in (results / "LEADERBOARD.md").read_text()

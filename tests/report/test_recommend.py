@@ -1,4 +1,4 @@
-"""An answer comes from cells of the wanted setting alone, machine by machine, or says what must be run."""
+"""Recommendations: only cells of the requested setting, one answer per machine, and the suggested command."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +14,17 @@ from bench.spec import Cell, Job, Protocol, Record, Training
 from bench.system import machine
 from tests.report.leaderboard.test_page import ENV, latency
 
-WISH = Query(56, 56, 64)
+QUERY = Query(56, 56, 64)
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch):
-    """The machine of `ENV`."""
+def this_machine(monkeypatch):
+    """Pretend to be the machine of `ENV`."""
     monkeypatch.setattr(machine, "hardware", lambda: {"cpu": "Processor", "cores": 2})
 
 
 def steady(method, ms, half=0.01, session=1.0, env="e1", **cell):
-    """A latency of eight equal rounds, its interval `half` as a share to each side."""
+    """Return a latency of eight equal rounds with a relative half-width of `half`."""
     record = latency(method, ms, **cell)
     record.values.update(latency_lo_ms=ms * (1 - half), latency_hi_ms=ms * (1 + half), rounds=8, timer="wall")
     rounds = {clock: [ms] * 8 for clock in ("clean", "cpu", "wall")}
@@ -48,64 +48,64 @@ def seeded(method, *percents, data="digits", env="e1"):
 
 def journal(*records, name="run", envs=(ENV,)):
     runs = [{"command": "x", "started": 1.0, "baseline": "dwconv7"}]
-    found = {f"{number} {record.job.key()}": record for number, record in enumerate(records)}
-    return Journal(Path(f"results/{name}/journal.jsonl"), found, {env["id"]: env for env in envs}, runs)
+    by_key = {f"{number} {record.job.key()}": record for number, record in enumerate(records)}
+    return Journal(Path(f"results/{name}/journal.jsonl"), by_key, {env["id"]: env for env in envs}, runs)
 
 
 def answer(*records, envs=(ENV,), **limits):
-    return recommend.recommend([journal(*records, envs=envs)], replace(WISH, **limits))
+    return recommend.recommend([journal(*records, envs=envs)], replace(QUERY, **limits))
 
 
 def labels(candidates):
     return [candidate.label for candidate in candidates]
 
 
-def states(found):
-    (place,) = found.places
-    return {candidate.label: candidate.state for candidate in place.candidates}
+def states(result):
+    (answered,) = result.machines
+    return {candidate.label: candidate.state for candidate in answered.candidates}
 
 
-def test_the_fastest_is_recommended_and_the_others_follow():
-    found = answer(steady("slow", 4.0), steady("dwconv7", 1.0), steady("fast", 0.5))
-    assert labels(found.recommended) == ["fast"]
-    assert labels(found.places[0].candidates) == ["fast", "dwconv7", "slow"]
+def test_fastest_is_recommended_and_others_follow_by_latency():
+    result = answer(steady("slow", 4.0), steady("dwconv7", 1.0), steady("fast", 0.5))
+    assert labels(result.recommended) == ["fast"]
+    assert labels(result.machines[0].candidates) == ["fast", "dwconv7", "slow"]
 
 
-def test_those_that_the_rounds_do_not_tell_apart_are_recommended_together():
-    found = answer(steady("a", 1.0), steady("b", 1.015), steady("c", 1.1))
-    assert labels(found.recommended) == ["a", "b"], "1.5% is within the region of practical equivalence"
+def test_tied_methods_are_recommended_together():
+    result = answer(steady("a", 1.0), steady("b", 1.015), steady("c", 1.1))
+    assert labels(result.recommended) == ["a", "b"], "1.5% is within the region of practical equivalence"
 
 
-@pytest.mark.parametrize(("ms", "state"), [(0.98, "kept"), (1.0, "unclear"), (1.02, "broken")])
-def test_a_latency_keeps_its_limit_where_its_whole_interval_does(ms, state):
-    found = answer(steady("a", ms), max_latency_ms=1.0)
-    assert states(found) == {"a": state}
-    assert labels(found.recommended) == (["a"] if state == "kept" else [])
+@pytest.mark.parametrize(("ms", "state"), [(0.98, "satisfied"), (1.0, "inconclusive"), (1.02, "violated")])
+def test_latency_satisfies_a_limit_if_the_whole_interval_does(ms, state):
+    result = answer(steady("a", ms), max_latency_ms=1.0)
+    assert states(result) == {"a": state}
+    assert labels(result.recommended) == (["a"] if state == "satisfied" else [])
 
 
-def test_a_latency_without_an_interval_is_unclear_where_there_is_a_limit():
+def test_latency_without_an_interval_is_inconclusive_under_a_limit():
     bare = steady("a", 0.1)
     bare.values.update(latency_lo_ms=None, latency_hi_ms=None)
-    assert states(answer(bare, max_latency_ms=1.0)) == {"a": "unclear"}
-    assert states(answer(bare)) == {"a": "kept"}
+    assert states(answer(bare, max_latency_ms=1.0)) == {"a": "inconclusive"}
+    assert states(answer(bare)) == {"a": "satisfied"}
 
 
-def test_memory_is_exact_and_a_missing_one_is_named():
+def test_memory_is_exact_and_missing_memory_is_reported():
     sizes = memory("fits", 1e6), memory("big", 1e6 + 1), memory("failed", 0, "oom")
-    found = answer(*sizes, *(steady(name, 1.0) for name in ("fits", "big", "failed", "never")), max_memory=1e6)
-    assert states(found) == {"fits": "kept", "big": "broken", "failed": "unknown", "never": "unknown"}
-    reasons = {one.label: recommend_text.reason(one) for one in found.places[0].candidates}
+    result = answer(*sizes, *(steady(name, 1.0) for name in ("fits", "big", "failed", "never")), max_memory=1e6)
+    assert states(result) == {"fits": "satisfied", "big": "violated", "failed": "not measured", "never": "not measured"}
+    reasons = {candidate.label: recommend_text.reason(candidate) for candidate in result.machines[0].candidates}
     assert reasons["failed"] == "memory oom: no room"
     assert reasons["never"] == "memory not measured"
 
 
-def test_a_latency_that_failed_is_named():
-    found = answer(steady("a", 1.0), latency("dead", 0, "skipped", "would take 300 s"))
-    assert states(found) == {"a": "kept", "dead": "unknown"}
-    assert recommend_text.reason(found.places[0].candidates[-1]) == "latency skipped: would take 300 s"
+def test_failed_latency_is_reported():
+    result = answer(steady("a", 1.0), latency("dead", 0, "skipped", "would take 300 s"))
+    assert states(result) == {"a": "satisfied", "dead": "not measured"}
+    assert recommend_text.reason(result.machines[0].candidates[-1]) == "latency skipped: would take 300 s"
 
 
-def test_an_accuracy_keeps_its_limit_where_its_whole_interval_over_seeds_does():
+def test_accuracy_satisfies_a_limit_if_the_whole_interval_does():
     trained = [
         *seeded("sure", 95.0, 95.1, 95.2),
         *seeded("near", 88.0, 92.0, 96.0),
@@ -113,139 +113,145 @@ def test_an_accuracy_keeps_its_limit_where_its_whole_interval_over_seeds_does():
         *seeded("one", 99.0),
     ]
     timed = [steady(name, 1.0) for name in ("sure", "near", "low", "one", "untrained")]
-    found = answer(*trained, *timed, min_accuracy=90)
-    assert states(found) == {"sure": "kept", "near": "unclear", "low": "broken", "one": "unclear", "untrained": "unknown"}
-    assert states(answer(*trained, *timed, min_accuracy=56))["low"] == "unclear", "50.5 ± 12.7 * 0.5 with two seeds"
-    assert found.places[0].contest.startswith("digits 16 px")
+    result = answer(*trained, *timed, min_accuracy=90)
+    assert states(result) == {
+        "sure": "satisfied",
+        "near": "inconclusive",
+        "low": "violated",
+        "one": "inconclusive",
+        "untrained": "not measured",
+    }
+    assert states(answer(*trained, *timed, min_accuracy=56))["low"] == "inconclusive", "50.5 ± 12.7 * 0.5 with two seeds"
+    assert result.machines[0].comparison_group.startswith("digits 16 px")
 
 
-def test_a_seed_that_failed_leaves_no_accuracy():
-    found = answer(steady("a", 1.0), *seeded("a", 99.0, None, 99.0), min_accuracy=90)
-    assert states(found) == {"a": "unknown"}
-    assert "seed 1" in recommend_text.reason(found.places[0].candidates[0])
+def test_failed_seed_gives_no_accuracy():
+    result = answer(steady("a", 1.0), *seeded("a", 99.0, None, 99.0), min_accuracy=90)
+    assert states(result) == {"a": "not measured"}
+    assert "seed 1" in recommend_text.reason(result.machines[0].candidates[0])
 
 
-def test_accuracies_of_one_task_alone_are_compared():
-    """The task that more methods were trained on, unless one is named; never one method's by this and another's by that."""
+def test_accuracies_of_only_one_task_are_compared():
+    """The task on which most methods were trained, unless one is requested; never different tasks for different methods."""
     trained = [*seeded("a", 99.0, 99.0), *seeded("b", 99.0, 99.0), *seeded("a", 60.0, 60.0, data="farpair")]
     timed = [steady("a", 1.0), steady("b", 2.0)]
-    assert states(answer(*trained, *timed, min_accuracy=90)) == {"a": "kept", "b": "kept"}
+    assert states(answer(*trained, *timed, min_accuracy=90)) == {"a": "satisfied", "b": "satisfied"}
     farther = answer(*trained, *timed, min_accuracy=90, data="farpair")
-    assert states(farther) == {"a": "broken", "b": "unknown"}
+    assert states(farther) == {"a": "violated", "b": "not measured"}
     assert farther.tasks == ("digits", "farpair")
 
 
-def test_several_seeds_of_fewer_methods_say_more_than_one_of_many():
+def test_several_seeds_of_few_methods_are_preferred_to_one_seed_of_many():
     many = [record for name in "abc" for record in seeded(name, 99.0)]
     trained = [*many, *seeded("a", 95.0, 95.0, data="farpair")]
-    found = answer(*trained, *(steady(name, 1.0) for name in "abc"), min_accuracy=90)
-    assert states(found)["a"] == "kept"
-    assert found.places[0].contest.startswith("farpair")
+    result = answer(*trained, *(steady(name, 1.0) for name in "abc"), min_accuracy=90)
+    assert states(result)["a"] == "satisfied"
+    assert result.machines[0].comparison_group.startswith("farpair")
 
 
-def test_machines_are_answered_for_one_by_one():
-    """This machine first, though the other was measured later and is faster."""
+def test_each_machine_has_an_answer():
+    """This machine is first, although the other was measured later and is faster."""
     there = ENV | {"id": "e2", "cpu": "Another"}
-    found = answer(steady("a", 1.0), steady("b", 2.0), steady("b", 0.1, session=9.0, env="e2"), envs=(ENV, there))
-    assert [(place.env["id"], place.here, labels(place.recommended)) for place in found.places] == [
+    result = answer(steady("a", 1.0), steady("b", 2.0), steady("b", 0.1, session=9.0, env="e2"), envs=(ENV, there))
+    assert [(answered.env["id"], answered.here, labels(answered.recommended)) for answered in result.machines] == [
         ("e1", True, ["a"]),
         ("e2", False, ["b"]),
     ]
 
 
-def test_of_unknown_machines_the_newest_is_first(monkeypatch):
+def test_newest_of_other_machines_is_first(monkeypatch):
     monkeypatch.setattr(machine, "hardware", lambda: {"cpu": "Neither"})
-    found = answer(steady("a", 1.0), steady("a", 1.0, session=9.0, env="e2"), envs=(ENV, ENV | {"id": "e2"}))
-    assert [place.env["id"] for place in found.places] == ["e2", "e1"]
+    result = answer(steady("a", 1.0), steady("a", 1.0, session=9.0, env="e2"), envs=(ENV, ENV | {"id": "e2"}))
+    assert [answered.env["id"] for answered in result.machines] == ["e2", "e1"]
 
 
-def test_the_newest_measurement_of_a_method_counts():
+def test_newest_measurement_of_a_method_is_used():
     old, new = journal(steady("a", 1.0), memory("a", 5e6)), journal(steady("a", 3.0, session=2.0), name="newer")
-    found = recommend.recommend([new, old], replace(WISH, max_memory=6e6))
-    (only,) = found.places[0].candidates
+    result = recommend.recommend([new, old], replace(QUERY, max_memory=6e6))
+    (only,) = result.machines[0].candidates
     assert (only.row["latency_ms"], only.row["run"]) == (3.0, "newer")
-    assert only.row["mem_peak_bytes"] == 5e6, "what the newer run did not measure is the older one's"
-    assert only.state == "kept"
+    assert only.row["mem_peak_bytes"] == 5e6, "memory missing in the newer run is taken from the older run"
+    assert only.state == "satisfied"
 
 
-def test_a_newer_failure_is_not_covered_by_an_older_success():
+def test_newer_failure_replaces_an_older_success():
     failed = replace(latency("a", 0, "oom", "no room"), session=2.0)
-    found = recommend.recommend([journal(steady("a", 1.0)), journal(failed, name="newer")], WISH)
-    assert [one.state for one in found.places[0].candidates] == ["unknown"]
+    result = recommend.recommend([journal(steady("a", 1.0)), journal(failed, name="newer")], QUERY)
+    assert [candidate.state for candidate in result.machines[0].candidates] == ["not measured"]
 
 
 @pytest.mark.parametrize(
     "other",
     [{"channels": 128}, {"batch": 2}, {"mode": "train"}, {"dtype": "bf16"}, {"threads": 2}, {"level": "model", "network": "mixer"}],
 )
-def test_no_other_setting_speaks(other):
-    found = answer(steady("a", 1.0, **other))
-    assert found.places == () and found.recommended == []
+def test_other_settings_are_not_used(other):
+    result = answer(steady("a", 1.0, **other))
+    assert result.machines == () and result.recommended == []
 
 
-def test_another_device_speaks_unless_one_is_wanted():
+def test_all_devices_are_used_unless_one_is_requested():
     cell = steady("a", 1.0, device="cuda:0", threads=4)
     assert labels(answer(cell).recommended) == ["a"], "threads are those of a CPU"
-    assert answer(cell, device="cpu").places == ()
+    assert answer(cell, device="cpu").machines == ()
 
 
-def test_the_nearest_settings_are_a_hint():
+def test_nearest_settings_are_listed():
     cells = (
         steady("a", 1.0, channels=128),
         steady("a", 1.0, channels=512),
         steady("a", 1.0, mode="train"),
         steady("a", 1.0, batch=64),
     )
-    found = answer(*cells, latency("b", 0, "oom", channels=64, threads=2))
-    assert [(row["channels"], row["mode"], row["batch"]) for row in found.nearest] == [
+    result = answer(*cells, latency("b", 0, "oom", channels=64, threads=2))
+    assert [(row["channels"], row["mode"], row["batch"]) for row in result.nearest] == [
         (128, "infer", 1),
         (512, "infer", 1),
         (64, "train", 1),
     ]
 
 
-def test_an_unclear_method_is_to_be_measured_closer():
-    found = answer(steady("a", 1.0), steady("b", 9.0), max_latency_ms=1.0)
-    todo = recommend.missing_run(found, "results/local")
-    assert "--methods a " in todo and "--rounds 50 --max-rounds 100" in todo
+def test_inconclusive_method_is_suggested_with_more_rounds():
+    result = answer(steady("a", 1.0), steady("b", 9.0), max_latency_ms=1.0)
+    command = recommend.suggested_command(result, "results/local")
+    assert "--methods a " in command and "--rounds 50 --max-rounds 100" in command
 
 
-def test_where_every_method_is_outside_a_limit_nothing_is_to_be_run():
-    found = answer(steady("a", 5.0), max_latency_ms=1.0)
-    assert (found.recommended, recommend.missing_run(found, "results/local")) == ([], "")
+def test_no_command_is_suggested_if_every_method_violates_a_limit():
+    result = answer(steady("a", 5.0), max_latency_ms=1.0)
+    assert (result.recommended, recommend.suggested_command(result, "results/local")) == ([], "")
 
 
-def test_the_fastest_here_leaves_nothing_to_be_run():
-    assert recommend.missing_run(answer(steady("a", 1.0)), "results/local") == ""
+def test_no_command_is_suggested_with_a_recommendation_here():
+    assert recommend.suggested_command(answer(steady("a", 1.0)), "results/local") == ""
 
 
-def test_what_is_recommended_elsewhere_is_still_to_be_measured_here():
+def test_recommendation_of_another_machine_still_suggests_a_command():
     there = ENV | {"id": "e2", "cpu": "Another"}
-    found = answer(steady("a", 1.0, env="e2"), envs=(there,))
-    assert labels(found.recommended) == ["a"]
-    assert recommend.missing_run(found, "results/local") == recommend.command(WISH, "results/local")
-    told = recommend_text.text(found, Path("results"), 132)
-    assert "Not measured on this machine." in told and "To find out, run:" in told
+    result = answer(steady("a", 1.0, env="e2"), envs=(there,))
+    assert labels(result.recommended) == ["a"]
+    assert recommend.suggested_command(result, "results/local") == recommend.command(QUERY, "results/local")
+    text = recommend_text.text(result, Path("results"), 132)
+    assert "Not measured on this machine." in text and "To measure, run:" in text
     both = answer(steady("a", 1.0, env="e2"), steady("a", 10.0), envs=(ENV, there), max_latency_ms=10.0)
-    assert labels(both.recommended) == ["a"] and not both.places[0].recommended
-    assert "--methods a " in recommend.missing_run(both, "results/local"), "unclear on this machine"
+    assert labels(both.recommended) == ["a"] and not both.machines[0].recommended
+    assert "--methods a " in recommend.suggested_command(both, "results/local"), "inconclusive on this machine"
 
 
-def test_an_environment_is_described_by_the_run_that_measured_there():
+def test_environment_is_described_by_the_run_of_the_newest_row():
     old = journal(steady("a", 1.0), envs=(ENV | {"commit": "old"},))
     new = journal(steady("b", 2.0, session=2.0), name="newer", envs=(ENV | {"commit": "new"},))
     other = journal(name="other", envs=(ENV | {"commit": "none of these"},))
-    (place,) = recommend.recommend([old, new, other], WISH).places
-    assert place.env["commit"] == "new"
+    (answered,) = recommend.recommend([old, new, other], QUERY).machines
+    assert answered.env["commit"] == "new"
 
 
-def test_of_accuracies_only_what_differs_is_named():
-    """They are of digits at 16 px; asked for is an operator at 56 px, then one at 16 px on the same machine."""
-    found = answer(steady("a", 1.0), *seeded("a", 99.0, 98.0, 98.5), min_accuracy=90)
-    text = recommend_text.text(found, Path("results"), 300)
+def test_note_on_accuracies_names_only_differences():
+    """Accuracies of digits at 16 px; requested is an operator at 56 px, then one at 16 px on the same machine."""
+    result = answer(steady("a", 1.0), *seeded("a", 99.0, 98.0, 98.5), min_accuracy=90)
+    text = recommend_text.text(result, Path("results"), 300)
     assert text.splitlines()[0].endswith("at least 90% on digits")
-    assert "Accuracies are of a network with the operator inside at 16 px: protocol digits 16 px" in text
+    assert "Accuracies are those of a network with the operator at 16 px: protocol digits 16 px" in text
     assert "environment e1." not in text
-    trained = found.places[0].trained
-    assert " at 16 px:" not in recommend_text.foreign(trained, replace(WISH, height=16, width=16), "e1")
-    assert recommend_text.foreign(trained, WISH, "e2").endswith(", environment e1.")
+    trained = result.machines[0].trained
+    assert " at 16 px:" not in recommend_text.accuracy_note(trained, replace(QUERY, height=16, width=16), "e1")
+    assert recommend_text.accuracy_note(trained, QUERY, "e2").endswith(", environment e1.")

@@ -1,4 +1,4 @@
-"""Two methods side by side: labels, pairing, the verdict in words, failures, and what is kept."""
+"""A/B comparisons: labels, pairing, the text of the verdict, failures, and the saved journal."""
 
 from dataclasses import replace
 
@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 import methods
-from bench import journal as store
 from bench.cli import main
+from bench.journal import JOURNAL, read_journal
 from bench.names import cell_of, setting_text
 from bench.runner.ab import fixed_rounds, text, trial
 from bench.spec import Cell, Limits, Record
@@ -42,7 +42,7 @@ def read(label):
 def test_a_label_is_a_cell(label, params, kernel):
     cell = read(label)
     assert (cell.params, cell.kernel) == (params, kernel)
-    assert read(cell.label) == cell, "what a cell is called is read as that cell"
+    assert read(cell.label) == cell, "a label parses back to its cell"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_setting_in_words():
 
 
 class Fake:
-    """A pool whose records have the given latencies by round, and that remembers what it was asked."""
+    """A pool whose records have the given latencies per round. It saves the requests."""
 
     def __init__(self, **rounds):
         self.rounds = rounds
@@ -138,20 +138,20 @@ def test_a_gpu_needs_half_the_difference():
     assert tried(1.015).verdict == "same"
 
 
-def test_undecided_is_said():
+def test_an_unclear_verdict_is_printed():
     result = tried([1.2 * SLOWLY[0], *SLOWLY[1:4], *(1.1 * one for one in SLOWLY[4:])])
     assert result.verdict == "unclear"
     assert "more --rounds narrow it" in text(result)
 
 
-def test_where_processor_time_stands_in_it_does_for_both():
+def test_cpu_time_replaces_wall_time_for_both_sides():
     result = tried(1.5, busy=True)
     assert result.clock == "cpu"
     assert result.ratio.mid == pytest.approx(1.5)
     said = text(result)
     assert "A  niff  3.00 ms" in said, "twice the median of 1.5"
-    assert "Processor time stands in" in said
-    assert "90% of calls undisturbed" in said
+    assert "CPU time is reported instead of wall time" in said
+    assert "90% clean samples" in said
     assert "Processor time" not in text(tried(1.5))
 
 
@@ -188,27 +188,27 @@ def test_the_command_decides_or_not_and_writes_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failing_side_ends_in_exit_3_and_records_are_kept(tmp_path):
-    result = bench("ab", "fine", "raises", *SMALL, "--plugin", FAULTS, "-o", str(tmp_path / "kept"))
+def test_a_failing_side_ends_in_exit_3_and_records_are_saved(tmp_path):
+    result = bench("ab", "fine", "raises", *SMALL, "--plugin", FAULTS, "-o", str(tmp_path / "saved"))
     assert result.exit_code == 3
     assert "B  raises  error: RuntimeError: the operator's own trouble" in result.output
-    journal = store.read(tmp_path / "kept" / store.NAME)
+    journal = read_journal(tmp_path / "saved" / JOURNAL)
     table = tidy(journal).set_index("label")
     assert dict(table["latency_status"]) == {"fine (A)": "ok", "raises (B)": "error"}
     assert {record.env for record in journal.records.values()} == set(journal.envs)
     assert all(record.job.code for record in journal.current())
-    again = bench("ab", "fine", "fine", *SMALL, "--plugin", FAULTS, "-o", str(tmp_path / "kept"))
-    assert again.exit_code == 2 and "holds a run already" in " ".join(again.output.split())
+    again = bench("ab", "fine", "fine", *SMALL, "--plugin", FAULTS, "-o", str(tmp_path / "saved"))
+    assert again.exit_code == 2 and "already holds a run" in " ".join(again.output.split())
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (("niff", "nif"), "did you mean 'niff'"),
-        (("niff", "niff", "--res", "8,9"), "takes one value here"),
+        (("niff", "niff", "--res", "8,9"), "takes one value"),
         (("niff", "niff", "--rounds", "1"), "1 is not in the range 2<=x<=300"),
         (("niff", "niff", "--threads", "100000"), "is more than the"),
-        (("niff", "niff", "--device", "cuda:99"), "device cuda:99 is not there"),
+        (("niff", "niff", "--device", "cuda:99"), "device cuda:99 does not exist"),
         (("niff",), "Missing argument 'B'"),
     ],
 )

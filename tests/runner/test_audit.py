@@ -1,4 +1,4 @@
-"""An audit counts what it should and says in words what follows."""
+"""The counts of an audit and the verdict that follows from them."""
 
 import json
 import math
@@ -29,14 +29,14 @@ def record(cell, ms, status="ok"):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Trials and sweeps without processes: the first trial of each kind gives a false verdict or misses, the rest are right."""
+    """Trials and sweeps without processes. The first trial of each kind is wrong, all others are right."""
     seen = []
 
     def trial(pool, a, b, protocol, limits):
-        planted = a.method == "repeated"
+        slowed = a.method == "repeated"
         first = not any(one.method == a.method for one, _ in seen)
         seen.append((a, b))
-        words = ("unclear", "slower") if planted else ("faster", "same")
+        words = ("unclear", "slower") if slowed else ("faster", "same")
         return Trial((record(a, 1.0 + len(seen) / 100), record(b, 1.0)), Interval(1.0, 0.99, 1.01), words[not first], "clean")
 
     class Pool:
@@ -63,36 +63,36 @@ def test_two_sweeps_are_compared_by_the_methods_that_ran_in_both(scripted):
     assert found.sweep_spread == 0.0 and math.isnan(found.ratio_spread), "the audited method is not among them"
 
 
-def test_the_planted_difference_is_five_percent_and_an_audited_method_meets_itself(scripted):
+def test_the_injected_slowdown_is_five_percent_and_the_audited_method_is_compared_with_itself(scripted):
     _, seen = scripted
-    same, planted = seen[0], seen[1]
+    same, slowed = seen[0], seen[1]
     assert replace(same[0], alias="") == replace(same[1], alias="") == CELL
-    assert [dict(cell.params)["times"] for cell in planted] == list(TIMES)
+    assert [dict(cell.params)["times"] for cell in slowed] == list(TIMES)
     assert TIMES[1] / TIMES[0] == pytest.approx(1.05)
-    assert len({cell.label for pair in seen for cell in pair}) == 4, "every side has a name of its own"
+    assert len({cell.label for pair in seen for cell in pair}) == 4, "every side has its own name"
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"false_positives": 2}, "equal methods are called different"),
-        ({"found": 17}, "a real difference of 5% is missed"),
+        ({"false_positives": 2}, "too many false positives"),
+        ({"found": 17}, "a difference of 5% is missed"),
         ({"wrong_way": 1}, "a slower operator was called faster"),
         ({"tau": 0.97}, "two runs of one sweep rank differently"),
-        ({"tau": math.nan}, "or nothing was ranked"),
+        ({"tau": math.nan}, "or rank nothing"),
         ({"failed": 1}, "trials or methods failed"),
     ],
 )
 def test_each_fault_alone_makes_a_machine_unsound(change, reason):
-    assert GOOD.sound and "can be trusted on this machine today" in conclusion(GOOD)
+    assert GOOD.sound and "are trustworthy on this machine today" in conclusion(GOOD)
     bad = replace(GOOD, **change)
     assert not bad.sound
-    assert reason in conclusion(bad) and "cannot be trusted" in conclusion(bad)
+    assert reason in conclusion(bad) and "are not trustworthy" in conclusion(bad)
 
 
-def test_the_text_holds_every_figure_and_the_data_are_json():
+def test_the_text_has_every_value_and_the_data_are_json():
     assert all(figure in text(GOOD) for figure in ("1 of 20", "18 of 20", "1.0%", "90%", "0.990", "0.950", "2.0%", "3.0%"))
-    assert "do not read more into the difference of two runs than 4%" in text(GOOD)
+    assert "a difference between two runs below 4% means nothing" in text(GOOD)
     unknown = replace(GOOD, spread=math.nan, tau=math.nan).to_json()
     assert unknown["spread"] is None and unknown["sound"] is False
     json.dumps(unknown, allow_nan=False)
@@ -110,7 +110,7 @@ def test_a_real_trial_of_each_kind():
 
     pool = Pool((PLUGIN,))
     quick = Timing(rounds=2, max_rounds=2, round_seconds=0.005)
-    for a, b in ((audit._named(CELL, "A"), audit._named(CELL, "B")), audit._planted(CELL)):
+    for a, b in ((audit._named(CELL, "A"), audit._named(CELL, "B")), audit._slowed(CELL)):
         found = audit.trial(pool, a, b, quick, Limits())
         assert [one.status for one in found.records] == ["ok", "ok"]
         assert found.ratio.mid > 0

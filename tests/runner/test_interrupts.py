@@ -1,4 +1,4 @@
-"""A sweep that is interrupted or killed in the middle keeps what is done and leaves no process behind."""
+"""An interrupted or killed sweep saves the finished jobs and leaves no process behind."""
 
 import contextlib
 import json
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import journal as store
 from bench.columns import COLUMNS
+from bench.journal import JOURNAL, SAMPLES, read_journal
 from bench.tables.cells import tidy
 from tests.paths import FAULTS
 
@@ -53,7 +53,7 @@ def test_a_killed_sweep_leaves_no_process_behind(out):
     while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in workers if alive(pid)]
-    assert len(store.read(out / store.NAME).records) == 3
+    assert len(read_journal(out / JOURNAL).records) == 3
 
 
 def alive(pid):
@@ -64,7 +64,7 @@ def alive(pid):
         return False
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(out):
+def test_ctrl_c_saves_finished_jobs_and_prints_how_to_resume(out):
     """The interrupt reaches the whole process group, as from a terminal, while a method hangs."""
     words = [*SWEEP, "-o", str(out)]
     with subprocess.Popen(
@@ -85,7 +85,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(out):
     assert process.returncode == 130, rest
     assert f"Resume with: python -m bench {' '.join(words)}" in rest
     assert "Traceback" not in rest
-    kept = store.read(out / store.NAME).records.values()
+    kept = read_journal(out / JOURNAL).records.values()
     assert [(record.job.metric, record.status) for record in kept] == [("params", "ok")] * 3
 
 
@@ -101,7 +101,7 @@ def measure(out, words, **options):
 
 
 def records_in(out):
-    journal = out / store.NAME
+    journal = out / JOURNAL
     return journal.read_bytes().count(b'"kind":"record"') if journal.exists() else 0
 
 
@@ -134,7 +134,7 @@ def test_a_sweep_killed_at_twenty_random_moments_loses_nothing(out):
     killed = 0
     for number in range(KILLS):
         killed += kill_at_random(out, TIMES if number % 4 == 3 else COUNTS, chance, environment)
-        store.read(out / store.NAME)
+        read_journal(out / JOURNAL)
     assert killed >= KILLS / 2
     assert not list(temporary.glob("bench-*")), "what workers wrote is left behind"
     shutil.rmtree(temporary)
@@ -144,14 +144,14 @@ def test_a_sweep_killed_at_twenty_random_moments_loses_nothing(out):
             with measure(folder, words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
                 text = process.communicate()[1]
             assert process.returncode == 0, text
-    lines = [json.loads(line) for line in (out / store.NAME).read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()]
     keys = [line["key"] for line in lines if line["kind"] == "record"]
     assert len(keys) == len(set(keys)) == records_in(quiet)
-    for line in (out / store.SAMPLES).read_text().splitlines():
+    for line in (out / SAMPLES).read_text().splitlines():
         json.loads(line)
     exact = [column.name for column in COLUMNS if column.metric != "latency" and column.name not in NOISY]
     tables = [
-        tidy(store.read(folder / store.NAME)).sort_values(["label", "height", "width"], ignore_index=True)[exact]
+        tidy(read_journal(folder / JOURNAL)).sort_values(["label", "height", "width"], ignore_index=True)[exact]
         for folder in (out, quiet)
     ]
     assert tables[0].equals(tables[1]), tables[0].compare(tables[1])

@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 
 import methods
-from bench import journal as store
 from bench import names, nets
 from bench.cli import main
-from bench.cli import networks as backbones
+from bench.cli.networks import baseline_label
+from bench.journal import JOURNAL, read_journal
 from bench.metrics import flops, params
 from bench.metrics.flops import steady
 from bench.nets import library
@@ -92,13 +92,13 @@ def test_other_options_are_the_networks_own():
         build("test_resnet[where=stem]")
 
 
-def test_options_say_what_is_exchanged():
+def test_options_select_what_is_replaced():
     network = build("test_convnext[min_kernel=7]", methods.get("dwconv3").build)
     assert {layer.kernel for layer in network.swapped.exchanged} == {(7, 7)}
     assert not hasattr(build("test_convnext[min_kernel=7]"), "swapped")
 
 
-def test_pretrained_weights_out_of_reach_are_told_at_once(monkeypatch):
+def test_unavailable_pretrained_weights_are_an_early_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     asked = []
 
@@ -124,7 +124,7 @@ def test_pretrained_weights_that_are_here_are_used_for_what_stays(monkeypatch, t
     kept = state.keys() - {f"{layer.name}.weight" for layer in network.swapped.exchanged}
     assert all(torch.equal(network.state_dict()[name], state[name]) for name in kept)
     with torch.device("meta"):
-        assert build("test_resnet[pretrained=True]").get_parameter("fc.weight").is_meta  # whose weights are not looked at
+        assert build("test_resnet[pretrained=True]").get_parameter("fc.weight").is_meta  # the weights are not loaded
 
 
 def test_pretrained_weights_there_are_none_of():
@@ -189,7 +189,7 @@ def test_every_operation_of_a_network_is_counted(name, mode):
     forward, call = (steady(workload_of(name, size=(224, 224), mode=one)) for one in ("infer", mode))
     assert call.flops > call.linear > 0
     if mode == "train":
-        assert 2.8 * forward.linear < call.linear < 3.6 * forward.linear  # attention makes its weights anew
+        assert 2.8 * forward.linear < call.linear < 3.6 * forward.linear  # attention computes its weights again
 
 
 def test_training_a_network_costs_three_forwards():
@@ -208,9 +208,9 @@ def test_operators_inside_a_network_are_frozen_for_inference():
     assert found["flops_kernel"] > 0
     assert 0 < found["kernel_share"] < 1
     frozen, training = (workload_of("test_resnet", "niff", mode=mode).build("cpu") for mode in ("infer", "train"))
-    parts = [part for part in frozen.modules() if hasattr(part, "kept")]
+    parts = [part for part in frozen.modules() if hasattr(part, "cached")]
     assert len(parts) == 4 and all(part._frozen for part in parts) and not frozen.training
-    assert training.training and not any(part._frozen for part in training.modules() if hasattr(part, "kept"))
+    assert training.training and not any(part._frozen for part in training.modules() if hasattr(part, "cached"))
 
 
 def test_the_guard_knows_the_backward_of_a_network():
@@ -233,9 +233,9 @@ def test_labels_are_read_as_they_are_written():
 
 
 def test_what_networks_are_compared_with():
-    def compared(asked, *networks, chosen=("niff",), **axes):
+    def compared(requested, *networks, chosen=("niff",), **axes):
         planned = cells(Axes(chosen, ((32, 32),), level="model", networks=networks, **axes), KNOWN)
-        return backbones.compared_with(asked, "dwconv7", list(planned), KNOWN)
+        return baseline_label(requested, "dwconv7", list(planned), KNOWN)
 
     assert compared(None, "resnet18", "mixer") == "resnet18"
     assert compared("none", "resnet18") == "none"
@@ -249,11 +249,11 @@ def test_what_networks_are_compared_with():
     assert compared("resnet50[where=dense,min_kernel=5] + niff", "resnet18", sorted_) == f"{sorted_} + niff"
 
 
-@pytest.mark.parametrize("asked", ["resnet50", "resnet18 + dwconv7", "dwconv7", "resnet18 + nif", "nif"])
-def test_a_baseline_that_is_not_measured_is_refused(asked):
+@pytest.mark.parametrize("requested", ["resnet50", "resnet18 + dwconv7", "dwconv7", "resnet18 + nif", "nif"])
+def test_a_baseline_that_is_not_measured_is_an_error(requested):
     planned = list(cells(Axes(("niff",), ((32, 32),), level="model", networks=("resnet18",)), KNOWN))
-    with pytest.raises(ValueError, match=r"unknown method 'nif'|may be none or one of: resnet18, resnet18 \+ niff"):
-        backbones.compared_with(asked, "dwconv7", planned, KNOWN)
+    with pytest.raises(ValueError, match=r"unknown method 'nif'|choose none or one of: resnet18, resnet18 \+ niff"):
+        baseline_label(requested, "dwconv7", planned, KNOWN)
 
 
 # --- commands ---
@@ -274,7 +274,7 @@ def test_a_sweep_of_networks(tmp_path):
     out = tmp_path / "results" / "run"
     result = bench(*SWEEP, *FEW, "--methods", "niff", "--res", "32,64", "--metrics", "params,memory,latency", "-o", out)
     assert result.exit_code == 0, result.output
-    journal = store.read(out / store.NAME)
+    journal = read_journal(out / JOURNAL)
     assert len({record.job.group() for record in journal.records.values() if record.job.metric == "latency"}) == 2
     table = tidy(journal)
     assert len(table) == 8
@@ -295,28 +295,28 @@ def test_a_training_step_of_networks(tmp_path):
     asked = ["--backbone", "test_resnet", "--methods", "niff", "--metrics", "flops,memory,latency", "--executor", "inline"]
     result = bench("run", "--level", "model", *asked, *FEW, "--res", 32, "--batch", 2, "--mode", "train", "-o", out)
     assert result.exit_code == 0, result.output
-    table = tidy(store.read(out / store.NAME))
+    table = tidy(read_journal(out / JOURNAL))
     assert sorted(table["label"]) == ["test_resnet", "test_resnet + niff"]
     assert (table[["flops", "flops_eff", "gmacs", "mem_saved_bytes", "latency_ms"]] > 0).all(axis=None)
 
 
-def test_what_fails_in_a_network_is_a_row_with_its_reason(tmp_path):
+def test_a_failing_network_is_a_row_with_its_reason(tmp_path):
     out = tmp_path / "results" / "run"
     result = bench("run", "--level", "model", "--backbone", "test_vit", "--methods", "niff", "--res", 32, "--metrics", "params",
                    "--executor", "inline", "-o", out)  # fmt: skip
     assert result.exit_code == 3
-    found = {record.job.cell.label: (record.status, record.detail) for record in store.read(out / store.NAME).records.values()}
+    found = {record.job.cell.label: (record.status, record.detail) for record in read_journal(out / JOURNAL).records.values()}
     assert found["test_vit"][0] == "ok"
     assert found["test_vit + niff"][0] == "error"
     assert "no convolution of VisionTransformer qualifies" in found["test_vit + niff"][1]
 
 
-def test_operators_and_networks_in_one_journal_keep_their_baselines(tmp_path):
+def test_operators_and_networks_in_one_journal_have_separate_baselines(tmp_path):
     out = tmp_path / "results" / "run"
     few = [*FEW, "--metrics", "latency", "--executor", "inline", "-o", out]
     assert bench("run", "--methods", "dwconv3", "--res", 8, "--channels", 4, *few).exit_code == 0
     assert bench(*SWEEP, "--res", 32, *few).exit_code == 0
-    table = tidy(store.read(out / store.NAME))
+    table = tidy(read_journal(out / JOURNAL))
     assert set(table[table["verdict"] == "baseline"]["label"]) == {"dwconv7", "test_resnet"}
 
 
@@ -334,7 +334,7 @@ def test_an_unknown_network_ends_the_command_before_any_job(tmp_path):
         (["--backbone", "dfformer_s18[depht=3]"], "network 'dfformer_s18': got an unexpected keyword argument 'depht'"),
         (["--backbone", "flexnet3[foo=3]"], "has no option foo"),
         (["--backbone", "niff_resnet18", "--methods", "niff"], "takes no method"),
-        (["--backbone", "resnet18", "--channels", "64"], "--channels is for operators"),
+        (["--backbone", "resnet18", "--channels", "64"], "--channels applies to operators"),
         (["--backbone", "resnet18", "--methods", "niff", "--baseline", "resnet18 + nif"], "unknown method 'nif'"),
         ([], "--level model needs --backbone"),
     ):
@@ -353,10 +353,10 @@ def test_a_dry_run_shows_the_networks_and_adds_no_baseline_method(tmp_path):
     assert not any("error" in line or "skip" in line for line in lines)
 
 
-def test_a_network_where_no_accuracy_is_measured_is_refused(tmp_path):
+def test_a_network_without_accuracy_is_an_error(tmp_path):
     result = bench("run", "--methods", "niff", "--res", 8, "--backbone", "mixer", "--metrics", "flops", "-o", tmp_path / "a" / "b")
     assert result.exit_code == 2
-    assert "--backbone is for --level model, and for the metric accuracy" in result.output
+    assert "--backbone applies to --level model and to the metric accuracy" in result.output
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_a_network_where_no_accuracy_is_measured_is_refused(tmp_path):
     [
         (["--train", "optimizer=adamv"], "timm has no such optimizer; did you mean 'adam'?"),
         (["--data", "farpair[distance=600]", "--train-res", 32], "farpair at 32 px: distance 600"),
-        (["--data", "farpair[train=0]"], "are not whole numbers above 0"),
+        (["--data", "farpair[train=0]"], "are not positive integers"),
     ],
 )
 def test_a_training_that_cannot_begin_ends_the_command(tmp_path, words, reason):
@@ -399,7 +399,7 @@ def test_a_network_that_scales_its_images_takes_any_size():
         assert build("crossvit_9_240", size=(224, 224)).eval()(torch.empty(1, 3, 224, 224)).shape == (1, 7)
 
 
-def test_an_exception_without_text_names_its_place():
+def test_an_exception_without_text_has_its_location():
     with torch.device("meta"), pytest.raises(AssertionError) as raised:
         build("halonet26t", size=(200, 200))(torch.empty(1, 3, 200, 200))
     status, detail = diagnose(raised.value)
@@ -407,11 +407,11 @@ def test_an_exception_without_text_names_its_place():
     assert detail.startswith("AssertionError (halo_attn.py:")
 
 
-def test_info_shows_what_is_exchanged():
+def test_info_shows_what_is_replaced():
     result = bench("info", "niff", "--backbone", "resnet50[where=dense]")
     assert result.exit_code == 0
     assert "resnet50[where=dense] + niff, images of 224 px" in result.output
     assert "layer3.5.conv2  dense        3x3    256 -> 256 channels     14x14" in result.output
-    assert "Left: 1 stem, 36 1x1, 3 strided" in result.output
+    assert "Unchanged: 1 stem, 36 1x1, 3 strided" in result.output
     assert "Parameters: 25,557,032 before, 18,280,128 after (-28.5%)" in result.output
-    assert "is a network of ours" in bench("info", "niff", "--backbone", "mixer").output
+    assert "is our own network" in bench("info", "niff", "--backbone", "mixer").output

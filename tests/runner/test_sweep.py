@@ -1,4 +1,4 @@
-"""What befalls a whole sweep: a second one, a full disk, a torn end, operators that print."""
+"""Failures of a whole sweep: a second sweep, a full disk, an incomplete line, operators that print."""
 
 import errno
 import io
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import journal as store
+from bench import journal
 from bench.spec import Cell, Job, Protocol, Record
 from tests.paths import FAULTS
 
@@ -51,7 +51,7 @@ def test_what_a_plugin_prints_stays_out_of_the_json(tmp_path):
 
 
 def test_two_sweeps_into_one_folder(out):
-    """The second is refused in one sentence; the first goes on."""
+    """The second ends with one sentence; the first continues."""
     words = ["run", "--methods", "hangs", "--res", "8", "--channels", "4", "--baseline", "none", "--plugin", FAULTS]
     command = [sys.executable, "-m", "bench", *words, "--metrics", "params,memory", "-o", str(out)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
@@ -60,12 +60,12 @@ def test_two_sweeps_into_one_folder(out):
             assert "params" in first.stderr.readline()
             second = sweep(out, "--methods", "fine", "--metrics", "params")
             assert second.returncode == 2
-            assert f"another run is writing to {out / store.NAME}" in "".join(second.stderr.split("\n")).replace("  ", " ")
+            assert f"another run is writing to {out / journal.JOURNAL}" in "".join(second.stderr.split("\n")).replace("  ", " ")
             assert first.poll() is None
         finally:
             first.send_signal(signal.SIGTERM)
             first.stderr.read()
-    assert [record.job.cell.method for record in store.read(out / store.NAME).records.values()] == ["hangs"]
+    assert [record.job.cell.method for record in journal.read_journal(out / journal.JOURNAL).records.values()] == ["hangs"]
 
 
 @pytest.fixture
@@ -81,28 +81,31 @@ def small_disk(tmp_path):
 
 
 def test_a_method_that_fills_the_disk_of_the_results(small_disk):
-    """The sweep ends with one sentence and exit 3; what was done is kept, and once there is room the rest is measured."""
+    """The sweep ends with one sentence and exit 3. Finished jobs are saved, and a later run measures the rest."""
     out = small_disk / "results" / "run"
     words = ("--methods", "fine,fills_disk", "--metrics", "params,memory")
     result = sweep(out, *words, FULL_FOLDER=str(small_disk))
     assert result.returncode == 3, result.stderr
     assert f"Error: cannot write {out}" in result.stderr
-    assert "No space left on device; every finished job is kept. Resume with: python -m bench run" in result.stderr
+    assert "No space left on device; all finished jobs are saved. Resume with: python -m bench run" in result.stderr
     assert "Traceback" not in result.stderr
-    kept = store.read(out / store.NAME)
+    kept = journal.read_journal(out / journal.JOURNAL)
     assert 1 <= len(kept.records) < 4
     (small_disk / "flood").unlink()
     resumed = sweep(out, *words, "--retry", "failed")
     assert resumed.returncode == 0, resumed.stderr
-    assert f"4 jobs, {len(kept.records)} done before" in resumed.stderr
-    records = store.read(out / store.NAME).records.values()
+    assert f"4 jobs, {len(kept.records)} already done" in resumed.stderr
+    records = journal.read_journal(out / journal.JOURNAL).records.values()
     assert [record.status for record in records] == ["ok"] * 4
 
 
 def test_a_method_whose_own_disk_is_full_is_a_row(small_disk, out):
     result = sweep(out, "--methods", "fills_disk,fine", "--metrics", "memory", FULL_FOLDER=str(small_disk))
     assert result.returncode == 3
-    statuses = {record.job.cell.method: (record.status, record.detail) for record in store.read(out / store.NAME).records.values()}
+    statuses = {
+        record.job.cell.method: (record.status, record.detail)
+        for record in journal.read_journal(out / journal.JOURNAL).records.values()
+    }
     assert statuses["fine"] == ("ok", "")
     assert statuses["fills_disk"][0] == "error" and "No space left on device" in statuses["fills_disk"][1]
 
@@ -120,30 +123,30 @@ class Full(io.FileIO):
         return taken
 
 
-def test_a_line_that_found_no_room_leaves_no_trace(tmp_path):
-    path = tmp_path / "run" / store.NAME
-    with store.Writer(path) as writer:
+def test_a_failed_write_leaves_no_partial_line(tmp_path):
+    path = tmp_path / "run" / journal.JOURNAL
+    with journal.Writer(path) as writer:
         writer.record(Record(job("fine"), "ok"))
         before = path.read_bytes()
         writer.file.close()
         writer.file = Full(path, "a")
-        with pytest.raises(store.CannotWrite, match=r"cannot write .*journal\.jsonl: No space left on device"):
+        with pytest.raises(journal.CannotWrite, match=r"cannot write .*journal\.jsonl: No space left on device"):
             writer.record(Record(job("nan"), "ok"))
         Full.room = 1 << 20
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [store.NAME, store.SAMPLES])
+@pytest.mark.parametrize("name", [journal.JOURNAL, journal.SAMPLES])
 def test_a_torn_end_is_set_aside_however_long(tmp_path, name):
     """A sweep killed while it writes tears the samples as well as the journal."""
-    path = tmp_path / "run" / store.NAME
+    path = tmp_path / "run" / journal.JOURNAL
     record = Record(job("fine"), "ok", samples={"seen": [1]})
-    with store.Writer(path) as writer:
+    with journal.Writer(path) as writer:
         writer.record(record)
     file = path.with_name(name)
     whole, torn = file.read_bytes(), b'{"key":"' + b"x" * 200_000
     file.write_bytes(whole + torn)
-    with store.Writer(path) as writer:
+    with journal.Writer(path) as writer:
         writer.record(record)
     assert file.read_bytes().startswith(whole + b"{") and file.read_bytes().count(b"\n") == 2
     assert file.with_suffix(".torn").read_bytes() == torn + b"\n"

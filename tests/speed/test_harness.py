@@ -8,12 +8,12 @@ import pytest
 
 from bench import journal as store
 from bench.plan import Axes
-from bench.report import write as reports
+from bench.report import write
 from bench.report.leaderboard.page import leaderboard
 from bench.runner.sweep import Request
-from bench.system import environment as env
+from bench.system import environment
 from bench.tables.cells import write_tables
-from benchmarks import scale
+from tests.speed import harness
 
 FACTOR = 4
 METHODS = ("conv3", "dwconv3", "dwconv7", "niff")
@@ -25,8 +25,8 @@ def grid(settings):
 
 def written(folder, settings):
     """The journal of an unfinished sweep over so many settings."""
-    path = folder / str(settings) / "run" / store.NAME
-    scale.write(path, grid(settings), env.collect())
+    path = folder / str(settings) / "run" / store.JOURNAL
+    harness.write(path, grid(settings), environment.collect())
     return path
 
 
@@ -51,14 +51,14 @@ def calls(function):
 def request_over(tmp_path):
     def over(settings):
         path = written(tmp_path, settings)
-        return Request(grid(settings), scale.METRICS, path.parent, executor="inline")
+        return Request(grid(settings), harness.METRICS, path.parent, executor="inline")
 
     return over
 
 
 STAGES = {
-    "read": lambda request, journal: store.read(journal.path),
-    "plan a resume": lambda request, journal: scale.resumed(request),
+    "read": lambda request, journal: store.read_journal(journal.path),
+    "plan a resume": lambda request, journal: harness.resumed(request),
     "tables": lambda request, journal: write_tables(journal),
     "leaderboard": lambda request, journal: leaderboard([journal]),
 }
@@ -69,15 +69,15 @@ def test_a_stage_is_linear_in_the_records(request_over, stage):
     costs = []
     for settings in (25, 25 * FACTOR):
         request = request_over(settings)
-        journal = store.read(request.out / store.NAME)
+        journal = store.read_journal(request.out / store.JOURNAL)
         STAGES[stage](request, journal)  # once for what is imported or cached on the way
-        costs.append(calls(lambda: STAGES[stage](request, journal)))  # noqa: B023  # called at once
+        costs.append(calls(lambda: STAGES[stage](request, journal)))  # noqa: B023  # called immediately
     assert costs[1] < 1.1 * FACTOR * costs[0]
 
 
-def test_estimates_look_at_each_record_once(request_over, monkeypatch):
+def test_estimates_read_each_record_once(request_over, monkeypatch):
     """A median a job would sort all records of its kind for each job that is left."""
-    planned = scale.resumed(request_over(30))
+    planned = harness.resumed(request_over(30))
     seen = []
     median = statistics.median
     monkeypatch.setattr(statistics, "median", lambda values: seen.append(len(values)) or median(values))
@@ -89,16 +89,17 @@ def test_estimates_look_at_each_record_once(request_over, monkeypatch):
 def test_a_journal_is_read_once_to_plan_and_once_to_report(request_over, monkeypatch):
     request = request_over(2)
     reads = Counter()
-    read = store.read
-    monkeypatch.setattr(store, "read", lambda path: reads.update([path]) or read(path))
-    scale.resumed(request)
-    assert reads == {request.out / store.NAME: 1}
-    reports.write_reports([request.out])
-    assert reads == {request.out / store.NAME: 2}
+    read = store.read_journal
+    for module in ("bench.journal", "bench.report.write"):
+        monkeypatch.setattr(f"{module}.read_journal", lambda path: reads.update([path]) or read(path))
+    harness.resumed(request)
+    assert reads == {request.out / store.JOURNAL: 1}
+    write.write_reports([request.out])
+    assert reads == {request.out / store.JOURNAL: 2}
 
 
 def test_records_of_one_cell_share_it(request_over):
     """Most of a large journal's memory is cells and names."""
-    records = store.read(request_over(2).out / store.NAME).records.values()
+    records = store.read_journal(request_over(2).out / store.JOURNAL).records.values()
     cells = {id(record.job.cell) for record in records}
     assert len(cells) == len({record.job.cell for record in records}) < len(records)

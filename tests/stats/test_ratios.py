@@ -14,31 +14,31 @@ TABLE = {6: 0, 7: 2, 8: 3, 9: 5, 10: 8, 12: 13, 15: 25, 20: 52, 25: 89, 30: 137}
 
 
 @pytest.mark.parametrize("n", TABLE)
-def test_critical_values_are_those_of_the_tables(n):
+def test_critical_values_equal_published_ones(n):
     assert signed_rank_cut(n) == TABLE[n]
 
 
-def test_five_differences_decide_nothing():
+def test_five_differences_give_no_interval():
     with pytest.raises(ValueError, match="5 differences"):
         signed_rank_cut(5)
 
 
-def test_a_paired_ratio_by_hand():
-    """Log ratios 1..6: the 21 means of two run from 1 to 6, their median is 3.5, and at six rounds the ends are the extremes."""
+def test_paired_ratio_by_hand():
+    """For log ratios 1..6, the 21 pairwise means range from 1 to 6, their median is 3.5, and the ends are the extremes."""
     logs = np.arange(1, 7) / 100
     mid, lo, hi = paired(list(np.exp(logs)), [1.0] * 6)
     assert (math.log(mid), math.log(lo), math.log(hi)) == pytest.approx((0.035, 0.01, 0.06))
 
 
-def test_a_paired_ratio_of_few_rounds_by_hand():
-    """Logs 0, 1, 2: mean 1, deviation 1, half-width 4.303 / sqrt(3)."""
+def test_paired_ratio_of_few_rounds_by_hand():
+    """The logs 0, 1, 2 have mean 1, deviation 1, half-width 4.303 / sqrt(3)."""
     half = 4.303 / math.sqrt(3)
     found = [math.log(end) for end in paired([1, math.e, math.e**2], [1, 1, 1])]
     assert found == pytest.approx([1, 1 - half, 1 + half])
 
 
-def test_what_disturbs_a_round_cancels_in_a_pair_only():
-    """The second half of the rounds runs at half speed: 5% are seen between pairs, and not between means."""
+def test_background_load_cancels_only_in_pairs():
+    """If half of the rounds run at half speed, 5% are detected between pairs and not between means."""
     speed = np.repeat([1.0, 2.0], 6)
     jitter = 1 + np.random.default_rng(0).normal(0, 0.002, 12)
     over, under = list(1.05 * speed * jitter), list(speed)
@@ -46,28 +46,28 @@ def test_what_disturbs_a_round_cancels_in_a_pair_only():
     assert verdict(unpaired(over, under), 0.02) == "unclear"
 
 
-def test_a_round_that_hit_one_method_alone_decides_nothing():
+def test_outlier_of_one_method_decides_nothing():
     logs = [*np.random.default_rng(0).normal(0, 0.003, 18), 0.6, 0.7]
     assert verdict(paired(list(np.exp(logs)), [1.0] * 20), 0.02) == "same"
 
 
 @pytest.mark.parametrize("rounds", [6, 10, 30])
-def test_paired_intervals_hold_the_ratio_at_their_level(rounds):
-    """Rounds of heavy tails, as of a busy machine: 95% of the intervals or more hold the true ratio, give or take 1000 trials."""
+def test_coverage_of_paired_intervals(rounds):
+    """For heavy-tailed rounds, at least 95% of 1000 intervals contain the true ratio, up to sampling error."""
     rng = np.random.default_rng(1)
     noise = 0.01 * rng.standard_t(1.5, (1000, rounds))
     inside = [lo <= 1.1 <= hi for _, lo, hi in (paired(list(1.1 * np.exp(row)), [1.0] * rounds) for row in noise)]
     assert 0.935 < np.mean(inside) < 0.985
 
 
-def test_unpaired_intervals_hold_the_ratio_at_their_level():
+def test_coverage_of_unpaired_intervals():
     rng = np.random.default_rng(2)
     trials = (unpaired(np.exp(rng.normal(0.1, 0.03, 5)), np.exp(rng.normal(0, 0.01, 9))) for _ in range(1000))
     assert 0.93 < np.mean([lo <= math.exp(0.1) <= hi for _, lo, hi in trials]) < 0.975
 
 
-def test_a_slow_session_decides_nothing_and_slower_code_does():
-    """A neighbour slowed eight of ten rounds by 60%; the rest tell that the code is the same."""
+def test_slow_session_is_unclear_and_slower_code_is_slower():
+    """Background load slows eight of ten rounds by 60%; the others show that the code is the same."""
     quiet = [1.0, 1.01, 1.0, 1.02, 1.0, 1.01, 1.03, 1.0, 1.0, 1.01]
     disturbed = [1.6 * figure for figure in quiet[:8]] + quiet[8:]
     assert verdict(unpaired(disturbed, quiet), 0.05) == "slower"
@@ -80,13 +80,13 @@ def test_the_gate_may_be_as_narrow_as_the_threshold():
     assert verdict(between, 0.05) == "same" and verdict(between, 0.05, same=1.0) == "unclear"
 
 
-def test_an_interval_stands_for_its_rounds():
-    """The unpaired ratio is the same from rounds and from what is left of them (here medians are the means)."""
+def test_ratio_from_intervals_equals_that_from_rounds():
+    """The unpaired ratio is the same from rounds and from their intervals. (Here the medians equal the means.)"""
     over, under = [1.0, 1.1, 1.21], [0.5, 0.55, 0.605, 0.6655, 0.45454545454545453]
     assert from_intervals(log_interval(over), log_interval(under), (3, 5)) == pytest.approx(unpaired(over, under))
 
 
-def test_without_two_rounds_there_is_no_interval():
+def test_single_round_has_no_interval():
     for compare in (paired, unpaired):
         mid, lo, hi = compare([2.0], [1.0])
         assert mid == 2
@@ -95,7 +95,7 @@ def test_without_two_rounds_there_is_no_interval():
     assert math.isnan(from_intervals(Interval(2, math.nan, math.nan), Interval(1, 0.9, 1.1), (1, 5)).lo)
 
 
-def test_a_round_without_a_figure_is_no_pair():
+def test_round_without_a_value_is_not_paired():
     assert paired([2.0, None, 2.0, 8.0], [1.0, 1.0, 1.0, None]) == pytest.approx((2, 2, 2))
 
 
@@ -120,7 +120,7 @@ def test_exact_ratios():
         ((math.inf, math.inf, math.inf), "slower"),
     ],
 )
-def test_a_verdict_needs_the_whole_interval(interval, word):
+def test_verdict_needs_the_whole_interval(interval, word):
     assert verdict(Interval(*interval), 0.02) == word
 
 
@@ -139,14 +139,14 @@ def test_two_records_are_compared_by_one_clock():
     assert ratio(broken, facts(1, threads=2)).mid == pytest.approx(2), "by the wall clock of both"
 
 
-def test_records_of_two_sessions_are_not_paired():
+def test_records_of_two_sessions_are_unpaired():
     one = facts(1) | {"rounds": {"clean": [1, 2, 3, 4, 5, 6.0]}}
     other = facts(1) | {"rounds": {"clean": [2, 4, 6, 8, 10, 12.0]}}
     assert ratio(one, other) == pytest.approx((0.5, 0.5, 0.5))
     assert ratio(one, other | {"session": 2.0}).hi > 0.8
 
 
-def test_rows_that_are_not_told_apart_share_a_place():
+def test_tied_rows_have_the_same_rank():
     assert ranks([1.0, 1.01, 1.02, 1.5, 1.51], lambda one, other: one > 1.05 * other) == [1, 1, 1, 4, 4]
 
 

@@ -1,4 +1,4 @@
-"""Rounds are repeated while a card slows itself down, and a driver that says nothing gives nulls with a reason."""
+"""Rounds are repeated while a GPU throttles, and missing values of the driver are nulls with a reason."""
 
 from types import SimpleNamespace
 
@@ -8,12 +8,12 @@ from bench import columns
 from bench.system import nvml
 from bench.system.nvml import Gpu, Reading, find, gpu, pauses, slow, steady_round
 
-HIGH, LOW = Reading(1980, 1980, 40, 0, 0), Reading(1000, 1980, 80, 0x40, 0)  # 0x40: the hardware is too hot
+HIGH, LOW = Reading(1980, 1980, 40, 0, 0), Reading(1000, 1980, 80, 0x40, 0)  # 0x40: hardware thermal slowdown
 SETTING = 0x2
 
 
 class Library:
-    """A driver's NVML with one card. `answers`: {function: value, or -code of an error}; a function not in it is missing."""
+    """A simulated NVML with one GPU. `answers`: {function: value, or -code of an error}; other functions are missing."""
 
     def __init__(self, kind=b"GPU-", pids=(), **answers):
         self.uuid, self.pids = kind + b"abc-1", pids
@@ -61,16 +61,16 @@ def test_a_reading():
     assert card.energy() == pytest.approx((2**32 + 1500) / 1000), "millijoules, in 64 bits"
 
 
-def test_a_part_of_a_card_is_found_too():
+def test_mig_instance_is_found():
     assert find("abc-1", lambda name: Library(b"MIG-", **TALKATIVE)).energy()
 
 
 @pytest.mark.parametrize(("pids", "foreign"), [((), None), ((5,), 0), ((5, 6), 1)])
-def test_this_process_is_one_of_those_listed_whatever_its_number(pids, foreign):
+def test_own_process_is_subtracted(pids, foreign):
     assert find("abc-1", lambda name: Library(pids=pids)).foreign() == foreign
 
 
-def test_more_processes_than_there_is_room_for():
+def test_more_processes_than_the_buffer_holds():
     card = find("abc-1", lambda name: Library(pids=range(1, 100)))
     assert card.foreign() is None
     assert "error 7" in card.reason
@@ -84,20 +84,20 @@ def absent(name):
     ("load", "reason"),
     [
         (absent, "no NVML: libnvidia-ml.so.1: cannot open"),
-        (lambda name: Library(Init=-9), "nvmlInit_v2 gave NVML error 9"),
-        (lambda name: Library(b"GPU-other"), "NVML knows no card abc-1: error 6"),
-        (lambda name: Library(DeviceGetTotalEnergyConsumption=-3), "nvmlDeviceGetTotalEnergyConsumption gave NVML error 3"),
+        (lambda name: Library(Init=-9), "nvmlInit_v2 returned NVML error 9"),
+        (lambda name: Library(b"GPU-other"), "NVML does not know the GPU abc-1: error 6"),
+        (lambda name: Library(DeviceGetTotalEnergyConsumption=-3), "nvmlDeviceGetTotalEnergyConsumption returned NVML error 3"),
         (lambda name: Library(), "the driver's NVML has no nvmlDeviceGetTotalEnergyConsumption"),
     ],
 )
-def test_what_the_driver_does_not_tell_is_none_with_a_reason(load, reason):
+def test_missing_values_are_none_with_a_reason(load, reason):
     card = find("abc-1", load)
     assert card.read() == Reading()
     assert card.energy() is None
     assert card.reason.startswith(reason)
 
 
-def test_the_card_is_looked_up_by_the_uuid_of_torchs_device(monkeypatch):
+def test_gpu_is_identified_by_uuid(monkeypatch):
     asked = []
     monkeypatch.setattr(nvml.torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=f"uuid of {device}"))
     monkeypatch.setattr(nvml, "find", lambda uuid: asked.append(uuid) or Gpu(None, None))
@@ -112,21 +112,21 @@ def test_the_card_is_looked_up_by_the_uuid_of_torchs_device(monkeypatch):
     [
         ((HIGH, HIGH), False),
         ((LOW, LOW), True),
-        ((HIGH, LOW), False),  # 1490 MHz on average: just above 75% of 1980
+        ((HIGH, LOW), False),  # mean of 1490 MHz: just above 75% of 1980
         ((HIGH, LOW._replace(sm_clock=980)), True),
         ((LOW._replace(reasons=SETTING), LOW._replace(reasons=SETTING)), False),
         ((LOW._replace(reasons=SETTING), LOW), True),
-        ((LOW._replace(reasons=None), LOW._replace(reasons=None)), True),  # not told why: taken for a slowdown
+        ((LOW._replace(reasons=None), LOW._replace(reasons=None)), True),  # unknown reasons count as throttling
         ((Reading(), Reading()), None),
         ((LOW._replace(max_clock=None),) * 2, None),
     ],
 )
-def test_slow_is_a_low_mean_clock_that_nobody_has_set(readings, answer):
+def test_slow_is_a_low_mean_clock_without_a_user_setting(readings, answer):
     assert slow(readings) is answer
 
 
 class Bench:
-    """A card whose n-th reading is given, and a log of what happens to it."""
+    """A simulated GPU with given readings and a log of the calls."""
 
     def __init__(self, *readings):
         self.readings, self.log, self.slept = list(readings), [], []
@@ -143,14 +143,14 @@ class Bench:
         return self.log.count("measure")
 
 
-def test_a_steady_round_is_kept_at_once():
+def test_steady_round_is_accepted():
     bench = Bench(HIGH)
     assert bench.run() == (1, {"throttled": 0, "sm_clock_mhz": 1980, "gpu_temperature_c": 40, "foreign_processes": 0})
     assert bench.log == ["read", "measure", "read"]
     assert bench.slept == []
 
 
-def test_a_slow_round_is_taken_again_after_a_pause_and_a_warm_up():
+def test_slow_round_is_repeated_after_a_pause_and_a_warm_up():
     bench = Bench(LOW, LOW, HIGH)
     result, facts = bench.run()
     assert result == 2
@@ -160,7 +160,7 @@ def test_a_slow_round_is_taken_again_after_a_pause_and_a_warm_up():
     assert bench.slept == [0.05]
 
 
-def test_after_five_repetitions_a_slow_round_is_kept_and_flagged():
+def test_slow_round_is_flagged_after_five_repetitions():
     bench = Bench(LOW)
     result, facts = bench.run()
     assert result == 6
@@ -173,10 +173,10 @@ def test_pauses_grow_to_half_a_second(monkeypatch):
     assert pauses()[5:] == pytest.approx([0.3796875, 0.5, 0.5])
 
 
-def test_a_silent_driver_gives_nulls_and_repeats_nothing():
+def test_missing_clock_gives_nulls_without_repetitions():
     bench = Bench(Reading())
     assert bench.run() == (1, {"throttled": None, "sm_clock_mhz": None, "gpu_temperature_c": None, "foreign_processes": None})
 
 
 def test_the_facts_are_columns():
-    assert set(Bench(HIGH).run()[1]) <= set(columns.of("latency"))
+    assert set(Bench(HIGH).run()[1]) <= set(columns.columns_of("latency"))

@@ -1,4 +1,4 @@
-"""The four timers of a GPU, on a device that is simulated: one clock for the host, one for the work it has queued."""
+"""The four GPU timers on a simulated device with one clock for the host and one for the queued work."""
 
 import math
 from contextlib import contextmanager, nullcontext
@@ -14,24 +14,24 @@ from bench.system import nvml
 from bench.system.nvml import Reading
 from bench.timers import cuda as cuda_clocks
 from bench.timers.cpu import WARM_CALLS
-from bench.timers.cuda import BUNDLE, BURST, SHORT, Pace, bundle, cuda_healthy, cuda_round, pace_of
+from bench.timers.cuda import BUNDLE, BURST, SHORT, Pace, calls_per_sample, cuda_healthy, cuda_round, pace_of
 from methods import Unsupported
 
 TIMING = Timing(round_seconds=0.02, min_calls=3, max_calls=10)
 RECORD = 2e-6  # seconds of the host to enqueue an event or a flush
 REPLAY = 5e-6  # and a graph
-FLUSHED = 30e-6  # seconds of the device to flush, and of a call that finds its data gone
+FLUSHED = 30e-6  # seconds of the device for a flush, and for a call with cold caches
 
 
 class Device:
-    """A step takes `host` seconds to enqueue and `run` seconds on the device, more after a flush. Its queue has no end."""
+    """A simulated GPU. A step takes `host` seconds to enqueue and `run` seconds on the device, more after a flush."""
 
     def __init__(self, host=10e-6, run=100e-6, miss=FLUSHED, waits=False, captures=True):
         self.host, self.run, self.miss, self.waits, self.captures = host, run, miss, waits, captures
-        self.now = self.until = 0.0  # of the host, and of the device's last work
+        self.now = self.until = 0.0  # times of the host and of the end of the device's work
         self.flushed = self.capturing = self.careful = False
         self.log = []
-        self.recorded = []  # seconds that the calls inside a graph take
+        self.recorded = []  # seconds of the calls inside a graph
 
     def enqueue(self, host, run):
         self.now += host
@@ -97,7 +97,7 @@ class Event:
 
 @pytest.fixture
 def on(monkeypatch):
-    """Put a simulated device in the place of CUDA."""
+    """Replace CUDA by a simulated device."""
 
     def install(device):
         cuda = SimpleNamespace(
@@ -116,7 +116,7 @@ def on(monkeypatch):
         monkeypatch.setattr(torch, "cuda", cuda)
         monkeypatch.setattr(cuda_clocks.time, "perf_counter", lambda: device.now)
         monkeypatch.setattr(cuda_clocks, "flush", lambda: device.flush)
-        monkeypatch.setattr(cuda_clocks, "side_stream", lambda index: SimpleNamespace(wait_stream=lambda other: None))
+        monkeypatch.setattr(cuda_clocks, "capture_stream", lambda index: SimpleNamespace(wait_stream=lambda other: None))
         monkeypatch.setattr(cuda_clocks, "failed_captures", [])
         monkeypatch.setattr(nvml, "gpu", lambda name: SimpleNamespace(read=lambda: Reading(1900, 1980, 45, 0, 0)))
         return device
@@ -137,7 +137,7 @@ def round_of(device, timer, timing=TIMING):
         ("wall", 10e-6 + 100e-6),
     ],
 )
-def test_what_each_timer_sees(on, timer, seconds):
+def test_time_of_each_timer(on, timer, seconds):
     one = round_of(on(Device()), timer)
     assert len(one.wall) == TIMING.max_calls == len(one.switches)
     assert one.wall == pytest.approx([seconds] * len(one.wall), abs=2 * RECORD)
@@ -145,13 +145,13 @@ def test_what_each_timer_sees(on, timer, seconds):
 
 
 @pytest.mark.parametrize(("timer", "seconds"), [("cold", 30e-6 + FLUSHED), ("hot", 30e-6), ("graph", 30e-6), ("wall", 530e-6)])
-def test_launching_is_hidden_from_all_but_the_wall_clock(on, timer, seconds):
-    """The host needs longer to enqueue a call than the device to run it."""
+def test_only_the_wall_timer_includes_launches(on, timer, seconds):
+    """The host takes longer to enqueue a call than the device to run it."""
     one = round_of(on(Device(host=500e-6, run=30e-6)), timer)
     assert one.wall == pytest.approx([seconds] * len(one.wall), abs=2 * RECORD)
 
 
-def test_without_torchs_waiting_kernel_a_launch_bound_call_shows_its_launching(on, monkeypatch):
+def test_without_the_spinning_kernel_launches_are_included(on, monkeypatch):
     device = on(Device(host=500e-6, run=30e-6))
     monkeypatch.delattr(torch.cuda, "_sleep")
     assert median(round_of(device, "hot").wall) == pytest.approx(530e-6, rel=0.05)
@@ -166,7 +166,7 @@ def test_launch_bound_calls_are_flagged_with_their_time_in_a_graph(on, timer):
 
 @pytest.mark.parametrize("timer", ["cold", "hot", "graph", "wall"])
 def test_other_calls_are_not_flagged(on, timer):
-    """Nor by the wall clock, which is never below the time of enqueueing."""
+    """The wall timer never flags a call, because it includes the enqueueing."""
     facts = round_of(on(Device(host=50e-6, run=100e-6)), timer).facts
     assert (facts["launch_bound"], facts["graph_ms"]) == (0, None)
 
@@ -176,16 +176,16 @@ def test_pace(on):
     assert pace_of(device.step) == pytest.approx(Pace(40e-6, 90e-6), abs=2 * RECORD)
 
 
-def test_a_call_that_waits_cannot_be_captured_and_nothing_breaks(on):
+def test_synchronising_call_cannot_be_captured(on):
     device = on(Device(host=500e-6, run=30e-6, waits=True))
-    assert cuda_clocks.launching(device.step, 3, Pace(530e-6, 30e-6), 30e-6) == {"launch_bound": 1, "graph_ms": None}
-    with pytest.raises(Unsupported, match="no CUDA graph of it: called a synchronizing CUDA operation"):
+    assert cuda_clocks.launch_columns(device.step, 3, Pace(530e-6, 30e-6), 30e-6) == {"launch_bound": 1, "graph_ms": None}
+    with pytest.raises(Unsupported, match="no CUDA graph of the call: called a synchronizing CUDA operation"):
         round_of(device, "graph")
     assert cuda_clocks.failed_captures == []
     assert not device.careful
 
 
-def test_a_failed_capture_leaves_the_process_unfit(on, monkeypatch):
+def test_failed_capture_makes_the_process_unhealthy(on, monkeypatch):
     device = on(Device(host=500e-6, run=30e-6, captures=False))
     monkeypatch.setattr(torch, "ones", lambda count, device: torch.Tensor([1.0]))
     assert cuda_healthy("cuda:0")
@@ -194,7 +194,7 @@ def test_a_failed_capture_leaves_the_process_unfit(on, monkeypatch):
     assert not cuda_healthy("cuda:0")
 
 
-def test_memory_that_runs_out_is_no_missing_graph(on, monkeypatch):
+def test_out_of_memory_is_not_reported_as_unsupported(on, monkeypatch):
     device = on(Device())
 
     def exhausted(call, into, stream):
@@ -207,7 +207,7 @@ def test_memory_that_runs_out_is_no_missing_graph(on, monkeypatch):
     assert round_of(bound, "hot").facts["graph_ms"] is None, "the latency was measured all the same"
 
 
-def test_a_device_that_raises_is_not_healthy(on, monkeypatch):
+def test_raising_device_is_not_healthy(on, monkeypatch):
     on(Device())
 
     def asserted(device=None):
@@ -218,18 +218,18 @@ def test_a_device_that_raises_is_not_healthy(on, monkeypatch):
 
 
 @pytest.mark.parametrize(("seconds", "calls"), [(SHORT, 1), (SHORT * 0.99, 11), (BUNDLE / 49.5, 50)])
-def test_short_calls_are_bundled(seconds, calls):
-    assert bundle(seconds) == calls
+def test_short_calls_are_combined(seconds, calls):
+    assert calls_per_sample(seconds) == calls
 
 
 @pytest.mark.parametrize("timer", ["hot", "graph"])
-def test_bundled_calls_are_divided(on, timer):
+def test_combined_samples_are_divided_by_the_calls(on, timer):
     one = round_of(on(Device(host=1e-6, run=10e-6)), timer)
-    assert one.wall == pytest.approx([10e-6] * len(one.wall), rel=0.02), "an event's cost is spread over the bundle"
+    assert one.wall == pytest.approx([10e-6] * len(one.wall), rel=0.02), "an event's cost is spread over the calls_per_sample"
 
 
-def test_the_host_waits_before_the_devices_queue_is_full(on):
-    """Between two waits the calls take the host no longer than a burst, and each burst begins with the waiting kernel."""
+def test_host_synchronises_before_the_queue_is_full(on):
+    """A burst takes at most `BURST` seconds of the host and begins with the spinning kernel."""
     device = on(Device(host=1e-3, run=100e-6))
     round_of(device, "hot")
     bursts = " ".join(device.log).split("synchronize")
@@ -238,14 +238,14 @@ def test_the_host_waits_before_the_devices_queue_is_full(on):
     assert max(burst.count("step") for burst in held) == 3
 
 
-def test_a_graph_is_warmed_up_on_its_stream_before_it_is_captured(on):
+def test_graph_is_warmed_up_on_the_capture_stream(on):
     device = on(Device())
     before = len(device.log)
     cuda_clocks.captured(device.step)
     assert device.log[before:] == ["step"] * (WARM_CALLS + 1) + ["synchronize", "step"]
 
 
-def test_a_throttled_round_is_warmed_up_and_taken_again(on, monkeypatch):
+def test_throttled_round_is_warmed_up_and_repeated(on, monkeypatch):
     device = on(Device())
     readings = iter([Reading(500, 1980, 90, 0x8, 2)] * 2 + [Reading(1980, 1980, 70, 0, 0)] * 2)
     monkeypatch.setattr(nvml, "gpu", lambda name: SimpleNamespace(read=lambda: next(readings)))
@@ -259,4 +259,4 @@ def test_a_throttled_round_is_warmed_up_and_taken_again(on, monkeypatch):
         "launch_bound": 0,
         "graph_ms": None,
     }
-    assert set(facts) <= set(columns.of("latency"))
+    assert set(facts) <= set(columns.columns_of("latency"))

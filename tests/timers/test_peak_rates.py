@@ -1,4 +1,4 @@
-"""Ceilings: what is measured and how it is summed up, on data small enough for a test; the verb that measures and keeps them."""
+"""Peak rates: their probes and summary on small data, and the command that measures and caches them."""
 
 import json
 
@@ -38,7 +38,7 @@ def tiny(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Rounds of which every call takes what `seconds` says next, without calling."""
+    """Simulate rounds whose calls take the next value of `seconds`, without calling."""
 
     def install(*seconds):
         left = iter(seconds)
@@ -62,7 +62,7 @@ def test_every_rate_has_its_probes(tiny):
     assert len(found) == len(PROBES)
 
 
-def test_a_gpu_is_read_warm_and_cold_and_its_launches_by_the_host():
+def test_gpu_probes_use_warm_and_cold_timers_and_launches_the_wall_timer():
     found = list(ceilings.probes("cuda:0", 4))
     timers = {"copy hot": "hot", "copy cold": "cold", "linear fp32": "hot", "linear bf16": "hot", "fft": "hot", "launch": "wall"}
     assert {(probe.kind, probe.timer) for probe in found} == set(timers.items())
@@ -71,7 +71,7 @@ def test_a_gpu_is_read_warm_and_cold_and_its_launches_by_the_host():
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("kind", ["linear fp32", "linear bf16", "fft"])
-def test_the_work_is_what_the_counter_of_the_cells_counts(tiny, kind, threads):
+def test_work_equals_the_counted_flops(tiny, kind, threads):
     for probe, alone in zip(of_kind(kind, threads), of_kind(kind)):
         step = probe.make()
         with Counter() as counter:
@@ -84,12 +84,12 @@ def test_products_run_in_their_dtype(tiny, dtype):
     assert {probe.make()().dtype for probe in of_kind(f"linear {dtype}")} == {ceilings.DTYPES[dtype]}
 
 
-def test_a_copy_reads_half_of_its_bytes_and_writes_half(tiny):
+def test_copy_reads_half_of_its_bytes_and_writes_half(tiny):
     for probe in of_kind("copy hot"):
         assert 2 * probe.make()().nbytes == probe.size == probe.work
 
 
-def test_a_launch_is_one_operator_of_many(tiny):
+def test_launch_is_one_of_many_operations(tiny):
     (probe,) = of_kind("launch")
     seen = []
 
@@ -103,7 +103,7 @@ def test_a_launch_is_one_operator_of_many(tiny):
     assert seen == ["add"] * probe.work
 
 
-def test_the_best_of_rounds_and_of_sizes_counts():
+def test_best_round_and_size_counts():
     one, other = of_kind("fft")[:2]
     first, second = of_kind("copy hot")[:2]
     found = ceilings.summary({one: 5.0, other: 3.0, second: 7.0, first: 9.0, of_kind("launch")[0]: 4.0})
@@ -113,7 +113,7 @@ def test_the_best_of_rounds_and_of_sizes_counts():
     assert found["linear"] == {"fp32": None, "bf16": None}
 
 
-def test_a_rate_is_work_by_the_median_and_the_best_round_is_kept(tiny, clock, monkeypatch):
+def test_rate_is_work_over_the_median_of_the_best_round(tiny, clock, monkeypatch):
     (probe,) = of_kind("fft")
     monkeypatch.setattr(ceilings, "probes", lambda device, threads: [probe])
     clock(0.5, 0.25)
@@ -122,13 +122,13 @@ def test_a_rate_is_work_by_the_median_and_the_best_round_is_kept(tiny, clock, mo
     assert ceilings.measure("cpu", 1)["fft"] == probe.work / 0.25
 
 
-def test_probes_are_not_repeated_when_the_time_is_spent(tiny, clock, monkeypatch):
+def test_probes_are_not_repeated_after_the_time_limit(tiny, clock, monkeypatch):
     monkeypatch.setattr(ceilings, "SECONDS", 0.0)
-    clock(*[0.5] * len(PROBES))  # a further round would ask for more
+    clock(*[0.5] * len(PROBES))  # another round would exhaust the iterator
     assert ceilings.measure("cpu", 1)["launch_s"] == 0.5 / ceilings.CHAIN
 
 
-def test_what_raises_is_named_and_the_others_are_measured(tiny, clock, monkeypatch):
+def test_raising_probe_is_named_and_the_others_are_measured(tiny, clock, monkeypatch):
     tried = []
 
     def broken(*shape):
@@ -144,7 +144,7 @@ def test_what_raises_is_named_and_the_others_are_measured(tiny, clock, monkeypat
     assert found["linear"]["fp32"] > 0
 
 
-def test_a_real_measurement_is_whole_and_survives_json(tiny, monkeypatch):
+def test_measurement_is_complete_and_json_serialisable(tiny, monkeypatch):
     monkeypatch.setattr(ceilings, "ROUNDS", 1)
     found = json.loads(json.dumps(ceilings.measure("cpu", 1)))
     assert found["failed"] == {}
@@ -166,7 +166,7 @@ def test_a_real_measurement_is_whole_and_survives_json(tiny, monkeypatch):
 
 
 @pytest.mark.gpu
-def test_a_gpu_is_measured_cold_and_hot(monkeypatch):
+def test_gpu_is_measured_with_cold_and_warm_caches(monkeypatch):
     monkeypatch.setitem(ceilings.SIZES, "cuda", ceilings.Sizes((2**20,), (512,), ((4, 64, 28, 3),), ((64, 64),)))
     monkeypatch.setattr(ceilings, "ROUNDS", 1)
     found = ceilings.measure("cuda:0", 1)
@@ -184,14 +184,14 @@ def weights_of(method, mode="infer", **settings):
     return weights_bytes(step, (x, cotangent))
 
 
-def test_the_weights_that_a_call_reads():
+def test_weights_read_by_a_call():
     assert weights_of("dwconv3") == (4 * 9 + 4) * 4, "kernel and bias"
     assert weights_of("dwconv3", "train") == (4 * 9 + 4) * 4, "and no gradient, no saved input"
     assert weights_of("conv3", batch=3) == (4 * 4 * 9 + 4) * 4
     assert weights_of("niff") == 4 * 12 * 7 * 8, "the frozen half spectrum, not the network that makes it"
 
 
-def test_a_tensor_is_read_once_and_what_a_call_makes_is_not_read():
+def test_tensor_counts_once_and_created_tensors_do_not_count():
     x, w = torch.ones(6), torch.ones(10)
     assert weights_bytes(lambda: (x + w[:6]) * w[4:], [x]) == 40
     assert weights_bytes(lambda: x.clone().add_(1).mul(2), [x]) == 0
@@ -199,7 +199,7 @@ def test_a_tensor_is_read_once_and_what_a_call_makes_is_not_read():
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine of two cores and no GPU, whose workers answer at once."""
+    """Simulate a machine of two cores without a GPU, whose workers reply immediately."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = []
 
@@ -218,10 +218,10 @@ def env(*words):
     return CliRunner().invoke(main, ["env", *words], catch_exceptions=False)
 
 
-def test_env_tells_whether_ceilings_are_known(machine):
-    assert "not known" in env().output
+def test_env_reports_known_peak_rates(machine):
+    assert "unknown" in env().output
     assert json.loads(env("--json").output)["ceilings"] == {}
-    assert machine == [], "nothing is measured unless asked for"
+    assert machine == [], "nothing is measured unless requested"
     measured = env("--measure").output
     assert machine == [{"device": "cpu", "threads": 1}]
     assert "fp32 products                 2 GFLOP/s" in measured
@@ -232,16 +232,16 @@ def test_env_tells_whether_ceilings_are_known(machine):
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
-    [(("--threads", "3"), "more than the 2 cores"), (("--measure", "--device", "cuda"), "device cuda is not there")],
+    [(("--threads", "3"), "more than the 2 cores"), (("--measure", "--device", "cuda"), "device cuda does not exist")],
 )
-def test_env_refuses_what_the_machine_has_not(machine, words, sentence):
+def test_env_rejects_missing_devices(machine, words, sentence):
     result = env(*words)
     assert result.exit_code == 2
     assert sentence in " ".join(result.output.split())
     assert machine == []
 
 
-def test_a_worker_that_dies_is_one_sentence(machine, monkeypatch):
+def test_dead_worker_is_a_one_line_error(machine, monkeypatch):
     def died(self):
         raise WorkerDied("crashed", "killed by SIGSEGV")
 

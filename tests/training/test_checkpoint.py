@@ -1,4 +1,4 @@
-"""A training that was stopped goes on to the same result, as if nothing had happened."""
+"""A stopped training resumes and has the same result as an uninterrupted one."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 from bench.data import Splits
-from bench.journal import NAME, read
+from bench.journal import JOURNAL, read_journal
 from bench.metrics import accuracy
 from bench.nets.mixer import Mixer
 from bench.plan import accuracy_cell
@@ -28,7 +28,7 @@ from bench.training.loop import Trainer
 from bench.workload.build import Workload
 from tests.paths import ROOT
 
-pytestmark = pytest.mark.timeout(400)  # processes that import torch, on two busy cores
+pytestmark = pytest.mark.timeout(400)  # seconds for processes that import torch on two busy cores
 TINY = Training(res=8, batch=8, epochs=3, ema=0.9, mixup=0.3)
 
 
@@ -43,7 +43,7 @@ class Dropped(nn.Conv2d):
 
 
 class Augmented(Dataset):
-    """Images that change at random with each reading, from all three generators."""
+    """Images with random changes at each read, from all three generators."""
 
     def __init__(self, part):
         self.part = part
@@ -63,7 +63,7 @@ def part(seed, count=32):
 
 
 def splits(read=False):
-    return Splits(Augmented(part(0)) if read else part(0), part(1), part(2), classes=2, channels=1, floor=50.0)
+    return Splits(Augmented(part(0)) if read else part(0), part(1), part(2), classes=2, channels=1, trivial_accuracy=50.0)
 
 
 def trainer(path, protocol=TINY, read=False, lr=0.02, every=0.0):
@@ -77,11 +77,11 @@ def state(made):
 
 
 def curve(made):
-    return [epoch[:4] for epoch in made.curve]  # without seconds
+    return [epoch[:4] for epoch in made.curve]  # without the times
 
 
 def assert_equal(first, second):
-    """Every tensor and number of two nested states."""
+    """Check that all tensors and numbers of two nested states are equal."""
     assert type(first) is type(second)
     if isinstance(first, dict):
         assert first.keys() == second.keys()
@@ -97,14 +97,14 @@ def assert_equal(first, second):
 
 @pytest.fixture
 def few_workers(monkeypatch):
-    """One process that reads images, however many cores there are."""
+    """Use one process to read images, regardless of the number of cores."""
     monkeypatch.setattr(batches.os, "cpu_count", lambda: 2)
 
 
 @pytest.mark.parametrize("read", [False, True], ids=["in memory", "read"])
 @pytest.mark.parametrize("stop", [1, 3, 4, 7, 11])
-def test_a_training_stopped_after_a_step_goes_on_to_the_same_end(stop, read, tmp_path, monkeypatch, few_workers):
-    """Four steps an epoch: stopped within epochs and at the end of the first, before it was validated."""
+def test_training_stopped_after_a_step_resumes_with_the_same_result(stop, read, tmp_path, monkeypatch, few_workers):
+    """With four steps per epoch: stopped within epochs, and at the end of the first before its validation."""
     monkeypatch.setattr(loop, "CHECK_STEPS", 1)
     whole = trainer(None, read=read)
     list(whole.run())
@@ -129,7 +129,7 @@ def test_a_training_stopped_after_a_step_goes_on_to_the_same_end(stop, read, tmp
     assert_equal(state(later), state(whole))
 
 
-def test_augmentation_is_that_of_the_epoch_and_differs_between_epochs(few_workers):
+def test_augmentation_depends_on_the_epoch(few_workers):
     made = [next(batches.training_batches(Augmented(part(0)), 8, 3, epoch, 0))[0] for epoch in (0, 0, 1)]
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
     first, second = (Augmented(part(0))[0][0] for _ in range(2))
@@ -137,7 +137,7 @@ def test_augmentation_is_that_of_the_epoch_and_differs_between_epochs(few_worker
 
 
 def stopped(path, **given):
-    """A training of which the first epoch is saved."""
+    """Return a training whose first epoch is saved."""
     made = trainer(path, **given)
     running = made.run()
     next(running)
@@ -159,7 +159,7 @@ def stopped(path, **given):
     ],
     ids=["torn", "empty", "no archive", "foreign", "list", "another job", "another torch", "two processes"],
 )
-def test_what_is_no_state_of_the_job_is_passed_over(harm, tmp_path):
+def test_foreign_state_is_ignored(harm, tmp_path):
     path = tmp_path / "job.pt"
     stopped(path)
     assert trainer(path).step == 4, "it would have gone on"
@@ -179,7 +179,7 @@ def test_what_is_no_state_of_the_job_is_passed_over(harm, tmp_path):
     ],
     ids=["a weight less", "another shape", "other groups", "no average", "no penalty", "short curve"],
 )
-def test_a_state_that_does_not_fit_the_network_is_passed_over_as_a_whole(harm, tmp_path):
+def test_state_of_another_network_is_ignored_as_a_whole(harm, tmp_path):
     path = tmp_path / "job.pt"
     stopped(path)
     kept = torch.load(path)
@@ -193,14 +193,14 @@ def test_a_state_that_does_not_fit_the_network_is_passed_over_as_a_whole(harm, t
     assert curve(anew) == curve(fresh)
 
 
-def test_a_training_of_another_rate_or_length_does_not_go_on(tmp_path):
+def test_training_of_another_rate_or_length_is_not_resumed(tmp_path):
     path = tmp_path / "job.pt"
     stopped(path)
     assert trainer(path, lr=0.01).step == 0
     assert trainer(path, replace(TINY, epochs=5)).step == 0
 
 
-def test_a_state_is_saved_when_it_is_due_and_only_then(tmp_path, monkeypatch):
+def test_state_is_saved_only_when_due(tmp_path, monkeypatch):
     path = tmp_path / "job.pt"
     stopped(path, every=1e9)
     assert not path.exists()
@@ -212,7 +212,7 @@ def test_a_state_is_saved_when_it_is_due_and_only_then(tmp_path, monkeypatch):
     assert not Checkpoint(None, 0.0).due()
 
 
-def test_a_state_is_replaced_as_a_whole(tmp_path, monkeypatch):
+def test_state_is_replaced_atomically(tmp_path, monkeypatch):
     path = tmp_path / "job.pt"
     stopped(path)
     before = path.read_bytes()
@@ -231,8 +231,8 @@ class Stopped(Exception):
     pass
 
 
-def test_what_was_chosen_is_not_chosen_again(tmp_path, monkeypatch):
-    """Stopped in the training after the search and the probe: neither is repeated, and the curve is that of an unbroken run."""
+def test_choices_are_not_repeated(tmp_path, monkeypatch):
+    """Stopped after the search and the probe: neither is repeated, and the curve is that of an uninterrupted run."""
     protocol = Training(res=8, batch=64, epochs=1, lr=(0.01, 0.02), search_epochs=1, seconds=1e-3)
     cell = accuracy_cell(Cell("conv3", 8, 8), protocol, "mixer[depth=1]")
     path = tmp_path / "checkpoints" / "job.pt"
@@ -273,19 +273,19 @@ def command(out, *extra):
 
 
 def record(out):
-    (found,) = read(out / NAME).records.values()
+    (found,) = read_journal(out / JOURNAL).records.values()
     assert found.status == "ok", found.detail
     return found
 
 
-def test_killed_in_mid_epoch_a_run_continues_to_the_same_result(tmp_path):
+def test_run_killed_during_an_epoch_resumes_with_the_same_result(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(command(tmp_path / "whole"), check=True, **quiet)
     out = tmp_path / "cut"
     first = subprocess.Popen(command(out, "--save-every", "1ms"), start_new_session=True, **quiet)
     saved = kill_in_mid_epoch(first, out / "checkpoints")
-    assert not read(out / NAME).records
+    assert not read_journal(out / JOURNAL).records
     subprocess.run(command(out, "--save-every", "1ms"), check=True, **quiet)
     whole, cut = record(tmp_path / "whole"), record(out)
     for name in ("loss", "penalty", "validation", "lr"):
@@ -297,7 +297,7 @@ def test_killed_in_mid_epoch_a_run_continues_to_the_same_result(tmp_path):
 
 
 def kill_in_mid_epoch(process, folder, steps=35):
-    """SIGKILL a run once it has saved a state of the third epoch or later, between two epochs; what it saved last."""
+    """SIGKILL a run that has saved a state of the third epoch or later, within an epoch. Returns the last saved state."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         for path in folder.glob("*.pt"):

@@ -1,4 +1,4 @@
-"""The host network and the training loop: what they promise to every operator."""
+"""The host network and the training loop: properties that hold for every operator."""
 
 from dataclasses import replace
 
@@ -32,14 +32,14 @@ class Scale(nn.Module):
 
 
 def images(count=32, seed=0):
-    """Noise, brighter by one in the second class."""
+    """Return noise images, with values larger by one in the second class."""
     labels = torch.arange(count) % 2
     noise = torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
     return TensorDataset(noise + labels.view(-1, 1, 1, 1), labels)
 
 
 def splits(count=32):
-    return Splits(images(count), images(32, 1), images(32, 2), classes=2, channels=1, floor=50.0)
+    return Splits(images(count), images(32, 1), images(32, 2), classes=2, channels=1, trivial_accuracy=50.0)
 
 
 def host(operator=Scale, depth=1, seed=0):
@@ -57,7 +57,7 @@ def trained(*args, **kwargs):
     return made
 
 
-def test_the_host_is_the_same_for_every_operator():
+def test_initial_network_is_the_same_for_every_operator():
     first = host(lambda c, r: nn.Conv2d(c, c, 7, padding=3), depth=2).state_dict()
     second = host(depth=2).state_dict()
     shared = [name for name in first if ".operator." not in name]
@@ -65,7 +65,7 @@ def test_the_host_is_the_same_for_every_operator():
     assert all(torch.equal(first[name], second[name]) for name in shared)
 
 
-def test_only_the_operator_looks_beyond_a_pixel():
+def test_only_the_operator_mixes_pixels():
     x = images(3).tensors[0]
     shuffled = x.flatten(1)[:, torch.randperm(64, generator=torch.Generator().manual_seed(0))].view_as(x)
     blind = host(lambda c, r: nn.Identity()).eval()
@@ -75,7 +75,7 @@ def test_only_the_operator_looks_beyond_a_pixel():
 
 
 @pytest.mark.parametrize("gain", [1e-3, 1e3])
-def test_the_operators_scale_does_not_matter(gain):
+def test_scale_of_the_operator_does_not_matter(gain):
     class Loud(Scale):
         def forward(self, x):
             return gain * super().forward(x)
@@ -84,7 +84,7 @@ def test_the_operators_scale_does_not_matter(gain):
     torch.testing.assert_close(host(Loud)(x), host()(x), rtol=1e-2, atol=1e-2)
 
 
-def test_operator_is_told_its_channels_and_resolution():
+def test_operator_receives_its_channels_and_resolution():
     asked = []
     Mixer(lambda c, r: asked.append((c, r)) or nn.Identity(), 2, in_channels=3, width=6, depth=3, resolution=(12, 8), patch=2)
     assert asked == [(6, (6, 4))] * 3
@@ -99,7 +99,7 @@ def test_loss_falls_and_epochs_are_counted():
 
 
 def test_epochs_of_two_trainings_may_be_interleaved(monkeypatch):
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)  # a pause after every step
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)  # yields after every step
     alone, first, second = (trainer(host(Dropped), seed=seed) for seed in (3, 3, 4))
     pauses = list(alone.run())
     assert len(pauses) == TINY.epochs * (alone.steps + 2), "one more in the validation, and one after it"
@@ -116,13 +116,13 @@ class Dropped(Scale):
         return nn.functional.dropout(super().forward(x), 0.3, self.training)
 
 
-def test_a_remainder_of_one_image_is_left_out():
+def test_remainder_of_one_image_is_dropped():
     assert trained(count=17).step == TINY.epochs
     fewer = trained(count=5)
     assert (fewer.images, fewer.step) == (5, TINY.epochs)
 
 
-def test_penalty_draws_the_weights():
+def test_penalty_changes_the_weights():
     class Drawn(Scale):
         def penalty(self):
             return 1e3 * (self.weight - 0.5).square().sum()
@@ -135,7 +135,7 @@ def test_penalty_draws_the_weights():
     assert epochs[-1].loss < 1, "the cross entropy must not hold the penalty"
 
 
-def test_penalty_is_asked_of_the_outermost_module_once():
+def test_penalty_of_the_outermost_module_is_used_once():
     class Outer(nn.Sequential):
         def penalty(self):
             return 2 * self[0].penalty()
@@ -147,7 +147,7 @@ def test_penalty_is_asked_of_the_outermost_module_once():
     assert [float(p) for p in penalties(nn.Sequential(Outer(Inner()), nn.Sequential(Inner()), nn.ReLU()))] == [2.0, 1.0]
 
 
-def test_lr_scale_slows_the_named_parameters():
+def test_lr_scale_applies_to_the_named_parameters():
     class Slow(Scale):
         lr_scale = {"mask": 0.1}  # noqa: RUF012
 
@@ -159,13 +159,13 @@ def test_lr_scale_slows_the_named_parameters():
     assert moved[1] > 0
 
 
-def test_the_inner_lr_scale_counts():
+def test_innermost_lr_scale_takes_precedence():
     inner, outer = nn.Linear(2, 2), nn.Module()
     inner.lr_scale, outer.lr_scale, outer.net = {"bias": 0.5}, {"net": 0.1}, inner
     assert lr_scales(outer) == {inner.weight: 0.1, inner.bias: 0.5}
 
 
-def test_weight_decay_spares_operators_and_vectors():
+def test_weight_decay_excludes_operators_and_vectors():
     network = host(lambda c, r: nn.Conv2d(c, c, 3, padding=1))
     decayed = {id(p) for group in parameter_groups(network, 0.05) if group["weight_decay"] for p in group["params"]}
     names = {name for name, p in network.named_parameters() if id(p) in decayed}
@@ -174,13 +174,13 @@ def test_weight_decay_spares_operators_and_vectors():
     assert len(grouped) == len(list(network.parameters()))
 
 
-def test_weight_decay_of_all_spares_nothing():
+def test_decay_all_excludes_nothing():
     (group,) = parameter_groups(host(lambda c, r: nn.Conv2d(c, c, 3)), 0.05, decay_all=True)
     assert group["weight_decay"] == 0.05
 
 
 class Breaks(Scale):
-    """Not a number from a call on."""
+    """Returns NaN from a given call on."""
 
     calls, last = 0, 3
 
@@ -190,15 +190,15 @@ class Breaks(Scale):
 
 
 @pytest.mark.parametrize("last", [3, 25])
-def test_a_non_finite_loss_is_an_error_that_names_the_step(last):
-    """Also where losses of later steps have been read with it."""
+def test_non_finite_loss_is_an_error_with_the_step(last):
+    """Also if losses of later steps are read together with it."""
     network = host(type("BreaksLater", (Breaks,), {"last": last}))
     network.blocks[0].operator.train(True)
     with pytest.raises(Diverged, match=f"step {last}: cross entropy nan"):
         trained(network, replace(TINY, batch=4, epochs=9), count=240)
 
 
-def test_a_non_finite_penalty_is_an_error():
+def test_non_finite_penalty_is_an_error():
     class Endless(Scale):
         def penalty(self):
             return torch.tensor(float("inf"))
@@ -226,14 +226,14 @@ def percent(network, part):
             return end.value
 
 
-def test_an_evaluation_pauses_between_its_batches_outside_of_inference_mode(monkeypatch):
+def test_evaluation_yields_outside_of_inference_mode(monkeypatch):
     monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
     part = TensorDataset(torch.zeros(600, 2), torch.zeros(600, dtype=torch.int64))
     assert [torch.is_inference_mode_enabled() for _ in top1(nn.Identity(), part)] == [False] * 3
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_logits_that_are_not_finite_are_counted_as_no_class(value):
+def test_non_finite_logits_are_an_error(value):
     logits = torch.zeros(300, 2)
     logits[280, 1] = value
     with pytest.raises(Diverged, match="evaluation: logits are not finite"):
@@ -249,7 +249,7 @@ def rates(protocol, epochs, steps=10, lr=1.0):
     return [*found, optimizer.param_groups[0]["lr"]]
 
 
-def test_cosine_rises_in_the_warm_up_and_falls_to_nothing():
+def test_cosine_increases_in_the_warm_up_and_decreases_to_zero():
     found = rates(replace(TINY, warmup=2), 10)
     assert found[0] == pytest.approx(0.01)
     assert found[:20] == sorted(found[:20]) and found[20:] == sorted(found[20:], reverse=True)
@@ -257,38 +257,38 @@ def test_cosine_rises_in_the_warm_up_and_falls_to_nothing():
     assert found[50] == pytest.approx(0.5) and found[100] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_warm_up_is_cut_to_half_of_a_short_training():
+def test_warm_up_is_at_most_half_of_the_epochs():
     found = rates(replace(TINY, warmup=20), 4)
     assert found[:20] == sorted(found[:20]) and found[19] > 0.95
-    assert found[20] == pytest.approx(0.5)  # where the cosine over all steps is by then
+    assert found[20] == pytest.approx(0.5)  # the value of the cosine over all steps at that epoch
 
 
 def test_multistep_drops_at_its_milestones():
     found = rates(replace(TINY, schedule="multistep", milestones=(2, 3), warmup=0), 4)
-    assert found[:19] == [1.0] * 19  # timm's drops come one step early
+    assert found[:19] == [1.0] * 19  # timm drops one step early
     assert found[20:29] == pytest.approx([0.1] * 9)
     assert found[30:] == pytest.approx([0.01] * 11)
 
 
-def test_an_unknown_schedule_is_an_error():
+def test_unknown_schedule_is_an_error():
     with pytest.raises(ValueError, match="schedule must be one of cosine, multistep, not 'stairs'"):
         schedule(nn.Linear(2, 2), replace(TINY, schedule="stairs"), 1.0, 2, 10)
 
 
 @pytest.mark.parametrize(("name", "nesterov"), [("sgd", True), ("momentum", False)])
-def test_names_of_momentum(name, nesterov):
+def test_momentum_optimiser(name, nesterov):
     optimizer, _ = schedule(nn.Linear(2, 2), replace(TINY, optimizer=name), 0.1, 2, 10)
     assert type(optimizer) is torch.optim.SGD
     assert {(group["momentum"], group["nesterov"]) for group in optimizer.param_groups} == {(0.9, nesterov)}
 
 
-def test_the_average_of_the_weights_is_evaluated():
+def test_weight_average_is_evaluated():
     protocol = replace(TINY, ema=0.5, epochs=3)
     made = trainer(protocol=protocol)
     own = [{name: value.clone() for name, value in made.network.state_dict().items()}]
     for _ in made.probe():
         own.append({name: value.clone() for name, value in made.network.state_dict().items()})
-    weight = own[1]["stem.weight"]  # the first update takes the weights as they are
+    weight = own[1]["stem.weight"]  # the first update copies the weights
     for update, state in enumerate(own[2:], 1):
         decay = min(0.5, 1 - (1 + update) ** (-2 / 3))
         weight = decay * weight + (1 - decay) * state["stem.weight"]
@@ -299,7 +299,7 @@ def test_the_average_of_the_weights_is_evaluated():
     assert not torch.equal(done.result.stem.weight, done.network.stem.weight)
 
 
-def test_a_long_average_follows_a_short_training():
+def test_long_average_follows_a_short_training():
     done = trained(protocol=replace(TINY, ema=0.9999, epochs=20))
     plain = trained(protocol=replace(TINY, epochs=20))
     assert done.curve[-1].loss == plain.curve[-1].loss, "the average does not change the training"
@@ -322,7 +322,7 @@ def test_images_are_mixed_with_their_labels(setting):
     assert trained(protocol=replace(protocol, epochs=3)).curve[-1].loss > 0
 
 
-def test_an_odd_batch_cannot_be_mixed():
+def test_odd_batch_cannot_be_mixed():
     with pytest.raises(ValueError, match="an even batch in each process, not 15"):
         trainer(protocol=replace(TINY, mixup=0.5, batch=15))
     with pytest.raises(ValueError, match="not 5"):
@@ -341,7 +341,7 @@ def vector(network):
     return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
 
 
-def test_a_gradient_is_clipped():
+def test_gradient_is_clipped():
     moves = []
     for clip in (0.0, 1e-3):
         network = host()
@@ -352,7 +352,7 @@ def test_a_gradient_is_clipped():
     assert moves[1] == pytest.approx(1e-3, rel=1e-2) and moves[0] > 1e-2  # plain momentum's first step is lr times the gradient
 
 
-def test_channels_last_changes_the_layout_alone():
+def test_channels_last_changes_only_the_layout():
     operator = lambda c, r: nn.Conv2d(c, c, 3, padding=1)  # noqa: E731
     plain, last = (trained(host(operator), replace(TINY, channels_last=one)) for one in (False, True))
     weight = last.network.blocks[0].operator.weight
@@ -361,8 +361,8 @@ def test_channels_last_changes_the_layout_alone():
 
 
 @pytest.mark.parametrize("name", ["niff", "dynamic_filter"])
-def test_bf16_trains_with_the_fourier_part_in_float32(name):
-    """Torch's transforms on a CPU refuse bfloat16: that they run at all is the proof; everything else of the network is cast."""
+def test_bf16_training_computes_transforms_in_float32(name):
+    """Torch's CPU transforms do not support bfloat16, so they run in float32; the rest of the network is cast."""
     seen = set()
     network = host(methods.get(name).build)
     network.head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
@@ -373,7 +373,7 @@ def test_bf16_trains_with_the_fourier_part_in_float32(name):
     assert done.curve[-1].loss < done.curve[0].loss
 
 
-def test_a_penalty_is_not_rounded_to_bf16():
+def test_penalty_is_not_rounded_to_bf16():
     class Fine(Scale):
         def penalty(self):
             return (self.weight.flatten()[None] @ self.weight.flatten()[:, None]).sum() * 1.001

@@ -1,4 +1,4 @@
-"""Recipes: those of the papers, and what the command line changes in them."""
+"""Recipes: those of the papers, and overrides from the command line."""
 
 import json
 import subprocess
@@ -14,12 +14,12 @@ from bench.spec import Training
 from bench.training import recipes
 
 
-def test_a_recipe_of_nothing_changed_is_the_recipe():
-    assert recipes.changed("quick", []) == Training()
-    assert all(recipes.changed(name, []) == recipe for name, recipe in recipes.RECIPES.items())
+def test_recipe_without_overrides_is_unchanged():
+    assert recipes.with_overrides("quick", []) == Training()
+    assert all(recipes.with_overrides(name, []) == recipe for name, recipe in recipes.RECIPES.items())
 
 
-# What the papers' own scripts say, as far as a protocol can hold it.
+# The settings of the papers' scripts that a protocol contains.
 PAPERS = {
     "flexnet": {
         "optimizer": "adam", "lr": (0.01,), "epochs": 350, "batch": 64, "warmup": 5, "weight_decay": 0.0, "augment": "flip",
@@ -41,13 +41,13 @@ PAPERS = {
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_recipes_are_the_papers(name):
+def test_recipes_equal_the_papers(name):
     recipe = recipes.RECIPES[name]
     assert {field: getattr(recipe, field) for field in PAPERS[name]} == PAPERS[name]
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_timm_makes_what_a_recipe_names(name):
+def test_timm_creates_the_components_of_a_recipe(name):
     from torch import nn
 
     from bench.training.optim import schedule
@@ -72,27 +72,27 @@ def test_timm_makes_what_a_recipe_names(name):
         ("erase=1", "erase", 1.0),
     ],
 )
-def test_a_setting_is_changed_alone(text, field, value):
-    changed = recipes.changed("quick", [text])
+def test_override_changes_only_its_setting(text, field, value):
+    changed = recipes.with_overrides("quick", [text])
     assert getattr(changed, field) == value
     assert {name for name in vars(changed) if getattr(changed, name) != getattr(Training(), name)} == {field}
 
 
-def test_milestones_can_be_left_out():
-    assert recipes.changed("shared_basis", ["milestones="]).milestones == ()
+def test_milestones_can_be_empty():
+    assert recipes.with_overrides("shared_basis", ["milestones="]).milestones == ()
 
 
 def test_milestones_must_fit_the_budget():
     recipe = recipes.RECIPES["shared_basis"]
-    assert recipes.checked(recipe) is recipe
+    assert recipes.validated(recipe) is recipe
     for changes in ({"epochs": 20}, {"seconds": 60.0}):
         with pytest.raises(ValueError, match=r"milestones \(150, 225\) do not fit"):
-            recipes.checked(replace(recipe, **changes))
-    assert recipes.checked(replace(recipe, epochs=20, schedule="cosine"))
+            recipes.validated(replace(recipe, **changes))
+    assert recipes.validated(replace(recipe, epochs=20, schedule="cosine"))
 
 
-def test_the_last_of_two_words_counts():
-    assert recipes.changed("quick", ["epochs=3", "epochs=4"]).epochs == 4
+def test_last_of_two_overrides_counts():
+    assert recipes.with_overrides("quick", ["epochs=3", "epochs=4"]).epochs == 4
 
 
 @pytest.mark.parametrize(
@@ -102,18 +102,18 @@ def test_the_last_of_two_words_counts():
         "schedule=stairs", "channels_last=1", "erase=1.1", "weight_decay=inf", "optimizer=", "res=0", "milestones=0", "seconds=0",
     ],
 )  # fmt: skip
-def test_what_is_no_value_is_answered_with_the_setting(text):
-    with pytest.raises(ValueError, match=f"--train '{text}': .* is no value of {text.partition('=')[0]}"):
-        recipes.changed("quick", [text])
+def test_invalid_value_is_an_error_with_the_setting(text):
+    with pytest.raises(ValueError, match=f"--train '{text}': .* is not a valid {text.partition('=')[0]}"):
+        recipes.with_overrides("quick", [text])
 
 
-def test_an_unknown_setting_is_answered_with_the_nearest():
+def test_unknown_setting_is_an_error_with_the_nearest():
     with pytest.raises(ValueError, match=r"no setting 'epoch'; did you mean 'epochs'\? \(settings: res, "):
-        recipes.changed("quick", ["epoch=3"])
+        recipes.with_overrides("quick", ["epoch=3"])
     with pytest.raises(ValueError, match="no setting 'data'"):
-        recipes.changed("quick", ["data=digits"])
+        recipes.with_overrides("quick", ["data=digits"])
     with pytest.raises(ValueError, match=r"unknown recipe 'flexnets'; did you mean 'flexnet'\?"):
-        recipes.changed("flexnets", [])
+        recipes.with_overrides("flexnets", [])
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
         (".5h", {"seconds": 1800.0}),
     ],
 )
-def test_a_budget_is_a_time_or_epochs(text, fields):
-    assert recipes.length(text) == fields
+def test_budget_is_a_time_or_epochs(text, fields):
+    assert recipes.parse_budget(text) == fields
 
 
 @pytest.mark.parametrize("text", ["epochs=0", "60", "s", "0s", "-1s", "epochs=", "epochs=2.5", "1 s", "1d", ""])
-def test_what_is_no_budget_is_an_error(text):
+def test_invalid_budget_is_an_error(text):
     with pytest.raises(ValueError, match="is neither a time such as 60s nor epochs=20"):
-        recipes.length(text)
+        recipes.parse_budget(text)
 
 
-def test_options_of_their_own_come_last():
+def test_own_flags_override_the_recipe():
     given = {"recipe": "flexnet", "train": ["epochs=3"], "budget": "epochs=5", "train_res": 16, "eval_res": (16, 24)}
     protocol = training(given)
     assert (protocol.optimizer, protocol.epochs, protocol.res, protocol.eval_res) == ("adam", 5, 16, (16, 24))
@@ -153,6 +153,8 @@ def test_recipes_are_listed():
     assert listed["flexnet"]["epochs"] == 350
 
 
-def test_recipes_cost_no_torch():
-    code = "import sys; from bench.training import recipes; recipes.changed('quick', ['lr=1']); sys.exit('torch' in sys.modules)"
+def test_recipes_import_no_torch():
+    code = (
+        "import sys; from bench.training import recipes as r; r.with_overrides('quick', ['lr=1']); sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

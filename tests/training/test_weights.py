@@ -1,4 +1,4 @@
-"""Weights that a training leaves for the analysis: which, when, and that they are those of the network that was evaluated."""
+"""Saved weights of a training: which epochs, when, and that they are those of the evaluated network."""
 
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ from bench.analysis.epochs import histories
 from bench.cli import main
 from bench.data import DataSpec, digits
 from bench.executors.job import saving_options as where
-from bench.journal import NAME
-from bench.journal import read as journal
+from bench.journal import JOURNAL
+from bench.journal import read_journal as journal
 from bench.metrics import accuracy
 from bench.plan import accuracy_cell
 from bench.spec import PROTOCOLS, Cell, Job, Limits
@@ -29,16 +29,16 @@ CELL = accuracy_cell(Cell("flexconv", 56, 56, params=(("hidden", 4),), seed=4), 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    """48 digits to train with, 32 to validate and to test."""
+    """Use 48 train, 32 validation and 32 test digits."""
     whole = digits.load(DataSpec(8))
     parts = [TensorDataset(*(tensor[:count] for tensor in part.tensors)) for part, count in zip(whole[:3], (48, 32, 32))]
     found = whole._replace(train=parts[0], validation=parts[1], test=parts[2])
-    monkeypatch.setattr(data, "load", lambda text, wish: found)
+    monkeypatch.setattr(data, "load", lambda text, spec: found)
     return found
 
 
 def train(folder=None, each=False, protocol=PROTOCOL, checkpoint=None, stop=None):
-    """The outcome; None where the training is left after so many pauses, as a kill leaves it."""
+    """Return the outcome, or None if the training is abandoned after a number of yields, as by a kill."""
     workload = Workload(CELL, checkpoint=checkpoint, save_every=0.0, weights=folder, each_epoch=each)
     measuring = accuracy.measure(workload, protocol)
     pauses = 0
@@ -68,7 +68,7 @@ def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_each_epoch_or_the_last_is_kept(tmp_path):
+def test_each_epoch_or_the_last_is_saved(tmp_path):
     train(tmp_path / "each", each=True)
     train(tmp_path / "last")
     assert files(tmp_path / "each") == [f"epoch00{n}.weights.pt" for n in range(4)]
@@ -78,7 +78,7 @@ def test_each_epoch_or_the_last_is_kept(tmp_path):
     assert last.name.startswith("mixer-depth=1-width=4-flexconv-hidden=4-digits-seed-4-")
 
 
-def test_a_file_says_what_network_it_belongs_to(tmp_path):
+def test_file_describes_its_network(tmp_path):
     train(tmp_path)
     (path,) = tmp_path.iterdir()
     found = kept.read(path)
@@ -88,7 +88,7 @@ def test_a_file_says_what_network_it_belongs_to(tmp_path):
     }  # fmt: skip
 
 
-def test_the_first_is_the_fresh_network_and_the_last_the_one_that_was_evaluated(tmp_path, few):
+def test_first_is_the_initial_network_and_last_the_evaluated_one(tmp_path, few):
     outcome = train(tmp_path, each=True)
     ((first, *_, last),) = histories(specimen.kept_in([tmp_path]))
     assert (first.epoch, first.trained, last.epoch, last.trained) == (0, False, 3, True)
@@ -101,13 +101,13 @@ def test_the_first_is_the_fresh_network_and_the_last_the_one_that_was_evaluated(
     assert sizes[0] != sizes[1] == kept.read(last.weights)["weights"]["blocks.0.operator.mask.sigma"].tolist()
 
 
-def test_the_average_is_kept_where_it_is_evaluated(tmp_path, few):
+def test_weight_average_is_saved_if_it_is_evaluated(tmp_path, few):
     outcome = train(tmp_path, protocol=replace(PROTOCOL, ema=0.9))
     (one,) = specimen.kept_in([tmp_path])
     assert evaluated(one.network(), few.test) == outcome.values["accuracy"]
 
 
-def test_keeping_changes_neither_the_training_nor_the_key(tmp_path):
+def test_saving_changes_neither_the_training_nor_the_key(tmp_path):
     plain, keeping = train(), train(tmp_path, each=True)
     curve = ("loss", "penalty", "validation", "lr")
     assert [plain.rounds[name] for name in curve] == [keeping.rounds[name] for name in curve]
@@ -120,8 +120,8 @@ def test_keeping_changes_neither_the_training_nor_the_key(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 8])
-def test_a_training_that_was_killed_goes_on_to_the_same_files(stop, tmp_path, monkeypatch):
-    """Three steps an epoch, a pause and a state after each, and another where its evaluation has ended."""
+def test_killed_training_resumes_with_the_same_files(stop, tmp_path, monkeypatch):
+    """With three steps per epoch, a yield and a state after each step and after each evaluation."""
     monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECK_STEPS", 1)
     train(tmp_path / "whole", each=True)
@@ -135,8 +135,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_files(stop, tmp_path, mo
         assert first["epoch"] == second["epoch"] and same(first["weights"], second["weights"])
 
 
-def test_a_training_from_the_start_removes_what_an_earlier_one_kept(tmp_path, monkeypatch):
-    """Of its own job: the files of another stay."""
+def test_new_training_removes_the_files_of_an_earlier_one(tmp_path, monkeypatch):
+    """The files of other jobs remain."""
     monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECK_STEPS", 1)
     train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))
@@ -151,26 +151,26 @@ def test_a_training_from_the_start_removes_what_an_earlier_one_kept(tmp_path, mo
     assert {path: path.read_bytes() for path in others} == others
 
 
-def test_epochs_of_several_trainings_are_told_apart(tmp_path):
+def test_epochs_of_several_trainings_have_separate_files(tmp_path):
     train(tmp_path, each=True)
     train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))
     found = histories(specimen.kept_in([tmp_path]))
     assert [[one.epoch for one in epochs] for epochs in found] == [[0, 1, 2, 3]] * 2
 
 
-def test_what_was_not_kept_is_refused_in_one_sentence(tmp_path):
+def test_invalid_file_is_a_one_line_error(tmp_path):
     (tmp_path / "noise").write_bytes(b"\x80\x02no weights" * 9)
     torch.save({"weights": {"a": torch.ones(1)}}, tmp_path / "other")
     torch.save(torch.ones(3), tmp_path / "tensor")
     (tmp_path / "empty").touch()
     for name in ("noise", "other", "tensor", "empty"):
-        with pytest.raises(ValueError, match=f"{name} holds no kept weights") as caught:
+        with pytest.raises(ValueError, match=f"{name} is not a weights file") as caught:
             kept.read(tmp_path / name)
         assert "\n" not in str(caught.value)
     train(tmp_path)
     (path,) = tmp_path.glob("*.pt")
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(ValueError, match="holds no kept weights"):
+    with pytest.raises(ValueError, match="is not a weights file"):
         specimen.kept_in([tmp_path])
     with pytest.raises(ValueError, match="no kept weights there"):
         specimen.kept_in([])
@@ -182,14 +182,14 @@ def with_weights(path, method="flexconv"):
 
 
 @pytest.mark.parametrize("under", [None, "state_dict", "model", "weights"])
-def test_a_plain_state_dict_is_loaded(under, tmp_path):
+def test_plain_state_dict_is_loaded(under, tmp_path):
     state = with_weights(None).fresh(9).state_dict()
     torch.save({under: state, "epoch": 3} if under else state, tmp_path / "w.pt")
     one = with_weights(tmp_path / "w.pt")
     assert one.trained and same(one.network().state_dict(), state)
 
 
-def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path):
+def test_weights_of_another_network_are_a_one_line_error(tmp_path):
     state = with_weights(None, "dwconv3").fresh().state_dict()
     torch.save(state, tmp_path / "w.pt")
     wanted = r"w.pt does not fit mixer.* \+ flexconv\[hidden=4\]: \d+ names or shapes .*'blocks.0.operator"
@@ -204,7 +204,7 @@ def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path):
         with_weights(tmp_path / "w.pt").network()
 
 
-def test_published_weights_count_as_trained_and_are_not_where_it_begins(monkeypatch):
+def test_published_weights_are_loaded_after_the_initialisation(monkeypatch):
     asked = []
     monkeypatch.setattr(Workload, "network", lambda self, *size: asked.append(self.cell.network) or torch.nn.Identity())
     cell = replace(CELL, method="original", network="resnet18[pretrained=True,where=dense]")
@@ -214,12 +214,12 @@ def test_published_weights_count_as_trained_and_are_not_where_it_begins(monkeypa
     assert one.trained and asked == ["resnet18[where=dense]", "resnet18[pretrained=True,where=dense]"]
 
 
-def test_the_run_verb_keeps_weights_beside_its_journal(tmp_path):
+def test_run_saves_weights_next_to_its_journal(tmp_path):
     words = ["run", "--metrics", "accuracy", "--methods", "dwconv3", "--baseline", "none", "--res", "8", "--device", "cpu"]
     words += ["--executor", "inline", "--train-res", "8", "--budget", "epochs=1", "--keep-weights", "last"]
     result = CliRunner().invoke(main, [*words, "-o", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    (record,) = journal(tmp_path / NAME).records.values()
+    (record,) = journal(tmp_path / JOURNAL).records.values()
     (one,) = specimen.kept_in([tmp_path / "weights"])
     assert one.epoch == 1 and kept.read(one.weights)["job"] == replace(record.job, code="")
     assert evaluated(one.network(), data.load("digits", DataSpec(8)).test) == record.values["accuracy"]

@@ -1,4 +1,4 @@
-"""What is predicted of a call without running it, against tensors counted by hand and against what the allocator then sees."""
+"""The predicted cost of a call, compared with tensors counted by hand and with the allocator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.workload.cost import SAFETY, UNKNOWN, predict
 from methods import contract
 from methods.parts.spectral import linear_size
 
-SCRATCH = {"dwconv31_direct": 4.0}  # torch's own large depthwise convolution unfolds its input for the weight's gradient
+SCRATCH = {"dwconv31_direct": 4.0}  # torch's large depthwise convolution unfolds its input for the gradient of the weight
 
 
 def peak(call):
@@ -25,18 +25,18 @@ def peak(call):
     return live.peak, live.now
 
 
-def test_live_tensors_by_hand():
+def test_live_bytes_by_hand():
     x = torch.empty(1000, device="meta")
     assert peak(x.relu) == (4000, 0)
     assert peak(lambda: (x.relu(), None)[1]) == (4000, 0)
-    assert peak(lambda: x.relu().neg().exp()) == (8000, 0)  # one dies when the next but one is made
+    assert peak(lambda: x.relu().neg().exp()) == (8000, 0)  # a tensor is freed when the next but one is created
     assert peak(lambda: x.view(10, 100).t()[2:]) == (0, 0)
     assert peak(lambda: x.double().t()) == (8000, 0)
     assert peak(lambda: x.add_(1)) == (0, 0)
     assert peak(lambda: torch.cat([x, x]).chunk(2)) == (8000, 0)
 
 
-def test_what_is_kept_stays():
+def test_referenced_tensors_stay_live():
     x, kept = torch.empty(1000, device="meta"), []
     with Live() as live:
         kept.append(x.relu())
@@ -47,7 +47,7 @@ def test_what_is_kept_stays():
         assert live.now == 0
 
 
-def test_what_autograd_saves_stays_until_its_backward():
+def test_tensors_saved_by_autograd_stay_live_until_the_backward():
     x = torch.empty(1000, device="meta", requires_grad=True)
     with Live() as live:
         y = x.exp().sigmoid().sum()
@@ -58,7 +58,7 @@ def test_what_autograd_saves_stays_until_its_backward():
     assert live.peak > 12000
 
 
-def test_a_convolution_and_an_inverse_transform_hold_copies():
+def test_convolution_and_inverse_transform_copy_their_operands():
     x, weight = torch.empty(1, 8, 10, 10, device="meta"), torch.empty(8, 1, 3, 3, device="meta")
     assert peak(lambda: torch.conv2d(x, weight, padding=1, groups=8))[0] == 3200 + (2 * 3200 + 8 * 9 * 4)
     spectrum = torch.empty(8, 10, 6, dtype=torch.complex64, device="meta")
@@ -78,9 +78,9 @@ def held(workload):
 @pytest.mark.parametrize("mode", ["infer", "train"])
 @pytest.mark.parametrize("name", methods.names())
 def test_prediction_of_every_method(name, mode):
-    """The first call needs no more than predicted, nor less than a third; its operations are those of the metric.
+    """The measured peak is between a third of the prediction and the prediction; the operations equal those of the metric.
 
-    With 64 channels: of maps below 20 thousand values torch makes unfolded copies, which are small but not in proportion.
+    Uses 64 channels, because torch unfolds maps below 20,000 values, whose copies are relatively large.
     """
     workload = workload_of(name, channels=64, mode=mode)
     prediction = predict(workload)
@@ -92,8 +92,8 @@ def test_prediction_of_every_method(name, mode):
     assert prediction.bytes / 3 <= needed <= prediction.bytes * excess
 
 
-def test_a_prediction_by_hand():
-    """dwconv31 in inference: the spectrum that is kept, two of the image and the copies of the last transform."""
+def test_prediction_by_hand():
+    """For dwconv31 in inference: the cached spectrum, two spectra of the image and the copies of the last transform."""
     workload = workload_of("dwconv31", (56, 56))
     height, width = linear_size((56, 56), (31, 31))
     padded, spectrum = 16 * height * width * 4, 16 * height * (width // 2 + 1) * 8
@@ -101,18 +101,18 @@ def test_a_prediction_by_hand():
     assert predict(workload).bytes == round(held(workload) + SAFETY * live)
 
 
-def test_a_huge_cell_costs_nothing_to_predict():
+def test_huge_cell_is_predicted_without_memory():
     prediction = predict(workload_of("dwconv31", (8192, 8192), channels=1024, batch=64, mode="train"))
     assert prediction.bytes > 64 * 1024 * 8192**2 * 4 * 5
     assert prediction.flops is not None and prediction.flops > 1e13
 
 
-def test_precision_changes_nothing():
+def test_prediction_does_not_depend_on_the_precision():
     assert predict(workload_of("niff", dtype="bf16")) == predict(workload_of("niff"))
 
 
 class Odd(nn.Module):
-    """An operator that meta cannot run, or that has an operator without a formula."""
+    """An operator that fails on the meta device, or that has an operation without a formula."""
 
     def __init__(self, what):
         super().__init__()
@@ -130,10 +130,10 @@ class Given(Workload):
 
 
 @pytest.mark.parametrize("what", ["looks_at_values", "declines"])
-def test_what_meta_cannot_run_is_unknown(what):
+def test_operator_that_fails_on_meta_is_unknown(what):
     assert predict(Given(Cell(what, 32, 32))) == UNKNOWN == (None, 0)
 
 
-def test_an_operator_without_a_formula_leaves_the_bytes():
+def test_bytes_are_predicted_without_a_formula():
     one = 64 * 32 * 32 * 4
     assert predict(Given(Cell("lgamma", 32, 32))) == (None, round(one + SAFETY * one))

@@ -1,8 +1,9 @@
-"""The geometry of Pathfinder: dashed curves that wind through an image without touching.
+"""The geometry of Pathfinder: dashed curves that do not touch.
 
-After https://arxiv.org/abs/1805.08315 (Linsley et al. 2018), from its description. A snake is a row of straight paddles with gaps;
-each paddle turns from the last by an angle whose chance falls with its square cosine. All lengths are whole numbers of 1/1024 pixel
-and all headings whole degrees, so that nothing is rounded and every machine finds the same snakes.
+After the description by Linsley et al. 2018, https://arxiv.org/abs/1805.08315. A snake is a sequence of straight paddles with
+gaps. The angle between consecutive paddles is random, with weights of a squared cosine. All lengths are integers in units of
+1/1024 pixel and all headings integers in degrees, so that there are no rounding errors and the snakes are identical on every
+machine.
 """
 
 from __future__ import annotations
@@ -13,34 +14,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-UNIT = 1024  # of a pixel
+UNIT = 1024  # units per pixel
 DIRECTIONS = np.array([[round(UNIT * math.cos(a)), round(UNIT * math.sin(a))] for a in np.deg2rad(np.arange(360))])
-TURNS = 24  # that a paddle is offered
-RETREATS = 60  # dead ends out of which the contours of one image may back, before they begin anew
+TURNS = 24  # candidate turns per paddle
+RETREATS = 60  # dead ends from which the contours of an image are shortened before both are restarted
 LONGEST_RETREAT = 4  # paddles
-TRIES = 5  # of a distractor
+TRIES = 5  # starting points per distractor
 
 Paddle = tuple[int, int, int]  # tail x, y in units, heading in degrees
 Snake = list[Paddle]
 
 
 class Shape(NamedTuple):
-    """What a resolution looks like; lengths in pixels."""
+    """The parameters of a resolution. Lengths are in pixels."""
 
     res: int
     paddle: int
     thickness: float
-    margin: int  # half of a gap in a snake; snakes keep two of it and a thickness apart
+    margin: int  # half of a gap in a snake; the minimum distance of snakes is two margins plus the thickness
     radius: float  # of a marker
     seed_distance: int
-    continuity: float  # turns reach 90 degrees divided by this
-    contrast: float  # brightness of a paddle where it covers a pixel
-    distractor_paddles: int  # in all
+    continuity: float  # the maximum turn is 90 degrees divided by this
+    contrast: float  # brightness of a fully covered pixel of a paddle
+    distractor_paddles: int  # total number
     padding: int = 1
 
 
 class Scene(NamedTuple):
-    """Two contours and the distractors; the markers lie on the tail of contour `origin` and on the head of contour `terminal`."""
+    """Two contours and the distractors. The markers are on the tail of contour `origin` and on the head of contour `terminal`."""
 
     shape: Shape
     contours: tuple[Snake, Snake]
@@ -53,12 +54,12 @@ class Scene(NamedTuple):
         return int(self.origin == self.terminal)
 
     def tips(self) -> np.ndarray:
-        """The two markers (2, 2) in units: origin, terminal."""
+        """Return the positions of the two markers (2, 2) in units: origin, terminal."""
         return np.stack([tail(self.contours[self.origin]), head(self.contours[self.terminal], self.shape)])
 
 
 def scene(shape: Shape, length: int, draw: np.random.Generator) -> Scene:
-    """One image's snakes; what the label says is drawn last, so that no contour can tell it."""
+    """Generate the snakes of an image. The label is drawn last, so that the contours do not depend on it."""
     contours = None
     while contours is None:
         contours = pair(shape, length, draw)
@@ -71,12 +72,12 @@ def scene(shape: Shape, length: int, draw: np.random.Generator) -> Scene:
 
 
 def pair(shape: Shape, length: int, draw: np.random.Generator) -> tuple[Snake, Snake] | None:
-    """Two contours that grow in turn, or None where they are stuck or two of their four tips could not hold a marker each."""
+    """Grow two contours in turn. Return None if they are stuck or two of their four tips are too close for a marker each."""
     inset = 2 * shape.seed_distance
     first = UNIT * draw.integers(inset, shape.res - inset + 1, 2)
     second = first + shape.seed_distance * DIRECTIONS[draw.integers(360)]
     headings = draw.integers(0, 360, 2).tolist()
-    snakes: tuple[Snake, Snake] = tuple([(*place.tolist(), heading)] for place, heading in zip((first, second), headings))  # type: ignore[assignment]
+    snakes: tuple[Snake, Snake] = tuple([(*start.tolist(), heading)] for start, heading in zip((first, second), headings))  # type: ignore[assignment]
     if not fits(np.array([snake[0] for snake in snakes]), np.empty((0, 3), int), shape).all():
         return None
     for _ in range(RETREATS):
@@ -91,10 +92,10 @@ def pair(shape: Shape, length: int, draw: np.random.Generator) -> tuple[Snake, S
 
 
 def distractor(shape: Shape, length: int, others: list[Snake], draw: np.random.Generator) -> list[Snake]:
-    """A snake in what room is left, of `length` paddles or of fewer; none where no paddle fits."""
+    """Return a list with one snake of at most `length` paddles in the free space, or an empty list if none fits."""
     for _ in range(TRIES):
         start = (*(draw.integers(0, shape.res * UNIT, 2)).tolist(), int(draw.integers(360)))
-        if fits(np.array([start]), placed(others), shape).all():
+        if fits(np.array([start]), as_array(others), shape).all():
             snake: Snake = [start]
             while len(snake) < length and grow(snake, [*others, snake], shape, draw):
                 pass
@@ -103,9 +104,9 @@ def distractor(shape: Shape, length: int, others: list[Snake], draw: np.random.G
 
 
 def grow(snake: Snake, snakes: list[Snake] | tuple[Snake, Snake], shape: Shape, draw: np.random.Generator) -> bool:
-    """Add a paddle to one of `snakes`; False where no turn leads to free space."""
-    options, weights = onward(snake[-1], shape)
-    before = placed([one[:-1] if one is snake else one for one in snakes])
+    """Add a paddle to one of `snakes`. Return False if no turn leads to free space."""
+    options, weights = next_paddles(snake[-1], shape)
+    before = as_array([other[:-1] if other is snake else other for other in snakes])
     total = np.cumsum(weights * fits(options, before, shape))
     if not total[-1]:
         return False
@@ -114,27 +115,27 @@ def grow(snake: Snake, snakes: list[Snake] | tuple[Snake, Snake], shape: Shape, 
     return True
 
 
-def onward(last: Paddle, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Paddles (TURNS, 3) that may follow, beyond the gap, and their weights, whole numbers."""
-    turns, weights = offered(shape.continuity)
+def next_paddles(last: Paddle, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Return the candidates (TURNS, 3) for the next paddle, after the gap, and their integer weights."""
+    turns, weights = candidate_turns(shape.continuity)
     headings = (last[2] + turns) % 360
-    pivot = np.array(last[:2]) + (shape.paddle + shape.margin) * DIRECTIONS[last[2]]  # the middle of the gap
+    pivot = np.array(last[:2]) + (shape.paddle + shape.margin) * DIRECTIONS[last[2]]  # the midpoint of the gap
     return np.concatenate([pivot + shape.margin * DIRECTIONS[headings], headings[:, None]], 1), weights
 
 
 @lru_cache
-def offered(continuity: float) -> tuple[np.ndarray, np.ndarray]:
-    """Turns in degrees and their weights, cos^2(continuity * turn) in thousandths."""
+def candidate_turns(continuity: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return turns in degrees and their integer weights, 1000 cos^2(continuity * turn)."""
     limit = 90 / continuity
     turns = np.array([round(limit * (2 * (i + 0.5) / TURNS - 1)) for i in range(TURNS)])
     return turns, np.array([round(1000 * math.cos(math.radians(continuity * turn)) ** 2) for turn in turns.tolist()])
 
 
 def fits(options: np.ndarray, others: np.ndarray, shape: Shape) -> np.ndarray:
-    """Which paddles (N, 3) lie inside the padding and clear of all `others` (M, 3): by three points of each."""
-    mine, theirs = points(options, shape), points(others, shape)
-    inside = (mine >= shape.padding * UNIT) & (mine <= (shape.res - shape.padding) * UNIT)
-    across, down = (mine[..., axis].reshape(-1, 1) - theirs[..., axis].ravel() for axis in (0, 1))  # (3N, 3M)
+    """Return which paddles (N, 3) are inside the padding and clear of all `others` (M, 3), tested at three points of each."""
+    own, other = points(options, shape), points(others, shape)
+    inside = (own >= shape.padding * UNIT) & (own <= (shape.res - shape.padding) * UNIT)
+    across, down = (own[..., axis].reshape(-1, 1) - other[..., axis].ravel() for axis in (0, 1))  # (3N, 3M)
     clear = across * across + down * down >= clearance(shape) ** 2
     return inside.all((1, 2)) & clear.reshape(len(options), -1).all(1)
 
@@ -144,11 +145,11 @@ def clearance(shape: Shape) -> int:
 
 
 def points(paddles: np.ndarray, shape: Shape) -> np.ndarray:
-    """Tail, middle and head (N, 3, 2) of paddles (N, 3)."""
+    """Return the tail, midpoint and head (N, 3, 2) of paddles (N, 3)."""
     return paddles[:, None, :2] + np.arange(3)[:, None] * shape.paddle * DIRECTIONS[paddles[:, None, 2]] // 2
 
 
-def placed(snakes: list[Snake]) -> np.ndarray:
+def as_array(snakes: list[Snake]) -> np.ndarray:
     return np.array([paddle for snake in snakes for paddle in snake], int).reshape(-1, 3)
 
 
@@ -157,11 +158,11 @@ def tail(snake: Snake) -> np.ndarray:
 
 
 def head(snake: Snake, shape: Shape) -> np.ndarray:
-    return points(placed([snake[-1:]]), shape)[0, 2]
+    return points(as_array([snake[-1:]]), shape)[0, 2]
 
 
 def apart(snakes: tuple[Snake, Snake], shape: Shape) -> bool:
-    """Whether markers on any two of the four tips would show a pixel between them."""
+    """Return whether markers on any two of the four tips would be at least one pixel apart."""
     tips = np.stack([end for snake in snakes for end in (tail(snake), head(snake, shape))])
     gaps = ((tips[:, None] - tips) ** 2).sum(-1)[np.triu_indices(4, 1)]
     return bool((gaps >= ((2 * shape.radius + 1) * UNIT) ** 2).all())

@@ -1,8 +1,8 @@
-"""Two runs cell by cell: a pure function of their journals.
+"""Comparison of two runs cell by cell, computed from their journals.
 
-Cells are matched by all that is measured, whatever the sources: that is what a comparison is about. The ratio is B over A. That of
-latencies has an interval: paired by round where both records are of one session, else of two independent means. That of energies
-comes from the intervals of both. FLOPs, parameters and memory are exact. Accuracy is compared in points.
+Cells are matched by their setting, not by the sources, whose change the comparison measures. The ratio is B over A. The ratio of
+latencies has an interval, paired by round if both records are of one session, else for two independent means. The interval of a
+ratio of energies is computed from both intervals. FLOPs, parameters and memory are exact. Accuracy is compared in points.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any, NamedTuple
 
 from bench.columns import headline
 from bench.journal import Journal
-from bench.report.compare.comparable import bearing, differences
+from bench.report.compare.comparable import differences, value_settings
 from bench.spec import NOT_FAILED, Cell, Pairs, Record
-from bench.stats import ratios as comparison
+from bench.stats import ratios
 from bench.stats.rounds import Interval
 
 COMPARED = ("slower", "worse", "faster", "better", "unclear", "same")
 VERDICTS = (*COMPARED, "not comparable", "failed", "only in A", "only in B", "not measured")
-REGRESSED, FAILED, NOTHING = 1, 3, 2  # exit statuses
-ROUNDING = 1e-5  # below it relative errors differ by the order of a sum, in float32
-OTHER_WORDS = {"faster": "better", "slower": "worse"}  # of what is no time
+REGRESSED, FAILED, NOTHING_COMPARED = 1, 3, 2  # exit statuses
+ROUNDING = 1e-5  # relative errors below it depend on the summation order in float32
+NOT_TIMES = {"faster": "better", "slower": "worse"}  # verdicts of metrics that are not times
 
 
 class Row(NamedTuple):
-    """One cell in both runs, or in one. `change` is B over A, for accuracy B less A in points; NaN where they are not compared."""
+    """A cell of one or both runs. `change` is B over A, for accuracy B minus A in points; NaN if not comparable."""
 
     cell: Cell
     a: Record | None
@@ -38,110 +38,112 @@ class Row(NamedTuple):
 
 
 def compare(a: Journal, b: Journal, metric: str, threshold: float) -> list[Row]:
-    """The rows of two runs; `threshold` is the share (for accuracy: hundreds of points) within which a difference is none.
+    """Return the rows of two runs.
 
-    Raises ValueError where a run has no record of the metric.
+    Differences within `threshold` (a fraction; for accuracy in hundreds of points) count as none. Raises ValueError if a run has no
+    record of the metric.
     """
     index = [_index(journal, metric) for journal in (a, b)]
-    for name, journal, found in zip("AB", (a, b), index):
-        if not found:
+    for name, journal, records in zip("AB", (a, b), index):
+        if not records:
             raise ValueError(f"run {name} ({journal.path}) has no record of {metric}")
-    return [_row(one, other, a, b, threshold) for one, other in _pairs(*index)]
+    return [_row(record_a, record_b, a, b, threshold) for record_a, record_b in _pairs(*index)]
 
 
 def _index(journal: Journal, metric: str) -> dict[Cell, dict[Pairs, Record]]:
-    """The last record of each cell under each protocol."""
-    found: dict[Cell, dict[Pairs, Record]] = {}
+    """Return the last record of each cell and protocol."""
+    index: dict[Cell, dict[Pairs, Record]] = {}
     for record in journal.current():
         if record.job.metric == metric:
-            found.setdefault(record.job.cell, {})[bearing(record.job.protocol)] = record
-    return found
+            index.setdefault(record.job.cell, {})[value_settings(record.job.protocol)] = record
+    return index
 
 
 def _pairs(
     a: Mapping[Cell, dict[Pairs, Record]], b: Mapping[Cell, dict[Pairs, Record]]
 ) -> Iterator[tuple[Record | None, Record | None]]:
-    """Records of one cell and protocol; where a cell has no protocol in common, the last of each."""
+    """Yield the records of each cell and protocol; if a cell has no protocol in both runs, the last record of each run."""
     for cell in dict.fromkeys([*a, *b]):
-        ours, theirs = a.get(cell, {}), b.get(cell, {})
-        if ours and theirs and not ours.keys() & theirs.keys():
-            yield list(ours.values())[-1], list(theirs.values())[-1]
+        of_a, of_b = a.get(cell, {}), b.get(cell, {})
+        if of_a and of_b and not of_a.keys() & of_b.keys():
+            yield list(of_a.values())[-1], list(of_b.values())[-1]
         else:
-            yield from ((ours.get(one), theirs.get(one)) for one in dict.fromkeys([*ours, *theirs]))
+            yield from ((of_a.get(protocol), of_b.get(protocol)) for protocol in dict.fromkeys([*of_a, *of_b]))
 
 
 def _row(a: Record | None, b: Record | None, run_a: Journal, run_b: Journal, threshold: float) -> Row:
     cell = next(record.job.cell for record in (a, b) if record is not None)
-    old, new = figure(a), figure(b)
+    old, new = value_of(a), value_of(b)
     if a is None or b is None or old is None or new is None:
-        return Row(cell, a, b, comparison.UNKNOWN, *_unmeasured(a, b))
-    apart = differences(a, b, run_a.envs.get(a.env, {}), run_b.envs.get(b.env, {}))
-    if apart:
-        return Row(cell, a, b, comparison.UNKNOWN, "not comparable", "; ".join(apart))
-    return Row(cell, a, b, *_judged(a, b, old, new, threshold))
+        return Row(cell, a, b, ratios.UNKNOWN, *_missing_verdict(a, b))
+    obstacles = differences(a, b, run_a.envs.get(a.env, {}), run_b.envs.get(b.env, {}))
+    if obstacles:
+        return Row(cell, a, b, ratios.UNKNOWN, "not comparable", "; ".join(obstacles))
+    return Row(cell, a, b, *_change_and_verdict(a, b, old, new, threshold))
 
 
-def figure(record: Record | None) -> float | None:
-    """The value that a record is compared by; None where it has none."""
+def value_of(record: Record | None) -> float | None:
+    """Return the value by which a record is compared, or None if it has none."""
     value = record.values.get(headline(record.job.metric).name) if record is not None and record.status == "ok" else None
     return None if value is None else float(value)
 
 
-def _unmeasured(a: Record | None, b: Record | None) -> tuple[str, str]:
-    """Verdict and reason where a figure is missing: a failure, unless nothing was lost from A to B but what was not asked for."""
-    lacking = [(name, one) for name, one in (("A", a), ("B", b)) if one is not None and figure(one) is None]
-    reason = "; ".join(f"{name} {one.status}" + (f": {one.detail}" if one.detail else "") for name, one in lacking)
-    lost = figure(a) is not None and b is not None
-    if lost or any(one.status == "ok" or one.status not in NOT_FAILED for _, one in lacking):
+def _missing_verdict(a: Record | None, b: Record | None) -> tuple[str, str]:
+    """Return verdict and reason if a value is missing: "failed" if a value was lost from A to B or a job failed."""
+    lacking = [(name, record) for name, record in (("A", a), ("B", b)) if record is not None and value_of(record) is None]
+    reason = "; ".join(f"{name} {record.status}" + (f": {record.detail}" if record.detail else "") for name, record in lacking)
+    lost = value_of(a) is not None and b is not None
+    if lost or any(record.status == "ok" or record.status not in NOT_FAILED for _, record in lacking):
         return "failed", reason
-    if figure(a) is not None:
+    if value_of(a) is not None:
         return "only in A", reason
-    return ("only in B" if figure(b) is not None else "not measured"), reason
+    return ("only in B" if value_of(b) is not None else "not measured"), reason
 
 
-def _judged(a: Record, b: Record, old: float, new: float, threshold: float) -> tuple[Interval, str]:
-    """The change from A to B and what it is called."""
+def _change_and_verdict(a: Record, b: Record, old: float, new: float, threshold: float) -> tuple[Interval, str]:
+    """Return the change from A to B and the verdict on it."""
     if a.job.metric == "latency":
-        ratio = comparison.ratio(comparison.timing_of(b), comparison.timing_of(a))
-        return ratio, comparison.verdict(ratio, threshold, same=1.0)
+        ratio = ratios.ratio(ratios.timing_of(b), ratios.timing_of(a))
+        return ratio, ratios.verdict(ratio, threshold, same=1.0)
     if a.job.metric == "accuracy":
         points = new - old
-        word = "same" if abs(points) <= 100 * threshold else "better" if points > 0 else "worse"
-        return Interval(points, points, points), word
+        verdict = "same" if abs(points) <= 100 * threshold else "better" if points > 0 else "worse"
+        return Interval(points, points, points), verdict
     if a.job.metric == "properties":
         old, new = max(old, ROUNDING), max(new, ROUNDING)
-    ratio = _energies(b, a) if a.job.metric == "energy" else comparison.exact(new, old)
-    word = comparison.verdict(ratio, threshold, same=1.0)
-    return ratio, OTHER_WORDS.get(word, word)
+    ratio = _energy_ratio(b, a) if a.job.metric == "energy" else ratios.exact(new, old)
+    verdict = ratios.verdict(ratio, threshold, same=1.0)
+    return ratio, NOT_TIMES.get(verdict, verdict)
 
 
-def _energies(over: Record, under: Record) -> Interval:
-    """The ratio of two energies from their intervals: the windows are not kept."""
+def _energy_ratio(over: Record, under: Record) -> Interval:
+    """Return the ratio of two energies from their intervals; the journal does not store the windows."""
 
     def interval(values: Mapping[str, Any]) -> Interval:
         ends = (values["energy_lo_j"], values["energy_hi_j"])
         return Interval(values["energy_j"], *(math.nan if end is None else end for end in ends))
 
     counts = (int(over.values["energy_windows"] or 0), int(under.values["energy_windows"] or 0))
-    return comparison.from_intervals(interval(over.values), interval(under.values), counts)
+    return ratios.from_intervals(interval(over.values), interval(under.values), counts)
 
 
 def exit_status(rows: Sequence[Row], gate: bool) -> int:
-    """0, or 3 where a cell failed; as a gate also 2 where no cell could be compared and 1 where one is slower or worse."""
-    seen = count(rows)
-    if seen["failed"]:
+    """Return the exit status: 3 if a cell failed; with `gate` 2 if no cell was compared, 1 if one is slower or worse; else 0."""
+    counts = count(rows)
+    if counts["failed"]:
         return FAILED
-    if gate and not any(seen[word] for word in COMPARED):
-        return NOTHING
-    return REGRESSED if gate and seen["slower"] + seen["worse"] else 0
+    if gate and not any(counts[verdict] for verdict in COMPARED):
+        return NOTHING_COMPARED
+    return REGRESSED if gate and counts["slower"] + counts["worse"] else 0
 
 
 def count(rows: Sequence[Row]) -> Counter[str]:
+    """Count the rows of each verdict."""
     return Counter(row.verdict for row in rows)
 
 
 def as_data(rows: Sequence[Row]) -> dict[str, Any]:
-    """The rows for programs: JSON-able, null where there is no number."""
+    """Return the rows as JSON data, with null for missing numbers."""
     return {"verdicts": dict(count(rows)), "cells": [_data(row) for row in rows]}
 
 
@@ -149,8 +151,8 @@ def _data(row: Row) -> dict[str, Any]:
     return {
         "label": row.cell.label,
         "cell": vars(row.cell),
-        "a": figure(row.a),
-        "b": figure(row.b),
+        "a": value_of(row.a),
+        "b": value_of(row.b),
         "status_a": row.a.status if row.a else None,
         "status_b": row.b.status if row.b else None,
         "change": {name: value if math.isfinite(value) else None for name, value in row.change._asdict().items()},

@@ -1,4 +1,4 @@
-"""The comparison of two runs as a reader sees it on a terminal."""
+"""Text of a comparison of two runs for a terminal."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import TypeVar
 from bench.columns import headline
 from bench.journal import Journal
 from bench.names import setting_text
-from bench.report.compare.runs import VERDICTS, Row, count, figure
+from bench.report.compare.runs import VERDICTS, Row, count, value_of
 from bench.report.text import short
 from bench.stats.rounds import Interval
 
-SCALES = {"B": (1e6, "MB"), "FLOP": (1e9, "GFLOP")}  # shown in larger units
+SCALES = {"B": (1e6, "MB"), "FLOP": (1e9, "GFLOP")}  # unit -> factor and name of the displayed unit
 INDENT = "  "
 T = TypeVar("T")
 
 
 def text(rows: Sequence[Row], a: Journal, b: Journal, metric: str, threshold: float, width: int) -> str:
-    """The runs, a table a setting, the cells that are not in it with their reasons, and the number of each verdict."""
+    """Return the runs, a table per setting, the cells without a value with their reasons, and the count of each verdict."""
     unit = headline(metric).unit
     points = metric == "accuracy"
-    means = "B less A in points" if points else "B over A"
+    change = "B minus A in points" if points else "B over A"
     within = f"{100 * threshold:g}{' points' if points else '%'}"
     lines = [f"{name}  {_run(journal)}" for name, journal in zip("AB", (a, b))]
-    lines.append(f"{metric}{_in(unit)}, {means}; a difference within {within} is none")
-    lines += _tables([row for row in rows if row.a and row.b and None not in (figure(row.a), figure(row.b))], unit, width)
+    lines.append(f"{metric}{_unit_text(unit)}, {change}; differences within {within} count as the same")
+    lines += _tables([row for row in rows if row.a and row.b and None not in (value_of(row.a), value_of(row.b))], unit, width)
     lines += ["", *(_wrapped(note, width) for note in _notes(rows))]
     return "\n".join([*lines, summary(rows)])
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """How many cells have which verdict."""
-    seen = count(rows)
+    """Return the number of cells of each verdict as text."""
+    counts = count(rows)
     return f"{len(rows)} cell{'s' if len(rows) != 1 else ''}: " + ", ".join(
-        f"{seen[word]} {word}" for word in VERDICTS if seen[word]
+        f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]
     )
 
 
@@ -45,31 +45,31 @@ def _run(journal: Journal) -> str:
     return f"{journal.path.parent}" + (f" (commit {commit})" if commit else "")
 
 
-def _in(unit: str) -> str:
+def _unit_text(unit: str) -> str:
     return f" in {SCALES[unit][1] if unit in SCALES else unit}" if unit else ""
 
 
 def _tables(rows: Sequence[Row], unit: str, width: int) -> Iterator[str]:
-    """A heading and lines a setting, all in the same columns; on a narrow terminal a cell takes two lines."""
+    """Yield a heading and aligned lines per setting; on a narrow terminal a cell takes two lines."""
     scale = SCALES.get(unit, (1.0, ""))[0]
     lines = [_line(row, scale) for row in rows]
     columns = [max(map(len, column)) for column in zip(*lines)]
     fits = sum(columns) + len(INDENT) * len(columns) <= width
-    for where, group in _by(list(zip(rows, lines)), lambda pair: setting_text(pair[0].cell)):
-        yield from ("", _wrapped(where, width))
+    for setting, group in _grouped(list(zip(rows, lines)), lambda pair: setting_text(pair[0].cell)):
+        yield from ("", _wrapped(setting, width))
         for _, line in group:
             label, *rest = (part.ljust(size) for part, size in zip(line, columns))
-            told = INDENT.join(rest).rstrip()
-            yield f"{INDENT}{label}{INDENT}{told}" if fits else f"{INDENT}{label.rstrip()}\n{2 * INDENT}{told}"
+            values = INDENT.join(rest).rstrip()
+            yield f"{INDENT}{label}{INDENT}{values}" if fits else f"{INDENT}{label.rstrip()}\n{2 * INDENT}{values}"
 
 
 def _line(row: Row, scale: float) -> tuple[str, ...]:
-    values = " -> ".join(short((figure(record) or 0) / scale) for record in (row.a, row.b))
+    values = " -> ".join(short((value_of(record) or 0) / scale) for record in (row.a, row.b))
     return row.cell.label, values, _change(row.change, row.b is not None and row.b.job.metric == "accuracy"), row.verdict
 
 
 def _change(change: Interval, points: bool) -> str:
-    """The middle, and the interval where it is one; nothing where the cells are not compared."""
+    """Format the change and its interval; "" if the cells are not comparable."""
     if math.isnan(change.mid):
         return ""
     if points:
@@ -81,21 +81,21 @@ def _change(change: Interval, points: bool) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> Iterator[str]:
-    """Why cells are not compared: one note a reason, for cells without figures also a setting."""
-    for reason, group in _by([row for row in rows if row.verdict == "not comparable"], lambda row: row.reason):
+    """Yield why cells are not compared: one note per reason, for cells without values per reason and setting."""
+    for reason, group in _grouped([row for row in rows if row.verdict == "not comparable"], lambda row: row.reason):
         yield f"not comparable ({len(group)}), A / B: {reason}"
     for verdict in VERDICTS[VERDICTS.index("failed") :]:
         missing = [row for row in rows if row.verdict == verdict]
-        for head, group in _by(missing, lambda row: f"{setting_text(row.cell)}{f' ({row.reason})' if row.reason else ''}"):
+        for head, group in _grouped(missing, lambda row: f"{setting_text(row.cell)}{f' ({row.reason})' if row.reason else ''}"):
             yield f"{group[0].verdict}: {', '.join(row.cell.label for row in group)}; {head}"
 
 
-def _by(things: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
-    """Things of the same key, in order of first appearance."""
-    found: dict[str, list[T]] = {}
+def _grouped(things: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
+    """Group things by key, in order of first appearance."""
+    groups: dict[str, list[T]] = {}
     for thing in things:
-        found.setdefault(key(thing), []).append(thing)
-    return list(found.items())
+        groups.setdefault(key(thing), []).append(thing)
+    return list(groups.items())
 
 
 def _wrapped(note: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""Every figure that a journal supports, as SVG and PNG: pure functions of the journal and its tidy table."""
+"""Figures of a run as SVG and PNG, computed from its journal and tidy table."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from bench.report.figures import frames, kernels, pareto, reach, relative, roofl
 from bench.report.figures.canvas import theme
 from bench.tables.cells import Row, to_frame
 
-# What `frames.slug` and `reach.draw` call a file.
+# File names of `frames.slug` and `reach.draw`.
 KIND = r"winners|relative|pareto|roofline|crossover(-\d+)?|(latency|memory)-(resolution|channels)"
 NAME = re.compile(rf"(({KIND})_(cpu|cuda)|reach_farpair).*\.(svg|png)")
-MOST = 24  # of one kind: a wide sweep has hundreds of settings, and each figure takes seconds
+MAX_PER_KIND = 24  # a wide sweep has hundreds of settings, and each figure takes seconds
 
 
-def draw(journal: Journal, rows: Sequence[Row], folder: Path, most: int = MOST) -> list[Path]:
-    """Draw what the data support into the folder, which is made where there is something; the paths of what was written.
+def draw(journal: Journal, rows: Sequence[Row], folder: Path, most: int = MAX_PER_KIND) -> list[Path]:
+    """Draw all figures that the data support into the folder and return their paths.
 
-    `rows` are all of the journal. Of one kind the first `most` settings are drawn, and a line on stderr says where there are more.
-    Older figures that are not drawn again are deleted; other files in the folder are left alone.
+    `rows` are all rows of the journal. At most `most` settings are drawn per kind; a message on stderr reports if there are more.
+    Older figures that are not drawn again are deleted; other files in the folder are not touched.
     """
-    drawn = list(pictures(journal, rows, folder, most)) if rows else []
+    drawn = list(figures(journal, rows, folder, most)) if rows else []
     for path in folder.glob("*_*"):
         if NAME.fullmatch(path.name) and path not in drawn:
             path.unlink()
     return drawn
 
 
-def pictures(journal: Journal, rows: Sequence[Row], folder: Path, most: int) -> Iterator[Path]:
-    """Draw them one by one."""
-    whole = frames.complete(to_frame(rows))
-    swept = frames.kernel_sweeps(whole)
-    rest = whole.drop(swept.index)
+def figures(journal: Journal, rows: Sequence[Row], folder: Path, most: int) -> Iterator[Path]:
+    """Draw the figures and yield their paths."""
+    table = frames.complete(to_frame(rows))
+    swept = frames.kernel_sweeps(table)
+    rest = table.drop(swept.index)
     kinds = {
         "reach": reach.draw(journal, folder),
         "winners": winners.draw(rest, rows, folder),
@@ -52,6 +52,6 @@ def pictures(journal: Journal, rows: Sequence[Row], folder: Path, most: int) -> 
     }
     with theme():
         for kind, paths in kinds.items():
-            yield from islice(paths, 2 * most)  # an SVG and a PNG each
+            yield from islice(paths, 2 * most)  # each figure is an SVG and a PNG
             if next(iter(paths), None):
-                print(f"{folder}: of {kind} the first {most} settings are drawn, there are more", file=sys.stderr)
+                print(f"{folder}: only the first {most} settings of {kind} are drawn", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What every figure has in common: 8 inches, or 800 px, one theme, and the same files from the same data."""
+"""Common layout of all figures: 8 inches (800 px) wide, one theme, reproducible files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from bench.report.style import Style
 
 WIDTH = 8.0  # inches
-DPI = 100  # of the PNG; who wants it sharper has the SVG
-LINE = 112  # letters of a note in one line
+DPI = 100  # of the PNG
+LINE = 112  # characters per line of a note
 GREY = "#d4d4d4"
-SALT = "large-kernel-bench"  # else the ids in an SVG differ from one run to the next
-OWN = {
-    "text.parse_math": False,  # a dollar sign in a name is one
+SALT = "large-kernel-bench"  # makes the ids in an SVG reproducible
+OVERRIDES = {
+    "text.parse_math": False,  # names may contain dollar signs
     "figure.constrained_layout.use": True,
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
@@ -39,41 +39,41 @@ OWN = {
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Seaborn's white grid with type that is read at 800 px; what was set before comes back afterwards."""
-    rc = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper", font_scale=1.1), **OWN}
+    """Apply seaborn's white grid with fonts legible at 800 px, and restore the previous settings on exit."""
+    rc = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper", font_scale=1.1), **OVERRIDES}
     with mpl.rc_context(rc), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # boxes stand for scripts that the font lacks
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # such glyphs are drawn as boxes
         yield
 
 
 def canvas(rows: int = 1, columns: int = 1, height: float = 4.5, **options: Any) -> tuple[Figure, np.ndarray]:
-    """A figure of that height in inches and its axes, (rows, columns); `options` are those of `Figure.subplots`."""
+    """Return a figure of a height in inches and its axes, (rows, columns); `options` are those of `Figure.subplots`."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write NAME.svg and NAME.png into the folder, which is made; their paths."""
+    """Write NAME.svg and NAME.png into the folder, creating it if necessary. Return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.svg", folder / f"{name}.png"]
     figure.savefig(paths[1], metadata={"Software": None})
-    figure.set_layout_engine("none")  # what the first has laid out, half of the time, stays
+    figure.set_layout_engine("none")  # reuse the layout of the PNG, which takes half of the time
     with mpl.rc_context({"svg.hashsalt": SALT}):
         figure.savefig(paths[0], metadata={"Date": None})
     return paths
 
 
-def handle(look: Style, label: str, line: bool = True) -> Line2D:
-    """The entry of a method in a legend."""
-    label = f" {label}" if label.startswith("_") else label  # which would hide the entry
-    entry = Line2D([], [], color=look.colour, marker=look.marker, linestyle="-" if line else "none", label=label)
-    if line and look.dash:
-        entry.set_dashes(look.dash)
+def handle(style: Style, label: str, line: bool = True) -> Line2D:
+    """Return the legend entry of a method."""
+    label = f" {label}" if label.startswith("_") else label  # matplotlib hides labels that start with an underscore
+    entry = Line2D([], [], color=style.colour, marker=style.marker, linestyle="-" if line else "none", label=label)
+    if line and style.dash:
+        entry.set_dashes(style.dash)
     return entry
 
 
 def legend(axes: Axes, handles: Sequence[Line2D], title: str = "") -> None:
-    """A legend to the right of the axes, where it covers no data."""
+    """Add a legend to the right of the axes."""
     box = axes.legend(
         handles=handles, title=title, loc="center left", bbox_to_anchor=(1.01, 0.5), borderaxespad=0, handlelength=3.2
     )
@@ -81,13 +81,13 @@ def legend(axes: Axes, handles: Sequence[Line2D], title: str = "") -> None:
 
 
 def below(figure: Figure, text: str) -> None:
-    """A note under the figure, wrapped; nothing for an empty one."""
+    """Add a wrapped note below the figure, unless it is empty."""
     if text:
         figure.supxlabel(fill(text, LINE), x=0.01, ha="left", fontsize=8, color="#404040")
 
 
 def logarithmic(axis: Axis, values: Sequence[float] = ()) -> None:
-    """A logarithmic scale with plain numbers: at these values, else at 1, 2 and 5 of each decade, or at 1 where there are many."""
+    """Set a logarithmic scale with ticks at `values`, else at 1, 2 and 5 of each decade, or only at 1 on a long axis."""
     axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
     if len(values):
@@ -101,4 +101,5 @@ def logarithmic(axis: Axis, values: Sequence[float] = ()) -> None:
 
 
 def plain() -> Callable[[float, Any], str]:
+    """Return a tick formatter without exponents."""
     return lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:g}"

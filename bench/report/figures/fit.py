@@ -1,4 +1,4 @@
-"""A power law through a few points: least squares on logarithms. Plain numpy."""
+"""Power-law fit by least squares on logarithms."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from bench.stats.rounds import Interval, t95
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> Interval:
-    """a of y ~ x^a and its 95% t-interval, from positive values; its ends are NaN with two points, all is NaN with fewer.
+    """Return the exponent a of y ~ x^a and its 95% t-interval, for positive values.
 
-    The interval says how far the points are from a straight line, not how well each is known.
+    The ends are NaN with two points; all is NaN with fewer. The interval reflects the deviation from a power law, not the
+    measurement errors of the points.
     """
     logs, values = np.log(x), np.log(y)
     if len(set(x)) < 2:
@@ -23,13 +24,13 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> Interval:
     slope = float(centred @ values) / spread
     if len(logs) < 3:
         return Interval(slope, math.nan, math.nan)
-    left = values - values.mean() - slope * centred
-    half = t95(len(logs) - 2) * math.sqrt(float(left @ left) / (len(logs) - 2) / spread)
+    residuals = values - values.mean() - slope * centred
+    half = t95(len(logs) - 2) * math.sqrt(float(residuals @ residuals) / (len(logs) - 2) / spread)
     return Interval(slope, slope - half, slope + half)
 
 
 def text(fitted: Interval) -> str:
-    """The exponent and half of its interval."""
+    """Format an exponent and the half-width of its interval."""
     if math.isnan(fitted.mid):
         return ""
     half = "" if math.isnan(fitted.lo) else f" ±{(fitted.hi - fitted.lo) / 2:.2f}"

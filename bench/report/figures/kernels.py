@@ -1,4 +1,4 @@
-"""Latency against the kernel size, with the size from which on the Fourier form of a convolution beats the direct one."""
+"""Latency against kernel size, with the size from which the Fourier form of a convolution is faster than the direct form."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from bench.report.figures.canvas import below, canvas, handle, logarithmic, save
 from bench.tables import crossover
 
 COLUMNS = 2
-MAPS = 6  # resolutions in one figure, the others in the next
-TICKS = 8  # kernel sizes that the axis names
+MAPS = 6  # maximum number of resolutions per figure
+TICKS = 8  # maximum number of ticks on the axis of kernel sizes
 SHADE = "#f2e6b8"
-READING = "Shaded: from the last kernel size at which the direct form is told to be faster to the first from which on the other is."
+READING = "Shaded: from the last kernel size with a significantly faster direct form to the first with a faster Fourier form."
 
 
 def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
-    """A figure for each setting of the rows, those of `frames.kernel_sweeps`, with a panel a resolution."""
+    """Draw a figure per setting of the rows of `frames.kernel_sweeps`, with a panel per resolution; yield the paths."""
     envs = table["env"].nunique()
     crossings = crossover.rows(journal)
     for setting, rows in frames.settings(table, "latency", ("height", "width")):
@@ -33,11 +33,12 @@ def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
         for start in range(0, len(sizes), MAPS):
             part = f"-{start // MAPS + 1}" if len(sizes) > MAPS else ""
             name = frames.slug(f"crossover{part}", setting, envs)
-            title = frames.words(setting, envs)
-            yield from picture([one for _, one in sizes[start : start + MAPS]], setting, crossings, title, folder, name)
+            title = frames.title(setting, envs)
+            maps = [of_size for _, of_size in sizes[start : start + MAPS]]
+            yield from plot(maps, setting, crossings, title, folder, name)
 
 
-def picture(
+def plot(
     maps: Sequence[pd.DataFrame],
     setting: dict[str, Any],
     crossings: Sequence[crossover.Row],
@@ -45,16 +46,15 @@ def picture(
     folder: Path,
     name: str,
 ) -> list[Path]:
-    """One figure of the rows of each resolution, written; its paths."""
+    """Write a figure of the rows of several resolutions. Return its paths."""
     columns = min(COLUMNS, len(maps))
     figure, grid = canvas(-(-len(maps) // columns), columns, 1.2 + 2.8 * -(-len(maps) // columns), sharex=True, sharey=True)
     for axes, rows in zip(grid.flat, maps):
         row = rows.iloc[0]
-        here = setting | {"height": row["height"], "width": row["width"]}
-        found = next(
-            (line for line in crossings if all(line[axis] == here[axis] for axis in (*crossover.AXES, "timer", "env"))), {}
-        )
-        panel(axes, rows, found, f"{frames.size_of(row)}")
+        fixed = setting | {"height": row["height"], "width": row["width"]}
+        axis_names = (*crossover.AXES, "timer", "env")
+        crossing = next((line for line in crossings if all(line[axis] == fixed[axis] for axis in axis_names)), {})
+        panel(axes, rows, crossing, f"{frames.size_of(row)}")
     together = pd.concat(maps)
     for axes in grid.flat[: len(maps)]:
         logarithmic(axes.yaxis)
@@ -62,11 +62,11 @@ def picture(
     for axes in grid.flat[len(maps) :]:
         axes.remove()
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    figure.supylabel("latency of a call, ms", fontsize=10)
+    figure.supylabel("latency per call, ms", fontsize=10)
     for axes in grid.flat[max(len(maps) - columns, 0) : len(maps)]:
         axes.set_xlabel("kernel size, px")
         axes.tick_params(labelbottom=True)
-        axes.xaxis.label.set_visible(True)  # matplotlib hides that of a panel with an empty place below
+        axes.xaxis.label.set_visible(True)  # matplotlib hides the label above an empty cell of the grid
     forms = [handle(style.of(form), form) for form in sorted(together["form"].unique())]
     figure.legend(handles=forms, loc="outside upper right", ncols=min(len(forms), 4), handlelength=3.2)
     known = [READING] if crossings else []
@@ -75,7 +75,7 @@ def picture(
 
 
 def panel(axes: Axes, rows: pd.DataFrame, crossing: crossover.Row, title: str) -> None:
-    """The methods at one resolution, and where the two forms cross."""
+    """Draw the methods at one resolution and the crossover of the two forms."""
     ran = rows[rows["latency_status"] == "ok"].sort_values("kernel")
     points = {
         "label": ran["form"],
@@ -92,17 +92,17 @@ def panel(axes: Axes, rows: pd.DataFrame, crossing: crossover.Row, title: str) -
 
 
 def verdict(crossing: crossover.Row) -> str:
-    """The crossing in words."""
+    """Return the crossover as text."""
     until, since = crossing.get("direct_until"), crossing.get("fourier_from")
-    told = [f"direct until {until}"] if until else []
-    told += [f"Fourier from {since} px"] if since else []
-    return ", ".join(told) or "not told apart"
+    parts = [f"direct until {until}"] if until else []
+    parts += [f"Fourier from {since} px"] if since else []
+    return ", ".join(parts) or "no significant difference"
 
 
 def ticks(kernels: np.ndarray) -> list[float]:
-    """As many of the sizes as an axis has room for, about evenly on a logarithmic scale, the first and the last among them."""
-    known = sorted(kernels)
-    if len(known) <= TICKS:
-        return known
-    wanted = np.geomspace(known[0], known[-1], TICKS)
-    return sorted({min(known, key=lambda size: abs(math.log(size / one))) for one in wanted})
+    """Select at most `TICKS` sizes, about evenly spaced on a logarithmic scale, including the first and the last."""
+    sizes = sorted(kernels)
+    if len(sizes) <= TICKS:
+        return sizes
+    targets = np.geomspace(sizes[0], sizes[-1], TICKS)
+    return sorted({min(sizes, key=lambda size: abs(math.log(size / target))) for target in targets})

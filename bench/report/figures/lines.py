@@ -1,4 +1,4 @@
-"""Lines of methods over an axis, in as many panels as it takes to tell them apart, each with a legend beside it."""
+"""Line plots of methods, split into panels so that the lines are distinguishable, each with a legend."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from bench.report import style
 from bench.report.figures.canvas import GREY, canvas, handle, legend
 from bench.report.figures.frames import panels
 
-ROW = 2.7  # inches of one panel
-ONE = 4.5  # of a figure with one
+PANEL_HEIGHT = 2.7  # inches
+SINGLE_HEIGHT = 4.5  # inches, of a figure with one panel
 
 
 def stacked(points: pd.DataFrame, describe: Callable[[str], str], title: str) -> tuple[Figure, np.ndarray]:
-    """A panel a group of methods, one below the other on the same axes, (panels,), the methods of the others in grey.
+    """Draw one panel per group of methods, stacked on common axes, with the methods of other groups in grey.
 
-    `points` has the columns label, x, y, lo and hi, the last two NaN where there is no interval, and lines join them in their
-    order; `describe` gives a method's text in the legend, `title` what stands above it.
+    `points` has the columns label, x, y, lo and hi (NaN without an interval); lines connect the points of a label in their order.
+    `describe` returns the legend text of a label, `title` is the title of the legends. Returns the figure and its axes, (panels,).
     """
     last = points.sort_values(["x", "y"], ascending=False).drop_duplicates("label")
     groups = panels(last["label"])
-    figure, grid = canvas(len(groups), 1, ROW * len(groups) if len(groups) > 1 else ONE, sharex=True, sharey=True)
+    figure, grid = canvas(
+        len(groups), 1, PANEL_HEIGHT * len(groups) if len(groups) > 1 else SINGLE_HEIGHT, sharex=True, sharey=True
+    )
     for axes, (name, labels) in zip(grid[:, 0], groups.items()):
         for _, other in points[~points["label"].isin(labels)].groupby("label"):
             axes.plot(other["x"], other["y"], color=GREY, linewidth=1, zorder=1)
@@ -37,17 +39,17 @@ def stacked(points: pd.DataFrame, describe: Callable[[str], str], title: str) ->
 
 
 def draw(axes: Axes, points: pd.DataFrame) -> None:
-    """The methods' lines in their looks, with bars from lo to hi; columns as in `stacked`."""
-    looks = {label: style.of(label) for label in points["label"].unique()}
+    """Draw the lines of the methods in their styles, with error bars from lo to hi; columns as in `stacked`."""
+    styles = {label: style.of(label) for label in points["label"].unique()}
     sns.lineplot(
         points,
         x="x",
         y="y",
         hue="label",
         style="label",
-        palette={label: look.colour for label, look in looks.items()},
-        markers={label: look.marker for label, look in looks.items()},
-        dashes={label: look.dash or "" for label, look in looks.items()},
+        palette={label: line_style.colour for label, line_style in styles.items()},
+        markers={label: line_style.marker for label, line_style in styles.items()},
+        dashes={label: line_style.dash or "" for label, line_style in styles.items()},
         errorbar=None,
         estimator=None,
         sort=False,
@@ -58,5 +60,5 @@ def draw(axes: Axes, points: pd.DataFrame) -> None:
         zorder=2,
     )
     for label, known in points.dropna(subset=["lo", "hi"]).groupby("label"):
-        axes.vlines(known["x"], known["lo"], known["hi"], color=looks[str(label)].colour, linewidth=1.2, zorder=2)
+        axes.vlines(known["x"], known["lo"], known["hi"], color=styles[str(label)].colour, linewidth=1.2, zorder=2)
     axes.set(xlabel="", ylabel="")

@@ -1,4 +1,4 @@
-"""Accuracy against latency: the Pareto front, the intervals of both, and what needs no look at what the task is about."""
+"""Accuracy against latency with the Pareto front, the intervals of both, and the trivial accuracy."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from bench.report.figures import frames
 from bench.report.figures.canvas import below, canvas, handle, legend, logarithmic, save
 from bench.report.text import missing
 
-FRONT = "◆ "
-READING = "◆ and line: the Pareto front; no other method is as fast and as accurate, and better in one, by the middle values."
+FRONT_MARK = "◆ "
+READING = "◆ and line: Pareto front; no other method is as fast and as accurate and better in one, by point estimates."
 
 
 def draw(table: pd.DataFrame, folder: Path) -> Iterator[Path]:
-    """A figure for each setting and resolution in which a front is known; `table` is that of `frames.complete`."""
+    """Draw a figure per setting and resolution with a Pareto front; `table` is that of `frames.complete`."""
     envs = table["env"].nunique()
     for setting, rows in frames.settings(table, "latency"):
         both = rows[(rows["latency_status"] == "ok") & (rows["accuracy_status"] == "ok")]
         if both["pareto"].notna().sum() > 1:
-            yield from picture(both, rows, frames.words(setting, envs), folder, frames.slug("pareto", setting, envs))
+            yield from plot(both, rows, frames.title(setting, envs), folder, frames.slug("pareto", setting, envs))
 
 
-def picture(both: pd.DataFrame, rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Path]:
-    """One figure, written; its paths."""
+def plot(both: pd.DataFrame, rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Path]:
+    """Write one figure. Return its paths."""
     figure, grid = canvas(height=max(4.6, 1.8 + 0.19 * len(both)))
     axes = grid[0, 0]
     points(axes, both)
     front = both[both["pareto"] == 1].sort_values("latency_ms")
     axes.plot(front["latency_ms"], front["accuracy"], color="#404040", linewidth=1, drawstyle="steps-post", zorder=1)
     first = both.iloc[0]
-    for floor, of in both[["accuracy_floor", "accuracy_floor_of"]].dropna().drop_duplicates().itertuples(index=False):
-        axes.axhline(floor, color="#404040", linewidth=1, linestyle=":")
-        axes.annotate(f"floor: {of}", (1, floor), (-3, 2), ("axes fraction", "data"), "offset points", ha="right", fontsize=8)
+    for trivial, source in both[["accuracy_floor", "accuracy_floor_of"]].dropna().drop_duplicates().itertuples(index=False):
+        axes.axhline(trivial, color="#404040", linewidth=1, linestyle=":")
+        text, offset = f"trivial: {source}", ("axes fraction", "data")
+        axes.annotate(text, (1, trivial), (-3, 2), offset, "offset points", ha="right", fontsize=8)
     network = "" if missing(first["accuracy_network"]) else f" in {first['accuracy_network']}"
     task = f"{first['accuracy_data']} at {first['accuracy_res']:g} px{network}"
-    axes.set(xlabel="latency of a call, ms", ylabel="accuracy, %")
+    axes.set(xlabel="latency per call, ms", ylabel="accuracy, %")
     logarithmic(axes.xaxis)
     best = both.sort_values("accuracy", ascending=False)
-    marks = {row["label"]: FRONT * (row["pareto"] == 1) for row in best.to_dict("records")}
+    marks = {row["label"]: FRONT_MARK * (row["pareto"] == 1) for row in best.to_dict("records")}
     legend(axes, [handle(style.of(label), mark + label, line=False) for label, mark in marks.items()], "by accuracy")
     figure.suptitle(f"{title}\naccuracy on {task}", x=0.01, ha="left", fontsize=10)
     failed = [frames.failures(rows, "latency"), frames.failures(rows[rows["accuracy_status"].notna()], "accuracy")]
@@ -52,17 +53,17 @@ def picture(both: pd.DataFrame, rows: pd.DataFrame, title: str, folder: Path, na
 
 
 def points(axes: Axes, both: pd.DataFrame) -> None:
-    """A marker a method, with bars for both intervals where they are known."""
+    """Draw one marker per method, with error bars for the known intervals."""
     for row in both.to_dict("records"):
-        look = style.of(row["label"])
+        marker_style = style.of(row["label"])
         front = row["pareto"] == 1
         axes.errorbar(
             row["latency_ms"],
             row["accuracy"],
-            xerr=_reach(row["latency_ms"], row["latency_lo_ms"], row["latency_hi_ms"]),
-            yerr=_reach(row["accuracy"], row["accuracy_lo"], row["accuracy_hi"]),
-            color=look.colour,
-            marker=look.marker,
+            xerr=_error_bar(row["latency_ms"], row["latency_lo_ms"], row["latency_hi_ms"]),
+            yerr=_error_bar(row["accuracy"], row["accuracy_lo"], row["accuracy_hi"]),
+            color=marker_style.colour,
+            marker=marker_style.marker,
             markersize=9 if front else 7,
             markeredgecolor="black" if front else "white",
             elinewidth=1,
@@ -71,6 +72,6 @@ def points(axes: Axes, both: pd.DataFrame) -> None:
         )
 
 
-def _reach(mid: float, lo: float, hi: float) -> np.ndarray | None:
-    """The lengths of a bar below and above its middle, (2, 1); None without an interval."""
+def _error_bar(mid: float, lo: float, hi: float) -> np.ndarray | None:
+    """Return the lengths of an error bar below and above its midpoint, (2, 1); None without an interval."""
     return None if np.isnan([lo, hi]).any() else np.array([[max(mid - lo, 0)], [max(hi - mid, 0)]])

@@ -1,4 +1,4 @@
-"""Latency and memory against the resolution and against the channels, on logarithmic axes, with the exponent of each method."""
+"""Latency and memory against resolution and channels on logarithmic axes, with the exponent of each method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.report.figures.canvas import below, logarithmic, save
 
 
 class Quantity(NamedTuple):
-    """What is drawn upwards: a metric's column, those of its interval, and the size of the unit on the axis."""
+    """The vertical axis: the column of a metric, the columns of its interval, and the unit of the axis."""
 
     metric: str
     column: str
@@ -24,7 +24,7 @@ class Quantity(NamedTuple):
 
 
 class Along(NamedTuple):
-    """What is drawn to the right, what varies with it, and the letter or word for it in a power law."""
+    """The horizontal axis: its column, the axes of the setting that vary with it, and its symbol in a power law."""
 
     name: str
     column: str
@@ -34,29 +34,29 @@ class Along(NamedTuple):
 
 
 QUANTITIES = (
-    Quantity("latency", "latency_ms", "latency of a call, ms", 1, "latency_lo_ms", "latency_hi_ms"),
-    Quantity("memory", "mem_peak_bytes", "peak memory of a call, MB", 1e6),
+    Quantity("latency", "latency_ms", "latency per call, ms", 1, "latency_lo_ms", "latency_hi_ms"),
+    Quantity("memory", "mem_peak_bytes", "peak memory per call, MB", 1e6),
 )
 ALONG = (
     Along("resolution", "side", ("height", "width"), "side of the map, px", "side"),
     Along("channels", "channels", ("channels",), "channels", "channels"),
 )
 
-READING = "Exponents: least squares on logarithms; ± says how far the points are from a power law, not how well each is known."
+READING = "Exponents: least squares on logarithms; ± reflects the deviation from a power law, not the measurement errors."
 
 
 def draw(table: pd.DataFrame, folder: Path, along: Along, quantity: Quantity) -> Iterator[Path]:
-    """A figure for each setting with two values or more along the axis; `table` is that of `frames.complete`."""
+    """Draw a figure per setting with at least two values on the horizontal axis; `table` is that of `frames.complete`."""
     envs = table["env"].nunique()
     for setting, rows in frames.settings(table, quantity.metric, along.free):
         points = points_of(rows, quantity, along)
         if points["x"].nunique() > 1:
             name = frames.slug(f"{quantity.metric}-{along.name}", setting, envs)
-            yield from picture(points, rows, quantity, along, frames.words(setting, envs), folder, name)
+            yield from plot(points, rows, quantity, along, frames.title(setting, envs), folder, name)
 
 
 def points_of(rows: pd.DataFrame, quantity: Quantity, along: Along) -> pd.DataFrame:
-    """Columns label, x, y, lo and hi of what ran, in the units of the axes."""
+    """Return columns label, x, y, lo and hi of the successful cells, in the units of the axes."""
     ran = rows[(rows[f"{quantity.metric}_status"] == "ok") & (rows[quantity.column] > 0)]
     ends = {end: ran[name] / quantity.unit if name else float("nan") for end, name in (("lo", quantity.lo), ("hi", quantity.hi))}
     return pd.DataFrame(
@@ -64,11 +64,11 @@ def points_of(rows: pd.DataFrame, quantity: Quantity, along: Along) -> pd.DataFr
     ).sort_values("x")
 
 
-def picture(
+def plot(
     points: pd.DataFrame, rows: pd.DataFrame, quantity: Quantity, along: Along, title: str, folder: Path, name: str
 ) -> list[Path]:
-    """One figure, written; its paths."""
-    fitted = {label: fit.exponent(one["x"].tolist(), one["y"].tolist()) for label, one in points.groupby("label")}
+    """Write one figure. Return its paths."""
+    fitted = {label: fit.exponent(line["x"].tolist(), line["y"].tolist()) for label, line in points.groupby("label")}
     law = f"a in {quantity.metric} ~ {along.symbol}^a, 95%"
     figure, panels = lines.stacked(points, lambda label: f"{label}  {fit.text(fitted[label])}", law)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)

@@ -1,4 +1,4 @@
-"""What was learned, in markdown: a table a protocol, ranked by accuracy; then reach and other resolutions where there are any."""
+"""Accuracy tables in markdown: one ranked table per protocol, then effective reach and other resolutions if measured."""
 
 from __future__ import annotations
 
@@ -9,76 +9,79 @@ from statistics import fmean
 from bench import names
 from bench.journal import Journal
 from bench.report.leaderboard import protocol, reach, resolutions
-from bench.report.text import Footnotes, code, environment, points, short, table, whole
+from bench.report.text import Footnotes, code, environment_suffix, points, short, table, whole
 from bench.spec import Cell, Record
-from bench.tables import accuracy as learned
+from bench.tables import accuracy
 from bench.tables.reach import TASK
 
 Group = Mapping[Cell, Sequence[Record]]
 
 
 def sections(journal: Journal) -> Iterator[str]:
-    """Every table of accuracies of one run; those of different protocols never in one."""
-    trained = learned.trained(journal)
-    for group in learned.contests(trained):
-        yield from accuracy(group, {record.env for record in trained})
+    """Yield all accuracy tables of one run; accuracies of different protocols are never in one table."""
+    trained = accuracy.training_records(journal)
+    for group in accuracy.comparison_groups(trained):
+        yield from section(group, {record.env for record in trained})
     yield from reach.sections(trained)
     yield from resolutions.sections(trained)
 
 
-def accuracy(group: Group, envs: Collection[str]) -> Iterator[str]:
-    """Heading, protocol in full and table of one contest; `envs` are those in which something was trained."""
+def section(group: Group, envs: Collection[str]) -> Iterator[str]:
+    """Yield heading, protocol and table of one comparison group; `envs` are the environments of all trainings of the run."""
     records = list(chain(*group.values()))
-    where = environment(records[0].env, envs)
-    yield f"### accuracy on {protocol.title(records[0], learned.training(records[0]).data)}{where}\n"
-    known = [reach.ONE_AT_A_TIME] if names.parse(learned.training(records[0]).data).name == TASK else []
-    yield " ".join([protocol.line(records), *known]) + "\n"
-    ran = [seeds for seeds in group.values() if learned.failure(seeds) is None]
-    ran.sort(key=lambda records: -fmean(learned.accuracies(records)))
-    places = learned.places(ran)
+    suffix = environment_suffix(records[0].env, envs)
+    yield f"### accuracy on {protocol.title(records[0], accuracy.training(records[0]).data)}{suffix}\n"
+    remarks = [reach.LOCAL_BOUND_NOTE] if names.parse(accuracy.training(records[0]).data).name == TASK else []
+    yield " ".join([protocol.line(records), *remarks]) + "\n"
+    ran = [seeds for seeds in group.values() if accuracy.failure(seeds) is None]
+    ran.sort(key=lambda records: -fmean(accuracy.accuracies(records)))
+    ranks = accuracy.ranks(ran)
     notes = Footnotes()
-    lines = [_line(seeds, f"{place}{'=' * (places.count(place) > 1)}", notes) for place, seeds in zip(places, ran)]
-    lines += [_failed(seeds, failed, notes) for seeds in group.values() if (failed := learned.failure(seeds))]
+    lines = [_line(seeds, f"{rank}{'=' * (ranks.count(rank) > 1)}", notes) for rank, seeds in zip(ranks, ran)]
+    lines += [_failed(seeds, failed, notes) for seeds in group.values() if (failed := accuracy.failure(seeds))]
     yield table(lines)
     yield from notes.below()
 
 
-def _line(records: Sequence[Record], place: str, notes: Footnotes) -> dict[str, str]:
-    """A method whose seeds all trained."""
-    got = learned.summary(records)
-    floor = got.get("accuracy_floor")
-    validation = got.get("accuracy_validation")
+def _line(records: Sequence[Record], rank: str, notes: Footnotes) -> dict[str, str]:
+    """Return the line of a method all of whose seeds succeeded."""
+    values = accuracy.summary(records)
+    validation = values.get("accuracy_validation")
     return {
-        "#": place,
-        "method": code(learned.label(records[0].job.cell)),
-        "accuracy, %": points(*learned.interval(learned.accuracies(records))),
+        "#": rank,
+        "method": code(accuracy.label(records[0].job.cell)),
+        "accuracy, %": points(*accuracy.interval(accuracy.accuracies(records))),
         "seeds": str(len(records)),
-        "vs floor": "" if floor is None else _above(got["accuracy"], got["accuracy_lo"], floor, got.get("accuracy_images")),
+        "vs trivial": _above_trivial(values),
         "validation, %": "" if validation is None else f"{validation:.1f}",
         "learning rate": _rates(records, notes),
-        "network params": whole(got.get("accuracy_params")),
-        "train, s": short(got.get("accuracy_train_s")),
+        "network params": whole(values.get("accuracy_params")),
+        "train, s": short(values.get("accuracy_train_s")),
     }
 
 
-def _above(mid: float, lo: float, floor: float, images: float | None) -> str:
-    """Points above the floor, and a word where they are not told from 0."""
-    return f"{mid - floor:+.1f}" + ("" if learned.clears(mid, lo, floor, images) else " n.s.")
+def _above_trivial(values: accuracy.Values) -> str:
+    """Format the difference to the trivial accuracy in points, with "n.s." if it is not significant."""
+    trivial = values.get("accuracy_floor")
+    if trivial is None:
+        return ""
+    significant = accuracy.significantly_above(values["accuracy"], values["accuracy_lo"], trivial, values.get("accuracy_images"))
+    return f"{values['accuracy'] - trivial:+.1f}" + ("" if significant else " n.s.")
 
 
 def _rates(records: Sequence[Record], notes: Footnotes) -> str:
-    """The learning rates of the seeds, with a note on those that diverged when they were tried."""
-    found = dict.fromkeys(f"{lr:g}" for record in records if (lr := record.values.get("accuracy_lr")) is not None)
+    """Format the learning rates of the seeds, with a footnote on rates of the search that diverged."""
+    rates = dict.fromkeys(f"{lr:g}" for record in records if (lr := record.values.get("accuracy_lr")) is not None)
     tried = [pair for r in records for pair in zip(r.rounds.get("search_lr", ()), r.rounds.get("search_validation", ()))]
-    diverged = sorted({lr for lr, reached in tried if reached is None and lr is not None})
-    mark = notes.mark(f"diverged when tried at {', '.join(f'{lr:g}' for lr in diverged)}") if diverged else ""
-    return " / ".join(found) + mark
+    diverged = sorted({lr for lr, validation in tried if validation is None and lr is not None})
+    mark = notes.mark(f"training diverged at learning rate {', '.join(f'{lr:g}' for lr in diverged)}") if diverged else ""
+    return " / ".join(rates) + mark
 
 
 def _failed(records: Sequence[Record], failed: Record, notes: Footnotes) -> dict[str, str]:
-    """A method of which a seed failed: its status, and the reason as a note."""
+    """Return the line of a method with a failed seed: its status, with the reason in a footnote."""
     return {
-        "method": code(learned.label(failed.job.cell)),
-        "accuracy, %": notes.failure(failed.status, learned.reason(failed, records)),
+        "method": code(accuracy.label(failed.job.cell)),
+        "accuracy, %": notes.failure(failed.status, accuracy.reason(failed, records)),
         "seeds": str(len(records)),
     }

@@ -1,4 +1,4 @@
-"""Where the Fourier form overtakes the direct one, in markdown: a table a run, a line a setting."""
+"""Crossover of the direct and the Fourier form in markdown: one table per run, one line per setting."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from collections.abc import Collection, Iterator
 
 from bench.journal import Journal
 from bench.names import device_text
-from bench.report.text import Footnotes, environment, missing, pixels, plus_minus, short, table, whole
+from bench.report.text import Footnotes, environment_suffix, missing, pixels, plus_minus, short, table, whole
 from bench.tables import crossover
 from bench.tables.crossover import DIRECT, FOURIER
 
 READING = f"""\
-### from which kernel size on the Fourier form is faster
+### kernel size from which the Fourier form is faster
 
-`{DIRECT}` and `{FOURIER}` are one operator in two forms. *Direct until*: the largest kernel size at which the direct form is
-told to be faster. *Fourier from*: the smallest from which on the Fourier form is told to be faster at every measured size.
-*Crossing*: where both would take as long, interpolated between the measured sizes around it as if the ratio of the two were smooth.
-It need not be: between two sizes a library may leave its fast path, and the ratio jumps (in inference of torch on a CPU, through
-oneDNN, about twentyfold between 13 and 15). Measured are the two columns before. *At the largest*: the direct form's latency over
-the Fourier form's there.
+`{DIRECT}` and `{FOURIER}` are two implementations of one operator. *Direct until*: the largest kernel size at which the direct
+form is significantly faster. *Fourier from*: the smallest kernel size from which the Fourier form is significantly faster at all
+measured sizes. *Crossing*: the kernel size of equal latency, interpolated between measured sizes under the assumption that the
+latency ratio is smooth. The ratio jumps if a library leaves its fast path between two sizes (about twentyfold between 13 and 15
+for inference with torch and oneDNN on a CPU), so prefer the two measured columns. *At the largest*: latency of the direct form
+over that of the Fourier form at the largest kernel size.
 """
 
 
 def sections(journal: Journal) -> Iterator[str]:
-    """One table, where both forms were measured over kernel sizes."""
-    found = sorted(crossover.rows(journal), key=lambda row: [row[name] for name in crossover.AXES] + [row["timer"]])
-    if not found:
+    """Yield the table of a run, or nothing if the two forms were not measured over kernel sizes."""
+    rows = sorted(crossover.rows(journal), key=lambda row: [row[name] for name in crossover.AXES] + [row["timer"]])
+    if not rows:
         return
     notes = Footnotes()
     yield READING
-    envs = {row["env"] for row in found}
-    yield table([_line(row, envs, notes) for row in found], left=("device", "dtype", "mode"))
+    envs = {row["env"] for row in rows}
+    yield table([_line(row, envs, notes) for row in rows], left=("device", "dtype", "mode"))
     yield from notes.below()
 
 
 def _line(row: crossover.Row, envs: Collection[str], notes: Footnotes) -> dict[str, str]:
-    where = device_text(row["device"], row["threads"]) + environment(row["env"], envs)
+    device = device_text(row["device"], row["threads"]) + environment_suffix(row["env"], envs)
     seed = f", seed {row['seed']}" if row["seed"] else ""
     timer = f", timed {row['timer']}" if row["device"] != "cpu" else ""
-    mark = notes.mark(f"without the kernel sizes {row['failed']}") if row["failed"] else ""
+    mark = notes.mark(f"failed kernel sizes: {row['failed']}") if row["failed"] else ""
     return {
-        "device": f"{where}{timer}{seed}",
+        "device": f"{device}{timer}{seed}",
         "dtype": row["dtype"],
         "mode": row["mode"],
         "batch": f"{row['batch']}",
@@ -59,7 +59,7 @@ def _range(row: crossover.Row) -> str:
 
 
 def _crossing(row: crossover.Row) -> str:
-    """The crossing, or on which side of what was measured it must lie."""
+    """Format the crossing, or the bound that the measured range implies."""
     beyond = {"direct": f"above {row.get('kernel_max')}", "fourier": f"below {row.get('kernel_min')}"}
     return short(row.get("crossing")) or beyond.get(row.get("outcome", ""), "")
 

@@ -1,4 +1,4 @@
-"""What the tables say of networks besides their figures: those published, what was exchanged, where an accuracy is found."""
+"""Notes on networks in the tables: published values, replaced convolutions, location of an accuracy."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from bench.report.text import Footnotes, missing
 from bench.spec import ORIGINAL, Record
 from bench.tables.cells import Row
 
-APART = 0.005  # from that share on a difference in multiply-adds is explained
-Trained = tuple[str, str, str, int]  # label, environment, device, threads
+TOLERANCE = 0.005  # relative difference in multiply-adds above which a footnote explains it
+TrainingKey = tuple[str, str, str, int]  # label, environment, device, threads
 
 
-def entry(row: Row) -> published.Published | None:
-    """The published figures of a row: of a network as published, on images like those they were published for."""
+def published_entry(row: Row) -> published.Published | None:
+    """Return the published values of a row, or None unless it is a published network at the image size of publication."""
     if row["level"] != "model" or row["method"] != ORIGINAL:
         return None
-    found = published.of(row["network"])
-    return found if found and (row["height"], row["width"], row["channels"]) == (found.res, found.res, 3) else None
+    entry = published.of(row["network"])
+    return entry if entry and (row["height"], row["width"], row["channels"]) == (entry.res, entry.res, 3) else None
 
 
-def beside(row: Row, heading: str, notes: Footnotes) -> dict[str, str]:
-    """The column of published figures that stands beside one of ours, if any, with what explains a difference as notes."""
-    found = entry(row)
+def published_columns(row: Row, heading: str, notes: Footnotes) -> dict[str, str]:
+    """Return the column of published values next to a column, if any, with footnotes on differences."""
+    entry = published_entry(row)
     if heading == "params":
-        return {"published params": found.params + "".join(map(notes.mark, _remarks(found))) if found else ""}
+        return {"published params": entry.params + "".join(map(notes.mark, _remarks(entry))) if entry else ""}
     if heading == "GMAC":
-        mark = notes.mark(found.reason) if found and _apart(found, row["gmacs"]) else ""
-        return {"published GMAC": found.gmacs + mark if found else ""}
+        mark = notes.mark(entry.reason) if entry and _differs(entry, row["gmacs"]) else ""
+        return {"published GMAC": entry.gmacs + mark if entry else ""}
     return {}
 
 
-def _remarks(found: published.Published) -> list[str]:
-    """What is to be known of published parameters."""
-    classes = f"for {found.classes} classes" if found.classes != published.IMAGENET else ""
-    return [remark for remark in (classes, found.note) if remark]
+def _remarks(entry: published.Published) -> list[str]:
+    classes = f"for {entry.classes} classes" if entry.classes != published.IMAGENET else ""
+    return [remark for remark in (classes, entry.note) if remark]
 
 
-def _apart(found: published.Published, gmacs: float | None) -> bool:
-    """Whether our multiply-adds are others than those published, by more than rounding and `APART`."""
-    if not found.gmacs or not found.reason or gmacs is None or missing(gmacs):
+def _differs(entry: published.Published, gmacs: float | None) -> bool:
+    """Return True if the measured multiply-adds differ from the published ones by more than rounding and `TOLERANCE`."""
+    if not entry.gmacs or not entry.reason or gmacs is None or missing(gmacs):
         return False
-    return not published.matches(found.gmacs, gmacs) and abs(gmacs / float(found.gmacs) - 1) > APART
+    return not published.matches(entry.gmacs, gmacs) and abs(gmacs / float(entry.gmacs) - 1) > TOLERANCE
 
 
-def exchanged(row: Row) -> str:
-    """How many convolutions of a network were exchanged, and why the others were not; empty where none was."""
+def replacement_note(row: Row) -> str:
+    """Return how many convolutions of a network were replaced and why the others were not; empty for other rows."""
     if missing(row["convs_exchanged"]):
         return ""
-    count, kept = int(row["convs_exchanged"]), int(row["convs_kept"])
-    return f"{count} of {count + kept} convolutions exchanged" + (f"; kept: {row['convs_kept_why']}" if kept else "")
+    replaced, unchanged = int(row["convs_exchanged"]), int(row["convs_kept"])
+    reasons = f"; unchanged: {row['convs_kept_why']}" if unchanged else ""
+    return f"{replaced} of {replaced + unchanged} convolutions replaced{reasons}"
 
 
-def trained(record: Record) -> Trained:
-    """What a training is of, as `elsewhere` looks for it."""
+def training_key(record: Record) -> TrainingKey:
+    """Return the key of a training for `accuracy_note`."""
     cell = record.job.cell
     return cell.label, record.env, cell.device, cell.threads
 
 
-def elsewhere(row: Row, trainings: Collection[Trained]) -> str:
-    """Why a network that was trained has no accuracy in its row; empty where it was not trained."""
-    known = row["level"] == "model" and (row["label"], row["env"], row["device"], row["threads"]) in trainings
-    return "under another protocol, below" if known else ""
+def accuracy_note(row: Row, trainings: Collection[TrainingKey]) -> str:
+    """Return the note of a network without an accuracy in its row that was trained under another protocol, else ""."""
+    trained = row["level"] == "model" and (row["label"], row["env"], row["device"], row["threads"]) in trainings
+    return "trained under another protocol, see below" if trained else ""

@@ -1,4 +1,4 @@
-"""The leaderboard in markdown: one section a setting, one table a resolution, ranked, every failure in sight."""
+"""Leaderboard in markdown: one section per setting, one ranked table per resolution, all failures listed."""
 
 from __future__ import annotations
 
@@ -7,173 +7,182 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from bench.columns import METRICS, of
+from bench.columns import METRICS, columns_of
 from bench.journal import Journal
 from bench.names import threads_text
 from bench.nets.published import IMAGENET
-from bench.report.leaderboard import accuracy as learning
+from bench.report.leaderboard import accuracy as accuracy_tables
 from bench.report.leaderboard import crossover, gallery, networks, properties
-from bench.report.leaderboard.ranking import USUAL, ranking
-from bench.report.leaderboard.view import ENDS, LIMITED, SPEED, View, tables, value
-from bench.report.text import environment, escape, missing
-from bench.tables import accuracy as learned
+from bench.report.leaderboard.ranking import DEFAULT_VIEW, ranking
+from bench.report.leaderboard.view import INTERVALS, LATENCY, PCT_OF_LIMIT, View, axis_value, tables
+from bench.report.text import environment_suffix, escape, missing
+from bench.tables import accuracy
 from bench.tables.cells import Row, complete_rows
 
-BY_LATENCY = "Methods are ranked by latency; those that this run does not tell apart from the first of a place share it (=)."
+BY_LATENCY = (
+    "Methods are ranked by latency. Methods that are not significantly slower than the first method of a rank share that rank (=)."
+)
 READING = f"""\
 {BY_LATENCY}
-**Bold** is the best of a column among the methods that ran. *vs* a baseline is its latency over the method's, above 1 is faster:
-the middle of the ratios of the rounds that both ran side by side, in this run on this machine. ± is half of the 95% interval over
-rounds. *Kernel* is the spatial extent, for a learned size that of the initialisation. GFLOP counts Fourier transforms and complex
-products as executed; GMAC is the direct form's multiply-adds as fvcore counts them, where an FFT is 0. Memory is the allocator's
-peak above what was held before. Accuracy is top-1 on the task that a heading names, at its own resolution, ± half of the 95%
-interval over seeds in points; only one that is told from its floor may be bold or on the Pareto front. *Published* figures are
-those of the methods' own code.
-[What every column means](README.md).
+**Bold** marks the best value of a column among the methods that ran. *vs* a baseline is the speedup over it, > 1 is faster: the
+median ratio (Hodges-Lehmann) over the interleaved rounds of this run. ± is the half-width of the 95% confidence interval over
+rounds. *Kernel* is the spatial kernel size; a learned size is the size at initialisation. GFLOP counts Fourier transforms and
+complex products as executed. GMAC is the multiply-adds of the direct form as counted by fvcore, where an FFT counts 0. Memory is
+the peak allocated memory above the memory allocated before the call. Accuracy is top-1 on the task of the heading, at the
+resolution of the task, ± the half-width of the 95% confidence interval over seeds in points. Only an accuracy significantly above
+the trivial accuracy can be bold or on the Pareto front. *Published* values are those of the methods' own code.
+[Column definitions](README.md).
 
-Tables of accuracy rank the methods of one protocol. Those that Welch's test does not tell apart from the first of a place, over
-seeds and at 5%, share it (=): with one seed each all do. *vs floor* are points above what needs no look at what the task is about,
-n.s. where seeds and the choice of test images explain them. A method of which a seed failed has no mean.
+Accuracy tables rank the methods of one training protocol. Methods that do not differ significantly from the first method of a rank
+(Welch's test over seeds, 5% level) share that rank (=); with one seed each, all methods do. *vs trivial* is the difference from
+the accuracy of a trivial predictor in points; n.s. marks a difference that is not significant, given the seeds and the size of the
+test split. A method with a failed seed has no mean.
 """
-TIES = dict.fromkeys(ENDS, "those whose 95% intervals overlap that of the first of a place") | {
-    "accuracy": "those that Welch's test over seeds does not tell apart from the first of a place",
-    LIMITED: "those whose rounds do not tell them apart from the first of a place",
+TIES = dict.fromkeys(INTERVALS, "Methods whose 95% interval overlaps that of the first method of a rank share that rank") | {
+    "accuracy": "Methods that do not differ significantly from the first method of a rank (Welch's test) share that rank",
+    PCT_OF_LIMIT: "Methods that do not differ significantly from the first method of a rank share that rank",
 }
-NOISY = ("speedup_lo", "speedup_hi", "mem_rss_bytes", *of("latency"), *of("energy"), *of("accuracy"))  # most without an interval
+EQUAL = "Methods of equal value share a rank"
+NOISY = (
+    "speedup_lo",
+    "speedup_hi",
+    "mem_rss_bytes",
+    *columns_of("latency"),
+    *columns_of("energy"),
+    *columns_of("accuracy"),
+)
 
 
 def leaderboard(
     journals: Sequence[Journal],
-    found: Sequence[list[Row]] | None = None,
-    view: View = USUAL,
+    rows: Sequence[list[Row]] | None = None,
+    view: View = DEFAULT_VIEW,
     figures: Mapping[str, Sequence[str]] | None = None,
     analyses: Sequence[str] = (),
 ) -> str:
-    """The whole page, the newest run first.
+    """Return the whole page, the newest run first.
 
-    `found` are the journals' complete rows in this view, where they are made already. `figures` are the paths of each run's
-    pictures and `analyses` those of other pages beside the runs, relative to this one.
+    `rows` are the complete rows of the journals in this view, computed if None. `figures` are the paths of the figures of each run
+    and `analyses` those of the analysis pages, relative to this page.
     """
-    made = zip(journals, found or [complete_rows(journal, view.baseline) for journal in journals])
-    newest = sorted(made, key=lambda pair: -max((run["started"] for run in pair[0].runs), default=0))
-    drawn = figures or {}
-    parts = (part for journal, rows in newest for part in sections(journal, rows, view, drawn.get(journal.name, ())))
-    return "\n".join(["# Leaderboard\n", *_notice(view), *contents(newest, analyses), reading(view), *parts])
+    pairs = zip(journals, rows or [complete_rows(journal, view.baseline) for journal in journals])
+    newest = sorted(pairs, key=lambda pair: -max((run["started"] for run in pair[0].runs), default=0))
+    by_run = figures or {}
+    parts = (part for journal, of_run in newest for part in sections(journal, of_run, view, by_run.get(journal.name, ())))
+    return "\n".join(["# Leaderboard\n", *_notice(view), *contents(newest, analyses), how_to_read(view), *parts])
 
 
-def reading(view: View) -> str:
-    """How to read the tables."""
-    if view.sort == SPEED:
+def how_to_read(view: View) -> str:
+    """Return the legend of the tables of a view."""
+    if view.sort == LATENCY:
         return READING
     column = view.column
-    unknown = "no interval of it is known: places are by the figure alone, and equal values"
-    ties = TIES.get(view.sort, unknown if view.sort in NOISY else "equal values")
-    ranked = f"Methods are ranked by `{column.name}` ({escape(column.meaning)}), the {column.better} the better"
-    return READING.replace(BY_LATENCY, f"{ranked}; {ties} share a place (=).")
+    ties = TIES.get(view.sort, f"Its interval is unknown. {EQUAL}" if view.sort in NOISY else EQUAL)
+    ranked = f"Methods are ranked by `{column.name}` ({escape(column.meaning)}), {column.better} is better"
+    return READING.replace(BY_LATENCY, f"{ranked}. {ties} (=).")
 
 
 def _notice(view: View) -> list[str]:
-    """That this is not the usual page, and how it is made."""
     if not view.options:
         return []
-    made = f"`python -m bench report {view.options}`"
-    return [f"> Not the usual page: made with {made}. Without options `python -m bench report` writes the usual one.\n"]
+    command = f"`python -m bench report {view.options}`"
+    return [f"> Not the default page: generated by {command}. `python -m bench report` writes the default page.\n"]
 
 
 def contents(newest: Sequence[tuple[Journal, Sequence[Row]]], analyses: Sequence[str]) -> list[str]:
-    """A link to each run with what it measured, and one to each page of analysis."""
-    runs = [f"- [{escape(journal.name)}](#{anchor(journal.name)}): {_holds(journal, rows)}" for journal, rows in newest]
+    """Return a link to each run with a summary, and a link to each analysis page."""
+    runs = [f"- [{escape(journal.name)}](#{anchor(journal.name)}): {_summary(journal, rows)}" for journal, rows in newest]
     links = ", ".join(f"[{escape(path.rpartition('/')[0])}]({quote(path)})" for path in analyses)
     return ["\n".join([*runs, *([f"- Analyses: {links}"] if links else []), ""])]
 
 
 def anchor(heading: str) -> str:
-    """What a heading is linked by."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _holds(journal: Journal, rows: Sequence[Row]) -> str:
-    """What a run measured, in a few words."""
-    shown = list(filter(measured, rows))
+def _summary(journal: Journal, rows: Sequence[Row]) -> str:
+    """Summarise what a run measured."""
     kinds = {"op": "operators", "model": "networks"}
     parts = []
-    for (level,), same in grouped(shown, "level").items():
-        sides = sorted({max(value(row, "res")) for row in same})
+    for (level,), of_level in group_by(filter(measured, rows), "level").items():
+        sides = sorted({max(axis_value(row, "res")) for row in of_level})
         span = f"{sides[0]} px" if len(sides) == 1 else f"{sides[0]} to {sides[-1]} px"
-        devices = ", ".join(sorted({row["device"] for row in same}))
-        parts.append(f"{len({row['label'] for row in same})} {kinds[level]} at {span} on {devices}")
-    tasks = dict.fromkeys(learned.training(record).data.partition("[")[0] for record in learned.trained(journal))
+        devices = ", ".join(sorted({row["device"] for row in of_level}))
+        parts.append(f"{len({row['label'] for row in of_level})} {kinds[level]} at {span} on {devices}")
+    tasks = dict.fromkeys(accuracy.training(record).data.partition("[")[0] for record in accuracy.training_records(journal))
     return "; ".join([*parts, *([f"accuracy on {escape(', '.join(tasks))}"] if tasks else [])]) or "nothing"
 
 
-def sections(journal: Journal, rows: Sequence[Row], view: View = USUAL, figures: Sequence[str] = ()) -> Iterator[str]:
-    """One run: where and how it was measured, its pictures, then its settings."""
+def sections(journal: Journal, rows: Sequence[Row], view: View = DEFAULT_VIEW, figures: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the section of one run: provenance, figures, then its settings."""
     yield f"## {journal.name}\n"
     yield from provenance(journal)
-    yield from gallery.pictures(figures)
-    trainings = set(map(networks.trained, learned.trained(journal)))
+    yield from gallery.gallery(figures)
+    trainings = set(map(networks.training_key, accuracy.training_records(journal)))
     envs = {row["env"] for row in rows}
-    for section in grouped(filter(measured, rows), *view.split).values():
+    for section in group_by(filter(measured, rows), *view.split).values():
         yield heading(section, envs)
-        if view.sort != SPEED:
-            yield f"Ranked by `{view.sort}`, the {view.column.better} the better.\n"
+        if view.sort != LATENCY:
+            yield f"Ranked by `{view.sort}`, {view.column.better} is better.\n"
         baseline = view.baseline or journal.baseline_of(section[0]["level"])
-        for title, group in tables(filter(ranked, section), view):
+        for title, group in tables(filter(in_ranking, section), view):
             if title:
                 yield f"#### {title}\n"
-            yield from ranking(group, baseline, trainings, view, view.across(section))
+            yield from ranking(group, baseline, trainings, view, view.varying(section))
         yield from properties.table(section)
     yield from crossover.sections(journal)
-    yield from learning.sections(journal)
+    yield from accuracy_tables.sections(journal)
 
 
-def ranked(row: Row) -> bool:
-    """Whether a row holds more than what has tables of its own."""
+def in_ranking(row: Row) -> bool:
+    """Return True if a row has a metric other than accuracy and properties, which have separate tables."""
     return any(not missing(row[f"{metric}_status"]) for metric in METRICS if metric not in ("accuracy", "properties"))
 
 
 def measured(row: Row) -> bool:
-    """Whether a row holds more than an accuracy, which has tables of its own."""
+    """Return True if a row has a metric other than accuracy, which has separate tables."""
     return any(not missing(row[f"{metric}_status"]) for metric in METRICS if metric != "accuracy")
 
 
-def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
-    """Rows that agree in these columns, in order of first appearance."""
-    found: dict[tuple[Any, ...], list[Row]] = {}
+def group_by(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Group rows by the values of these columns, in order of first appearance."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row[name] for name in names), []).append(row)
-    return found
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return groups
 
 
 def provenance(journal: Journal) -> Iterator[str]:
+    """Yield the commands and environments of a run."""
     for command, commit in dict.fromkeys((run["command"], run.get("commit")) for run in journal.runs):
         yield f"- Reproduce: `{command}`" + (f" at commit {commit}" if commit else "")
     for env in journal.envs.values():
-        yield f"- Environment `{env['id']}`: {machine(env)}\n"
+        yield f"- Environment `{env['id']}`: {environment_text(env)}\n"
 
 
-def machine(env: dict[str, Any]) -> str:
-    """The hardware and the software of an environment in one line."""
+def environment_text(env: dict[str, Any]) -> str:
+    """Return hardware and software of an environment as one line."""
     processor = f"{env['cpu']} ({env['cores']} cores, {env['memory_gb']} GB, {env['cpu_capability']})"
     software = f"torch {env['torch']}, Python {env['python']}, {env['os']}, allocator {env['malloc']}"
     return f"{processor}, GPU {'; '.join(env['gpus']) or 'none'}, {software}"
 
 
 def heading(rows: Sequence[Row], envs: Collection[str] = ()) -> str:
-    """What the rows of one section have in common; of several `envs` in a run also theirs."""
-    key = rows[0]
+    """Return the heading of a section: the common setting of its rows, and the environment if the run has several `envs`."""
+    first = rows[0]
     common = {axis for axis in ("threads", "dtype", "mode", "batch", "channels") if len({row[axis] for row in rows}) == 1}
-    networked = f"networks of {IMAGENET} classes, {key['channels']} image channels"
+    network = f"networks with {IMAGENET} classes, {first['channels']} image channels"
     parts = {
-        "threads": threads_text(key["threads"]) if key["device"] == "cpu" else "",
-        "timer": "" if key["device"] == "cpu" or missing(key["timer"]) else f"timed {key['timer']}",
-        "dtype": key["dtype"],
-        "mode": {"infer": "inference", "train": "training step"}[key["mode"]],
-        "batch": f"batch {key['batch']}",
-        "channels": networked if key["level"] == "model" else f"{key['channels']} channels",
+        "threads": threads_text(first["threads"]) if first["device"] == "cpu" else "",
+        "timer": "" if first["device"] == "cpu" or missing(first["timer"]) else f"timed {first['timer']}",
+        "dtype": first["dtype"],
+        "mode": {"infer": "inference", "train": "training step"}[first["mode"]],
+        "batch": f"batch {first['batch']}",
+        "channels": network if first["level"] == "model" else f"{first['channels']} channels",
     }
-    told = [text for axis, text in parts.items() if text and (axis in common or axis == "timer")]
-    seed = [f"seed {key['seed']}"] if key["seed"] else []
-    tasks = [task for task in grouped(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
-    taught = "".join(f"; accuracy on {escape(data)} at {res:.0f} px" for data, res in tasks)
-    return f"### {', '.join([key['device'], *told, *seed])}{environment(key['env'], envs)}{taught}\n"
+    texts = [text for axis, text in parts.items() if text and (axis in common or axis == "timer")]
+    seed = [f"seed {first['seed']}"] if first["seed"] else []
+    tasks = [task for task in group_by(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
+    task_text = "".join(f"; accuracy on {escape(data)} at {res:.0f} px" for data, res in tasks)
+    return f"### {', '.join([first['device'], *texts, *seed])}{environment_suffix(first['env'], envs)}{task_text}\n"

@@ -1,4 +1,4 @@
-"""The protocol of an accuracy in words: all that bears on the figure but the method and the seed."""
+"""Text of a training protocol: everything that affects an accuracy except the method and the seed."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from typing import Any
 from bench.names import device_text
 from bench.report.text import code, escape
 from bench.spec import Record, Training
-from bench.tables import accuracy as learned
+from bench.tables import accuracy
 
-PLAIN = (0, "none", False)  # settings that change nothing
-SPECIAL = ("decay_all", "clip", "augment", "erase", "mixup", "cutmix", "smoothing", "ema", "channels_last")  # told where set
+OFF = (0, "none", False)  # values of settings that are disabled
+OPTIONAL = ("decay_all", "clip", "augment", "erase", "mixup", "cutmix", "smoothing", "ema", "channels_last")  # listed if enabled
 
 
 def title(record: Record, data: str) -> str:
-    """The data, the resolution, the network around the operators and the device."""
+    """Return data, resolution, host network and device as text."""
     cell = record.job.cell
-    host = f" in {network}" if (network := learned.host(cell)) else ""
-    return escape(f"{data} at {learned.training(record).res} px{host}, {device_text(cell.device, cell.threads)}")
+    host = f" in {network}" if (network := accuracy.host(cell)) else ""
+    return escape(f"{data} at {accuracy.training(record).res} px{host}, {device_text(cell.device, cell.threads)}")
 
 
 def line(records: Sequence[Record]) -> str:
-    """The name of the protocol that records have in common, its settings, and the floor."""
-    known = [r.values for r in records if r.values.get("accuracy_floor") is not None]
-    floors = dict.fromkeys(f"{values['accuracy_floor']:.1f}% ({values['accuracy_floor_of']})" for values in known)
-    floor = f" Floor: {', '.join(floors)}." if floors else ""
-    settings = described(learned.training(records[0]), _epochs(records))
-    return f"Protocol {code(learned.comparison_group(records[0]))}: {escape(settings + floor)}"
+    """Return the name of the common protocol of the records, its settings, and the trivial accuracy."""
+    known = [record.values for record in records if record.values.get("accuracy_floor") is not None]
+    trivial = dict.fromkeys(f"{values['accuracy_floor']:.1f}% ({values['accuracy_floor_of']})" for values in known)
+    suffix = f" Trivial accuracy: {', '.join(trivial)}." if trivial else ""
+    settings = settings_text(accuracy.training(records[0]), _epochs(records))
+    return f"Protocol {code(accuracy.comparison_group(records[0]))}: {escape(settings + suffix)}"
 
 
 def _epochs(records: Sequence[Record]) -> str:
-    """How many were trained, for a budget of seconds from the fewest to the most."""
+    """Return the number of trained epochs; a range if a time budget led to different numbers."""
     counts = sorted({int(count) for record in records if (count := record.values.get("accuracy_epochs"))})
     return " to ".join(f"{count}" for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "none"
 
 
-def described(protocol: Training, epochs: str) -> str:
-    """Every setting but the data and the network; `epochs` is what a budget of seconds came to."""
+def settings_text(protocol: Training, epochs: str) -> str:
+    """Return all settings except data and network; `epochs` is the number of epochs reached with a time budget."""
     rate = f"learning rate {protocol.lr[0]:g}"
     if len(protocol.lr) > 1:
         tried = ", ".join(f"{lr:g}" for lr in protocol.lr)
-        rate = f"learning rate the best of {tried} on the validation part after {_plural(protocol.search_epochs, 'epoch')} each"
+        rate = f"learning rate best of {tried} on the validation split after {_plural(protocol.search_epochs, 'epoch')} each"
     parts = [
-        _plural(protocol.epochs, "epoch") if protocol.seconds is None else f"epochs that fit {protocol.seconds:g} s ({epochs})",
+        _plural(protocol.epochs, "epoch") if protocol.seconds is None else f"epochs within {protocol.seconds:g} s ({epochs})",
         f"batch {protocol.batch}",
         protocol.optimizer,
         rate,
         f"weight decay {protocol.weight_decay:g}",
         _schedule(protocol),
-        *(_setting(name, value) for name in SPECIAL if (value := getattr(protocol, name)) not in PLAIN),
+        *(_setting(name, value) for name in OPTIONAL if (value := getattr(protocol, name)) not in OFF),
         protocol.dtype,
     ]
     return ", ".join(parts) + "."
 
 
 def _setting(name: str, value: Any) -> str:
-    """The name of a switch that is on, else name and value."""
+    """Return the name of an enabled switch, else name and value."""
     return name.replace("_", " ") + ("" if value is True else f" {value}")
 
 

@@ -1,4 +1,4 @@
-"""Usable reach in markdown: accuracy by distance, a line a method."""
+"""Effective reach in markdown: accuracy by distance, one line per method."""
 
 from __future__ import annotations
 
@@ -6,57 +6,70 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from bench.report.leaderboard import protocol
-from bench.report.text import Footnotes, code, environment, points, table
+from bench.report.text import Footnotes, code, environment_suffix, points, table
 from bench.spec import Cell, Record
-from bench.tables import accuracy as learned
-from bench.tables.reach import APART, LEARNED, Curve, common, distances, families, means, provable_limit, usable
+from bench.tables import accuracy
+from bench.tables.reach import (
+    LEARNED,
+    LOCAL_BOUND,
+    Curve,
+    distance_sweeps,
+    distances,
+    effective_reach,
+    means,
+    receptive_field,
+    without_distance,
+)
 
-ONE_AT_A_TIME = f"A network that never sees both blobs at once may be right on {APART:g}%, three of the four pairs of signs."
+LOCAL_BOUND_NOTE = (
+    f"If no receptive field contains both blobs, the accuracy is at most {LOCAL_BOUND:g}% (three of the four pairs of signs)."
+)
 READING = f"""\
-Accuracy in percent by distance in pixels, under protocols that differ in nothing else. *Usable reach*: the largest tested distance
-up to which every mean is at least {LEARNED:g}%, half way from {APART:g}% to 100%. {ONE_AT_A_TIME}
-*Provable limit*: the side of the receptive field, beyond which nothing can be learned, where the name of a method tells it.
-Filters that wrap around (NIFF, global and dynamic filters, AFNO) meet what is more than half of the image away across its border.
+Accuracy in percent by distance in pixels, under protocols that differ only in the distance. *Effective reach*: the largest tested
+distance up to which every mean is at least {LEARNED:g}%, halfway from {LOCAL_BOUND:g}% to 100%. {LOCAL_BOUND_NOTE}
+*Receptive field*: its side, an upper bound on the effective reach, for methods of fixed kernel size. Circular filters (NIFF, global
+and dynamic filters, AFNO) reach distances above half of the image across its border.
 """
 
 
 def sections(trained: Sequence[Record]) -> Iterator[str]:
-    """A table for every protocol that was trained at several distances."""
-    for family in families(trained):
-        yield from section(family, {record.env for record in trained})
+    """Yield a table per protocol that was trained at several distances."""
+    for sweep in distance_sweeps(trained):
+        yield from section(sweep, {record.env for record in trained})
 
 
-def section(family: Mapping[Cell, Curve], envs: Collection[str] = ()) -> Iterator[str]:
-    records = [record for curve in family.values() for seeds in curve.values() for record in seeds]
-    where = environment(records[0].env, envs)
-    yield f"### reach on {protocol.title(records[0], common(learned.training(records[0]).data))}{where}\n"
+def section(sweep: Mapping[Cell, Curve], envs: Collection[str] = ()) -> Iterator[str]:
+    """Yield heading, legend, table and footnotes of one sweep over distances."""
+    records = [record for curve in sweep.values() for seeds in curve.values() for record in seeds]
+    suffix = environment_suffix(records[0].env, envs)
+    yield f"### effective reach on {protocol.title(records[0], without_distance(accuracy.training(records[0]).data))}{suffix}\n"
     yield READING
-    tested, notes = distances(family), Footnotes()
+    tested, notes = distances(sweep), Footnotes()
 
     def order(cell: Cell) -> tuple[float, float]:
-        found = means(family[cell])
-        return -usable(found), -fmean(mean or 0.0 for mean in found.values())
+        by_distance = means(sweep[cell])
+        return -effective_reach(by_distance), -fmean(mean or 0.0 for mean in by_distance.values())
 
-    yield table([_line(cell, family[cell], tested, notes) for cell in sorted(family, key=order)])
+    yield table([_line(cell, sweep[cell], tested, notes) for cell in sorted(sweep, key=order)])
     yield from notes.below()
 
 
 def _line(cell: Cell, curve: Curve, tested: Sequence[int], notes: Footnotes) -> dict[str, str]:
-    limit, reach = provable_limit(cell), usable(means(curve))
-    shown = f"below {tested[0]}" if not reach else f"{reach} or more" if reach == tested[-1] else f"{reach}"
+    field, reach = receptive_field(cell), effective_reach(means(curve))
+    reach_text = f"below {tested[0]}" if not reach else f"{reach} or more" if reach == tested[-1] else f"{reach}"
     return {
-        "method": code(learned.label(cell)),
+        "method": code(accuracy.label(cell)),
         **{f"{distance} px": _accuracy(curve.get(distance, ()), notes) for distance in tested},
-        "usable reach, px": shown,
-        "provable limit, px": "" if limit is None else f"{limit}",
+        "effective reach, px": reach_text,
+        "receptive field, px": "" if field is None else f"{field}",
     }
 
 
 def _accuracy(records: Sequence[Record], notes: Footnotes) -> str:
-    """The mean over seeds and half of its interval, a failure as its status, or nothing where it was not tested."""
+    """Format the mean over seeds and the half-width of its interval, the status of a failure, or "" if not tested."""
     if not records:
         return ""
-    failed = learned.failure(records)
+    failed = accuracy.failure(records)
     if failed is not None:
-        return notes.failure(failed.status, learned.reason(failed, records))
-    return points(*learned.interval(learned.accuracies(records)))
+        return notes.failure(failed.status, accuracy.reason(failed, records))
+    return points(*accuracy.interval(accuracy.accuracies(records)))

@@ -1,4 +1,4 @@
-"""Accuracy at resolutions where nothing was trained, in markdown: a line a method and way of meeting them."""
+"""Accuracy at other than the training resolution in markdown: one line per method and adaptation."""
 
 from __future__ import annotations
 
@@ -6,66 +6,68 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from bench.report.leaderboard import protocol
-from bench.report.text import Footnotes, code, environment, escape, points, table
+from bench.report.text import Footnotes, code, environment_suffix, escape, points, table
 from bench.spec import Cell, Record
-from bench.tables import accuracy as learned
+from bench.tables import accuracy
 
-Found = dict[str, dict[int, list[float | str]]]  # way -> resolution -> percent or "status: detail" for none, one a seed
+Evaluations = dict[str, dict[int, list[float | str]]]  # way -> resolution -> percent, or "status: detail" if failed, per seed
 READING = """\
-Accuracy in percent on the same test images at other resolutions, without training there; in brackets the change against the
-resolution of the training, in points. *Way*: how operators that belong to one map size met another.
+Accuracy in percent on the same test images at other resolutions, without further training; in brackets the change from the training
+resolution, in points. *Way*: the adaptation of operators of fixed map size to another resolution.
 """
 
 
 def sections(trained: Sequence[Record]) -> Iterator[str]:
-    """A table for every protocol under which something was evaluated elsewhere."""
-    for group in learned.contests(trained):
-        if any(list(learned.evaluations(record)) for records in group.values() for record in records):
+    """Yield a table per comparison group with evaluations at other resolutions."""
+    for group in accuracy.comparison_groups(trained):
+        if any(list(accuracy.evaluations(record)) for records in group.values() for record in records):
             yield from section(group, {record.env for record in trained})
 
 
 def section(group: Mapping[Cell, Sequence[Record]], envs: Collection[str] = ()) -> Iterator[str]:
+    """Yield heading, legend, table and footnotes of one comparison group."""
     first, notes = next(iter(group.values()))[0], Footnotes()
-    task = learned.training(first)
-    elsewhere = sorted({res for records in group.values() for record in records for res, _, _ in learned.evaluations(record)})
-    yield f"### other resolutions: {protocol.title(first, task.data)}{environment(first.env, envs)}\n"
-    yield f"Protocol {code(learned.comparison_group(first))}.\n{READING}"
-    ran = [records for records in group.values() if learned.failure(records) is None]
-    ran.sort(key=lambda records: -fmean(learned.accuracies(records)))
-    lines = [line for records in ran for line in _lines(records, task.res, elsewhere, notes)]
+    task = accuracy.training(first)
+    resolutions = sorted({res for records in group.values() for record in records for res, _, _ in accuracy.evaluations(record)})
+    yield f"### other resolutions: {protocol.title(first, task.data)}{environment_suffix(first.env, envs)}\n"
+    yield f"Protocol {code(accuracy.comparison_group(first))}.\n{READING}"
+    ran = [records for records in group.values() if accuracy.failure(records) is None]
+    ran.sort(key=lambda records: -fmean(accuracy.accuracies(records)))
+    lines = [line for records in ran for line in _lines(records, task.res, resolutions, notes)]
     for records in group.values():
-        if failed := learned.failure(records):
-            shown = notes.failure(failed.status, learned.reason(failed, records))
-            lines.append({"method": code(learned.label(failed.job.cell)), f"{task.res} px": shown})
+        if failed := accuracy.failure(records):
+            status = notes.failure(failed.status, accuracy.reason(failed, records))
+            lines.append({"method": code(accuracy.label(failed.job.cell)), f"{task.res} px": status})
     yield table(lines, left=("method", "way"))
     yield from notes.below()
 
 
-def _lines(records: Sequence[Record], res: int, elsewhere: Sequence[int], notes: Footnotes) -> Iterator[dict[str, str]]:
-    """A method, in every way in which it met another resolution."""
-    own = learned.accuracies(records)
-    for way, there in collected(records).items():
-        cells = {res: points(*learned.interval(own))} | {one: _changed(there.get(one, []), own, notes) for one in elsewhere}
-        named = {"method": code(learned.label(records[0].job.cell)), "way": escape(way)}
-        yield named | {f"{one} px": cells[one] for one in sorted(cells)}
+def _lines(records: Sequence[Record], res: int, resolutions: Sequence[int], notes: Footnotes) -> Iterator[dict[str, str]]:
+    """Yield one line per adaptation of a method trained at `res`."""
+    trained = accuracy.accuracies(records)
+    for way, results in by_way(records).items():
+        cells = {res: points(*accuracy.interval(trained))}
+        cells |= {other: _change(results.get(other, []), trained, notes) for other in resolutions}
+        first = {"method": code(accuracy.label(records[0].job.cell)), "way": escape(way)}
+        yield first | {f"{side} px": cells[side] for side in sorted(cells)}
 
 
-def collected(records: Sequence[Record]) -> Found:
-    """What the evaluations of a method's seeds gave."""
-    found: Found = {}
+def by_way(records: Sequence[Record]) -> Evaluations:
+    """Collect the evaluations of the seeds of a method by adaptation and resolution."""
+    results: Evaluations = {}
     for record in records:
-        for res, way, accuracy in learned.evaluations(record):
-            found.setdefault(way, {}).setdefault(res, []).append(accuracy)
-    return found
+        for res, way, result in accuracy.evaluations(record):
+            results.setdefault(way, {}).setdefault(res, []).append(result)
+    return results
 
 
-def _changed(there: Sequence[float | str], own: Sequence[float], notes: Footnotes) -> str:
-    """Mean and half interval with the change, or the status and a note with the reason for none."""
-    reason = next((one for one in there if isinstance(one, str)), None)
-    if reason is not None:
-        status, _, detail = reason.partition(": ")
+def _change(results: Sequence[float | str], trained: Sequence[float], notes: Footnotes) -> str:
+    """Format mean, half-width and change from the training resolution; or the status, with the reason in a footnote."""
+    failure = next((result for result in results if isinstance(result, str)), None)
+    if failure is not None:
+        status, _, detail = failure.partition(": ")
         return notes.failure(status, detail)
-    values = [float(one) for one in there]
+    values = [float(result) for result in results]
     if not values:
         return ""
-    return f"{points(*learned.interval(values))} ({fmean(values) - fmean(own):+.1f})"
+    return f"{points(*accuracy.interval(values))} ({fmean(values) - fmean(trained):+.1f})"

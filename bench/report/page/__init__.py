@@ -1,7 +1,7 @@
-"""The report as one HTML file that needs nothing else: no server, no network, no other file.
+"""Interactive report as one self-contained HTML file.
 
-The tidy tables stand in it as JSON, the charts as Vega-Lite specifications (altair), with the libraries that draw them. Its policy
-forbids to load anything and to run any script but the two that were written here, whatever a method is called.
+The file contains the tidy tables as JSON, the charts as Vega-Lite specifications (altair), and the libraries that draw them. Its
+content security policy allows only the two scripts written here and no external resource, so names of methods cannot inject code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from bench.journal import Journal
-from bench.report.leaderboard.page import machine
+from bench.report.leaderboard.page import environment_text
 from bench.report.page import choices, colours, data, roofs
 from bench.report.text import GENERATED, replaceable
 from bench.stats.rounds import t95
@@ -26,69 +26,68 @@ from bench.tables import crossover
 if TYPE_CHECKING:
     import pandas as pd
 
-SCRIPTS = ("data.js", "state.js", "select.js", "table.js", "points.js", "charts.js", "main.js")  # in this order one module
+SCRIPTS = ("data.js", "state.js", "select.js", "table.js", "points.js", "charts.js", "main.js")  # concatenated to one module
 LEVELS = {"op": "operators", "model": "networks"}
-FREEDOM = 30  # degrees of it for which the page has quantiles of Student's t; beyond, the last is less than 2% too wide
-LACKING = "the HTML page needs altair and vl-convert-python: pip install 'large-kernel-bench[html]'"
+MAX_FREEDOM = 30  # largest tabulated degrees of freedom of Student's t; for more, the last quantile is less than 2% too large
+MISSING_EXTRA = "the HTML page needs altair and vl-convert-python: pip install 'large-kernel-bench[html]'"
 
 
 def write(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path: Path) -> Path:
-    """Write the page over the journals' tidy tables; the path.
+    """Write the page of the journals and their tidy tables. Return its path.
 
-    Raises ValueError without altair and vl-convert-python, and rather than replace a file that somebody wrote by hand.
+    Raises ValueError if altair or vl-convert-python is not installed, or if the file exists and was not generated.
     """
     replaceable(path).write_text(html(journals, tables), encoding="utf-8")
     return path
 
 
 def html(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> str:
-    """The whole file as text."""
+    """Return the page as text."""
     content = contents(journals, tables)
-    scripts = {"library": library(), "script": "\n".join(map(asset, SCRIPTS))}
-    looks = content["looks"].values()
-    style = asset("page.css") + colours.rules(look["colour"] for look in looks)
+    scripts = {"library": library(), "script": "\n".join(map(read_asset, SCRIPTS))}
+    style = read_asset("page.css") + colours.rules(series["colour"] for series in content["styles"].values())
     parts = {"policy": policy(scripts.values()), "style": style, "data": data.island(content), "generated": GENERATED}
-    return Template(asset("page.html")).substitute(parts | scripts)
+    return Template(read_asset("page.html")).substitute(parts | scripts)
 
 
 def contents(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    """All that the scripts read."""
+    """Return the data that the scripts read."""
     values = data.collect(journals, tables)
     return {
         "table": data.table(values),
         "choices": choices.choices(journals, values),
-        "looks": colours.looks(dict.fromkeys([*values["label"], *values["series"]])),
+        "styles": colours.styles(dict.fromkeys([*values["label"], *values["series"]])),
         "roofs": roofs.roofs(journals),
-        "t95": [t95(freedom) for freedom in range(1, FREEDOM + 1)],
+        "t95": [t95(freedom) for freedom in range(1, MAX_FREEDOM + 1)],
         "crossings": [crossing for journal in journals for crossing in crossings(journal)],
-        "runs": sorted(map(run, journals), key=lambda one: one["date"], reverse=True),
-        "envs": {env["id"]: machine(env) for journal in journals for env in journal.envs.values()},
+        "runs": sorted(map(run_summary, journals), key=lambda summary: summary["date"], reverse=True),
+        "envs": {env["id"]: environment_text(env) for journal in journals for env in journal.envs.values()},
         "specs": specs(),
     }
 
 
 def crossings(journal: Journal) -> Iterator[dict[str, Any]]:
-    """Between which kernel sizes, px, the Fourier form becomes the faster, and the setting by the names of columns."""
+    """Yield the kernel sizes, px, between which the Fourier form becomes faster, and the setting by column name."""
     for row in crossover.rows(journal):
         if row.get("direct_until") and row.get("fourier_from"):
             setting = {name: row[name] for name in (*crossover.AXES, "timer", "env")}
             yield {"from": row["direct_until"], "to": row["fourier_from"], "setting": {"run": journal.name, **setting}}
 
 
-def run(journal: Journal) -> dict[str, Any]:
-    """What the head of the page says of a run: its name, its last day, its commands with their commits, its environments."""
-    started = max((one["started"] for one in journal.runs), default=0.0)
+def run_summary(journal: Journal) -> dict[str, Any]:
+    """Return name, date, baseline, commands with commits, and environments of a run for the head of the page."""
+    started = max((run["started"] for run in journal.runs), default=0.0)
     return {
         "name": journal.name,
         "date": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d") if started else "",
         "baseline": baselines(journal),
-        "commands": [list(one) for one in dict.fromkeys((one["command"], one.get("commit") or "") for one in journal.runs)],
+        "commands": [list(pair) for pair in dict.fromkeys((run["command"], run.get("commit") or "") for run in journal.runs)],
         "envs": list(journal.envs),
     }
 
 
 def baselines(journal: Journal) -> str:
-    """What the run compares with; of which level, where it has several."""
+    """Return the baseline of a run, per level if it has several levels."""
     levels = dict.fromkeys(record.job.cell.level for record in journal.current())
     if len(levels) < 2:
         return journal.baseline_of(next(iter(levels), "op"))
@@ -97,32 +96,33 @@ def baselines(journal: Journal) -> str:
 
 @cache
 def specs() -> dict[str, dict[str, Any]]:
-    """The charts; raises ValueError without altair."""
+    """Return the chart specifications. Raises ValueError if altair is not installed."""
     try:
         from bench.report.page import charts
     except ModuleNotFoundError as error:
-        raise ValueError(LACKING) from error
+        raise ValueError(MISSING_EXTRA) from error
     return charts.specs()
 
 
 @cache
 def library() -> str:
-    """Vega, Vega-Lite and vega-embed as one script; raises ValueError without the packages that bring them."""
+    """Return Vega, Vega-Lite and vega-embed as one script. Raises ValueError if their packages are not installed."""
     try:
         import altair
         import vl_convert
     except ModuleNotFoundError as error:
-        raise ValueError(LACKING) from error
+        raise ValueError(MISSING_EXTRA) from error
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=altair.SCHEMA_VERSION.rpartition(".")[0])
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def policy(scripts: Iterable[str]) -> str:
-    """The content security policy: these scripts, styles of the page, and nothing from anywhere."""
+    """Return the content security policy, which allows these scripts, inline styles and no external resource."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
 
 
-def asset(name: str) -> str:
+def read_asset(name: str) -> str:
+    """Return the content of a file of this package."""
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The look of every method as Vega and a style sheet write it: the paths of markers, and lighter colours on dark ground."""
+"""Styles of the methods for Vega and CSS: marker paths, and lighter colours on a dark background."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from bench.report import style
 
-DARK = "#15181d"  # the ground of the dark page
-CONTRAST = 4.5  # of a line to that ground, at least
+DARK = "#15181d"  # background of the dark theme
+CONTRAST = 4.5  # minimum contrast of a line to that background
 DISC = "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0Z"
 
 
 def polygon(corners: int, turn: float = 0.0, inner: float = 1.0) -> str:
-    """A path within the square from -1 to 1; every other corner at the radius `inner`, where that is not 1: a star."""
+    """Return the path of a regular polygon in the unit circle, or of a star if the inner radius is not 1."""
     count = corners if inner == 1 else 2 * corners
     radii = [1.0 if index % 2 == 0 else inner for index in range(count)]
     angles = [2 * math.pi * (index / count + turn) - math.pi / 2 for index in range(count)]
@@ -40,14 +40,16 @@ PATHS = {
 }
 
 
-def looks(series: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour, path of the marker and dashes of each series."""
-    found = {name: style.of(name) for name in series}
-    return {name: {"colour": one.colour, "shape": PATHS[one.marker], "dash": list(one.dash)} for name, one in found.items()}
+def styles(series: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return colour, marker path and dashes of each series."""
+    of_series = {name: style.of(name) for name in series}
+    return {
+        name: {"colour": entry.colour, "shape": PATHS[entry.marker], "dash": list(entry.dash)} for name, entry in of_series.items()
+    }
 
 
 def rules(colours: Iterable[str]) -> str:
-    """Style rules that lighten the marks of a chart in the dark scheme, and leave them as they are on paper."""
+    """Return CSS rules that lighten the marks of a chart in the dark theme only."""
     lines = []
     for colour in sorted(set(colours)):
         pair = f"light-dark({colour}, {lightened(colour)})"
@@ -56,26 +58,26 @@ def rules(colours: Iterable[str]) -> str:
 
 
 def lightened(colour: str) -> str:
-    """The colour with as much white as its contrast to the dark ground needs."""
+    """Mix white into a colour until it has the minimum contrast to the dark background."""
     values = channels(colour)
-    mixed = ([value + share / 20 * (255 - value) for value in values] for share in range(21))
+    mixed = ([value + step / 20 * (255 - value) for value in values] for step in range(21))
     enough = next(values for values in mixed if contrast(values, channels(DARK)) >= CONTRAST)
     return "#" + "".join(f"{round(value):02x}" for value in enough)
 
 
 def channels(colour: str) -> list[float]:
-    """Red, green and blue, 0 to 255, of #rrggbb."""
+    """Return red, green and blue, 0 to 255, of #rrggbb."""
     return [float(int(colour[start : start + 2], 16)) for start in (1, 3, 5)]
 
 
 def contrast(one: Iterable[float], other: Iterable[float]) -> float:
-    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    """Return the contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 
 
 def luminance(colour: Iterable[float]) -> float:
-    """Relative luminance of red, green and blue, 0 to 255 (WCAG 2.2)."""
-    shares = [value / 255 for value in colour]
-    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    """Return the relative luminance of red, green and blue, 0 to 255 (WCAG 2.2)."""
+    scaled = [value / 255 for value in colour]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in scaled]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

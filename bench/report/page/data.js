@@ -1,4 +1,4 @@
-// The table as plain arrays, and numbers as text.
+// The table as arrays, and number formats.
 const island = JSON.parse(document.getElementById("data").textContent);
 const columns = new Map(island.table.columns.map((column) => [column.name, column]));
 const values = Object.fromEntries(Object.entries(island.table.values).map(([name, column]) => [name, unpacked(column)]));
@@ -11,14 +11,14 @@ function unpacked({ plain, levels, codes }) {
 }
 
 function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
 }
 
 const byId = (id) => document.getElementById(id);
 
-// Three significant digits, never in exponential form.
+// Three significant digits, without an exponent.
 function short(number) {
   const size = Math.abs(number);
   if (size === 0 || size >= 100) return Math.round(number).toLocaleString("en");
@@ -29,15 +29,15 @@ function numberText(column, value) {
   return column.whole ? value.toLocaleString("en") : short(value);
 }
 
-// Half of the interval: of an accuracy in points, of all else in percent of the middle.
+// Half-width of the interval: in points for an accuracy, else in percent of the midpoint.
 function spreadText(column, row) {
   if (!column.spread) return "";
   const { lo, hi, half } = column.spread;
   if (half) return values[half][row] === null ? "" : `±${values[half][row].toFixed(1)}`;
-  const [low, high, middle] = [values[lo][row], values[hi][row], values[column.name][row]];
-  if (low === null || high === null || !middle) return "";
-  const share = (50 * (high - low)) / middle;
-  return `±${share.toFixed(share >= 10 ? 0 : 1)}%`;
+  const [low, high, mid] = [values[lo][row], values[hi][row], values[column.name][row]];
+  if (low === null || high === null || !mid) return "";
+  const percent = (50 * (high - low)) / mid;
+  return `±${percent.toFixed(percent >= 10 ? 0 : 1)}%`;
 }
 
 function statusOf(column, row) {
@@ -45,7 +45,7 @@ function statusOf(column, row) {
   return status === "ok" ? null : status;
 }
 
-// A value with its interval, the status of a metric that has none, or nothing.
+// A value with its interval, the status of a failed metric, or "".
 function text(name, row) {
   const column = columns.get(name);
   const value = values[name][row];
@@ -63,12 +63,12 @@ function titled(name) {
   return unit ? `${title}, ${unit}` : title;
 }
 
-// For sorting: numbers by size, text by name, what is missing last in either direction.
+// A comparison function for sorting: numbers by size, text by name, missing values last in both directions.
 function compared(name, down) {
   const keys = values[columns.get(name).order];
   const sign = down ? -1 : 1;
-  return (one, other) => {
-    const [a, b] = [keys[one], keys[other]];
+  return (rowA, rowB) => {
+    const [a, b] = [keys[rowA], keys[rowB]];
     if (a === null || b === null) return (a === null) - (b === null);
     return sign * (typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b));
   };

@@ -1,4 +1,4 @@
-"""The best rates of each machine as level lines of a roofline; the sloping ones are those of the rows that a chart shows."""
+"""Peak rates of each machine as horizontal roofs of the roofline chart; the page derives the sloped roofs from its rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.tables import roofline
 
 
 def roofs(journals: Sequence[Journal]) -> list[dict[str, Any]]:
-    """Of every run, environment, device with its threads, and dtype whose ceilings are known: `rate` in GFLOP/s, and `name`."""
+    """Return `rate` in GFLOP/s and `name` of each roof, for every run, environment, device and dtype with known peak rates."""
     return [
         {
             **{"run": journal.name, "env": env["id"], "where": where, "dtype": dtype},
@@ -19,7 +19,7 @@ def roofs(journals: Sequence[Journal]) -> list[dict[str, Any]]:
         }
         for journal in journals
         for env in journal.envs.values()
-        for where, here in env.get("ceilings", {}).items()
+        for where, peaks in env.get("ceilings", {}).items()
         for dtype in roofline.OUTPUT
-        for name, rate in roofline.rates(here, dtype).items()
+        for name, rate in roofline.rates(peaks, dtype).items()
     ]

@@ -1,8 +1,8 @@
-// Menus of check boxes: the filters and the choice of columns.
+// Menus of check boxes for the filters and the columns.
 const names = { series: "Method", res: "Resolution", kernel: "Kernel size", dtype: "Precision", run: "Run", batch: "Batch", env: "Environment" };
 
-function capital(word) {
-  return names[word] ?? word[0].toUpperCase() + word.slice(1);
+function menuTitle(name) {
+  return names[name] ?? name[0].toUpperCase() + name.slice(1);
 }
 
 function box(label, checked, changed) {
@@ -11,13 +11,12 @@ function box(label, checked, changed) {
   return element("label", {}, input, ` ${label}`);
 }
 
-// A filter with one value says nothing and is left out.
+// One menu per filter with at least two values.
 function filterMenus() {
-  const offered = filters.filter((name) => distinct(name).length > 1);
-  return offered.map((name) => {
+  return filters.filter((name) => distinct(name).length > 1).map((name) => {
     const menu = element("details", { className: "menu", id: `filter-${name}` }, element("summary"), element("div", { className: "options" }));
     menu.lastChild.setAttribute("role", "group");
-    menu.lastChild.setAttribute("aria-label", capital(name));
+    menu.lastChild.setAttribute("aria-label", menuTitle(name));
     menu.addEventListener("toggle", () => menu.open && fillFilter(menu, name));
     return menu;
   });
@@ -26,7 +25,7 @@ function filterMenus() {
 function optionsOf(name) {
   const first = new Map();
   for (const row of everyRow) if (!first.has(String(values[name][row]))) first.set(String(values[name][row]), row);
-  return [...first].sort(([, one], [, other]) => compared(name, false)(one, other)).map(([option]) => option);
+  return [...first].sort(([, a], [, b]) => compared(name, false)(a, b)).map(([option]) => option);
 }
 
 function shownOption(name, option) {
@@ -42,28 +41,28 @@ function fillFilter(menu, name) {
   menu.lastChild.replaceChildren(all, ...boxes);
 }
 
-function toggled(list, one, on) {
-  return on ? [...list, one] : list.filter((other) => other !== one);
+function toggled(list, item, on) {
+  return on ? [...list, item] : list.filter((other) => other !== item);
 }
 
-// What is chosen, in the words of the menu itself; the boxes of an open menu follow.
+// Updates the titles and the boxes of the menus.
 function showFilters() {
   for (const menu of document.querySelectorAll("#filters .menu")) {
     const name = menu.id.replace("filter-", "");
-    const chosen = state[name];
-    const few = chosen.length <= 2 ? chosen.map((one) => shownOption(name, one)).join(", ") : `${chosen.length} chosen`;
-    menu.classList.toggle("chosen", chosen.length > 0);
-    menu.firstChild.textContent = `${capital(name)}: ${chosen.length ? few : "all"}`;
+    const selected = state[name];
+    const few = selected.length <= 2 ? selected.map((option) => shownOption(name, option)).join(", ") : `${selected.length} selected`;
+    menu.classList.toggle("selected", selected.length > 0);
+    menu.firstChild.textContent = `${menuTitle(name)}: ${selected.length ? few : "all"}`;
     const options = optionsOf(name);
-    menu.querySelectorAll("input").forEach((input, index) => (input.checked = chosen.includes(options[index])));
+    menu.querySelectorAll("input").forEach((input, index) => (input.checked = selected.includes(options[index])));
   }
   if (document.activeElement !== byId("search")) byId("search").value = state.search;
 }
 
-// Columns in groups, one a metric; they stand in the table in the order of this list.
+// Columns grouped by metric, in the order of the table.
 function fillColumns() {
   const groups = Map.groupBy([...columns.values()], (column) => column.metric);
-  const made = [...groups].flatMap(([metric, group]) => [
+  const entries = [...groups].flatMap(([metric, group]) => [
     element("h3", { textContent: metric || "setting and comparison" }),
     ...group.map((column) => {
       const label = box(titled(column.name), state.columns.includes(column.name), (on) => change({ columns: inOrder(toggled(state.columns, column.name, on)) }));
@@ -71,13 +70,13 @@ function fillColumns() {
       return label;
     }),
   ]);
-  byId("columns").lastElementChild.replaceChildren(...made);
+  byId("columns").lastElementChild.replaceChildren(...entries);
 }
 
-// The usual columns first, as they are, then the others by the dictionary of columns; the status ends a row.
-function inOrder(chosen) {
+// Initial columns first, then the others in the order of the data dictionary, the status last.
+function inOrder(selected) {
   const order = [...new Set([...opened.columns, ...columns.keys()])].filter((name) => name !== "status").concat("status");
-  return [...chosen].sort((one, other) => order.indexOf(one) - order.indexOf(other));
+  return [...selected].sort((a, b) => order.indexOf(a) - order.indexOf(b));
 }
 
 function closeMenus(event) {

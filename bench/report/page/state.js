@@ -1,14 +1,14 @@
-// Everything chosen, and the part of the address that keeps it: only what differs from the page as it opens.
+// The state of the page, stored in the hash of the address as differences from the initial state.
 const tabs = {
   res: "Resolution",
   channels: "Channels",
   kernel: "Kernel size",
   roofline: "Roofline",
   pareto: "Pareto front",
-  ranks: "Who is fastest",
+  ranks: "Fastest method",
 };
 const { filters, compared: comparable, opened } = island.choices;
-const usual = {
+const initial = {
   ...Object.fromEntries(filters.map((name) => [name, []])),
   ...opened,
   search: "",
@@ -34,41 +34,41 @@ const allowed = {
 };
 let state = read(location.hash);
 
-// A list that is chosen empty is written as one empty value, for its absence means the usual one.
-function written(chosen) {
-  const words = new URLSearchParams();
-  for (const [name, value] of Object.entries(chosen)) {
-    if (String(value) === String(usual[name])) continue;
-    for (const one of Array.isArray(value) && value.length ? value : [value]) words.append(name, one);
+// An empty list is written as one empty value, because an absent name means the initial value.
+function hashOf(state) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(state)) {
+    if (String(value) === String(initial[name])) continue;
+    for (const item of Array.isArray(value) && value.length ? value : [value]) parameters.append(name, item);
   }
-  return words.toString();
+  return parameters.toString();
 }
 
-// A filter keeps what does not exist here, as a run of an older page: no row fits it, rather than every row.
+// Unknown values of a filter, such as a run of an older page, are kept: they match no row, while dropping them would match all rows.
 function read(hash) {
-  const words = new URLSearchParams(hash.replace(/^#/, ""));
-  const chosen = { ...usual };
-  for (const name of Object.keys(usual)) {
-    if (!words.has(name)) continue;
-    const fit = words.getAll(name).filter((one) => (filters.includes(name) ? one : !allowed[name] || allowed[name].has(one)));
-    if (Array.isArray(usual[name])) chosen[name] = fit;
-    else if (fit.length) chosen[name] = fit[0];
+  const parameters = new URLSearchParams(hash.replace(/^#/, ""));
+  const result = { ...initial };
+  for (const name of Object.keys(initial)) {
+    if (!parameters.has(name)) continue;
+    const valid = parameters.getAll(name).filter((value) => (filters.includes(name) ? value : !allowed[name] || allowed[name].has(value)));
+    if (Array.isArray(initial[name])) result[name] = valid;
+    else if (valid.length) result[name] = valid[0];
   }
-  return chosen;
+  return result;
 }
 
-// How many of the chosen values of filters no row has.
-function strangers() {
-  return filters.reduce((sum, name) => sum + state[name].filter((one) => !known[name].has(one)).length, 0);
+// The number of selected filter values that no row has.
+function unknownSelections() {
+  return filters.reduce((sum, name) => sum + state[name].filter((value) => !known[name].has(value)).length, 0);
 }
 
-// The rows that the filters leave, in the order of the table.
-function chosenRows() {
+// The rows that pass the filters and the search, in the order of the data.
+function selectedRows() {
   const active = filters.filter((name) => state[name].length).map((name) => [values[name], new Set(state[name])]);
-  const wanted = state.search.trim().toLowerCase();
-  return everyRow.filter((row) => active.every(([column, set]) => set.has(String(column[row]))) && (!wanted || found(row, wanted)));
+  const query = state.search.trim().toLowerCase();
+  return everyRow.filter((row) => active.every(([column, set]) => set.has(String(column[row]))) && (!query || matches(row, query)));
 }
 
-function found(row, wanted) {
-  return ["label", "method", "reason"].some((name) => (values[name][row] ?? "").toLowerCase().includes(wanted));
+function matches(row, query) {
+  return ["label", "method", "reason"].some((name) => (values[name][row] ?? "").toLowerCase().includes(query));
 }

@@ -1,4 +1,4 @@
-// The table: a page of the sorted rows; on paper all of them, up to a limit.
+// The table: one page of the sorted rows; in print all rows up to a limit.
 const PRINTED = 2000;
 let heads = "";
 
@@ -25,27 +25,27 @@ function showTable(rows) {
 function counted(rows) {
   const failed = rows.filter((row) => values.status[row] !== "ok").length;
   const some = rows.length === everyRow.length ? "" : ` of ${everyRow.length.toLocaleString("en")}`;
-  const way = state.down ? "highest" : "lowest";
-  const by = columns.get(state.sort).number ? `, ${way} ${columns.get(state.sort).title} first` : `, by ${columns.get(state.sort).title}`;
-  const strange = strangers();
-  const lost = strange ? `; ${strange} ${strange === 1 ? "choice" : "choices"} of this link ${strange === 1 ? "does" : "do"} not exist here` : "";
-  return `${rows.length.toLocaleString("en")}${some} cells, ${failed} without all values${by}${lost}`;
+  const direction = state.down ? "highest" : "lowest";
+  const by = columns.get(state.sort).number ? `, ${direction} ${columns.get(state.sort).title} first` : `, by ${columns.get(state.sort).title}`;
+  const unknown = unknownSelections();
+  const ignored = unknown ? `; ${unknown} selected filter ${unknown === 1 ? "value does" : "values do"} not exist on this page` : "";
+  return `${rows.length.toLocaleString("en")}${some} cells, ${failed} with failures${by}${ignored}`;
 }
 
-// Chosen columns that say nothing of these rows are left out: empty ones, and axes with one value, which the caption tells.
+// Selected columns without empty ones and without axes of a single value, which the caption states.
 function shownColumns(rows) {
-  const says = (name) => rows.some((row) => values[name][row] !== null || statusOf(columns.get(name), row));
-  const alike = SETTING.filter((name) => state.columns.includes(name) && rows.length && distinct(name, rows).length === 1);
-  const same = alike.filter((name) => values[name][rows[0]] !== null).map((name) => said(name, rows[0]));
-  byId("table").caption.textContent = `One row a cell: a method in one setting.${same.length ? ` In all rows: ${same.join(", ")}.` : ""}`;
-  return state.columns.filter((name) => !alike.includes(name) && (!rows.length || says(name)));
+  const filled = (name) => rows.some((row) => values[name][row] !== null || statusOf(columns.get(name), row));
+  const constant = SETTING.filter((name) => state.columns.includes(name) && rows.length && distinct(name, rows).length === 1);
+  const common = constant.filter((name) => values[name][rows[0]] !== null).map((name) => axisText(name, rows[0]));
+  byId("table").caption.textContent = `One row per cell: a method in one setting.${common.length ? ` In all rows: ${common.join(", ")}.` : ""}`;
+  return state.columns.filter((name) => !constant.includes(name) && (!rows.length || filled(name)));
 }
 
-// Made anew only when the columns change: the button that has the focus stays.
+// Rebuilt only when the columns change, so that the focused button stays.
 function showHead(shown) {
-  const wanted = shown.join();
-  if (wanted !== heads) byId("table").tHead.replaceChildren(element("tr", {}, ...shown.map(headOf)));
-  heads = wanted;
+  const key = shown.join();
+  if (key !== heads) byId("table").tHead.replaceChildren(element("tr", {}, ...shown.map(headOf)));
+  heads = key;
   for (const head of byId("table").tHead.rows[0].cells) {
     if (head.dataset.name !== state.sort) head.removeAttribute("aria-sort");
     else head.setAttribute("aria-sort", state.down ? "descending" : "ascending");
@@ -92,9 +92,9 @@ function statusCell(row) {
   return cell;
 }
 
-function toPaper() {
-  const rows = chosenRows();
+function showForPrint() {
+  const rows = selectedRows();
   fillBody(shownColumns(rows), sorted(rows).slice(0, PRINTED));
-  const cut = rows.length > PRINTED ? `; the first ${PRINTED} are printed` : "";
-  byId("count").textContent = counted(rows) + cut;
+  const limit = rows.length > PRINTED ? `; the first ${PRINTED} are printed` : "";
+  byId("count").textContent = counted(rows) + limit;
 }

@@ -1,9 +1,8 @@
-"""Which method suits a setting within limits: an answer from journals alone, with its evidence. Plain Python, no torch.
+"""Recommendation of a method for a setting within limits, from journals alone. Does not import torch.
 
-Only cells of exactly the wanted setting speak; nothing is extrapolated from others. Machines are answered for one by one, for
-latencies of two machines do not rank methods. A limit is kept where the whole 95% interval is within it, broken where all of it is
-outside, and unclear where it is crossed. Among the methods that keep every limit the fastest is recommended, together with those
-that the rounds do not tell apart from it.
+Only cells of exactly the requested setting are used; nothing is extrapolated. Each machine has its own answer, because latencies of
+different machines do not rank methods. A limit is satisfied if the whole 95% interval is within it, violated if the whole interval
+is outside, and inconclusive otherwise. Recommended is the fastest of the methods that satisfy every limit, with those tied with it.
 """
 
 from __future__ import annotations
@@ -15,27 +14,26 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from bench.columns import of
+from bench.columns import columns_of
 from bench.journal import Journal
 from bench.report.recommend import limits
 from bench.report.recommend.limits import STATES, Check
 from bench.report.text import missing
 from bench.spec import Record
-from bench.stats import ranking
-from bench.stats import ratios as comparison
+from bench.stats import ranking, ratios
 from bench.stats.rounds import Interval
 from bench.system import machine
-from bench.tables import accuracy as learned
-from bench.tables.cells import Row, complete_rows, headline, timing
+from bench.tables import accuracy
+from bench.tables.cells import Row, complete_rows, headline_trainings, timing
 
-USUAL = {"batch": 1, "dtype": "fp32", "mode": "infer", "threads": 1, "device": None}
+DEFAULTS = {"batch": 1, "dtype": "fp32", "mode": "infer", "threads": 1, "device": None}
 NEAREST = 3
 Seeds = list[Record]
 
 
 @dataclass(frozen=True)
 class Query:
-    """A setting, and the limits there: milliseconds and bytes of a call, percent of a network with the operator inside."""
+    """A setting and its limits: latency and memory per call, and the accuracy of a network with the operator."""
 
     height: int
     width: int
@@ -43,14 +41,15 @@ class Query:
     batch: int = 1
     dtype: str = "fp32"
     mode: str = "infer"
-    threads: int = 1  # of a CPU
-    device: str | None = None  # any
+    threads: int = 1  # only for a CPU
+    device: str | None = None  # None: any
     max_latency_ms: float | None = None
-    max_memory: float | None = None
-    min_accuracy: float | None = None
-    data: str | None = None  # the task of the accuracy; the one that most methods were trained on
+    max_memory: float | None = None  # bytes
+    min_accuracy: float | None = None  # percent
+    data: str | None = None  # task of the accuracy; None: the one on which most methods were trained
 
     def matches(self, row: Row) -> bool:
+        """Return True if the row is of this setting."""
         axes = ("height", "width", "channels", "batch", "dtype", "mode")
         threads = row["device"] != "cpu" or row["threads"] == self.threads
         return threads and self.device in (None, row["device"]) and all(row[name] == getattr(self, name) for name in axes)
@@ -58,7 +57,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method at the setting: its newest row, its accuracy where one is asked for, and how it stands to each limit."""
+    """A method at the setting: its newest row, its checks against the limits, and its accuracy if that is limited."""
 
     row: Row
     checks: tuple[Check, ...]
@@ -70,73 +69,78 @@ class Candidate:
 
     @cached_property
     def state(self) -> str:
-        """That of the worst of its limits."""
+        """The worst state of its checks."""
         return max((check.state for check in self.checks), key=STATES.index)
 
 
 @dataclass(frozen=True)
 class MachineAnswer:
-    """The methods of one machine and clock, the fastest first, those without a latency last."""
+    """The methods of one machine and timer, sorted by latency, those without a latency last."""
 
     env: Mapping[str, Any]
     device: str
     timer: str | None
     candidates: tuple[Candidate, ...]
-    trained: Record | None = None  # one of the trainings that the accuracies are of: they differ in method and seed
-    here: bool = False  # on a machine like this one
+    trained: Record | None = None  # one of the trainings of the accuracies, which differ only in method and seed
+    here: bool = False  # the machine equals this one
 
     @property
-    def contest(self) -> str:
-        """Under which the accuracies were trained; empty where none are compared."""
-        return learned.comparison_group(self.trained) if self.trained else ""
+    def comparison_group(self) -> str:
+        """The comparison group of the accuracies; empty if none are used."""
+        return accuracy.comparison_group(self.trained) if self.trained else ""
 
-    def standing(self, state: str) -> list[Candidate]:
+    def in_state(self, state: str) -> list[Candidate]:
+        """Return the candidates in a state."""
         return [candidate for candidate in self.candidates if candidate.state == state]
 
     @cached_property
     def recommended(self) -> list[Candidate]:
-        """The fastest that keeps every limit, and those that are not told apart from it."""
-        kept = self.standing("kept")
-        places = ranking.ranks(kept, lambda one, first: comparison.verdict_of(timing(one.row), timing(first.row)) == "slower")
-        return [candidate for candidate, place in zip(kept, places) if place == 1]
+        """The fastest candidate that satisfies every limit, and those tied with it."""
+        satisfied = self.in_state("satisfied")
+        ranks = ranking.ranks(
+            satisfied, lambda candidate, leader: ratios.verdict_of(timing(candidate.row), timing(leader.row)) == "slower"
+        )
+        return [candidate for candidate, rank in zip(satisfied, ranks) if rank == 1]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What each machine recommends, this one first, then the newest; where none was measured, the nearest settings that were."""
+    """The answer of each machine, this one first, then by date; without measurements the nearest measured settings."""
 
-    wish: Query
-    places: tuple[MachineAnswer, ...]
+    query: Query
+    machines: tuple[MachineAnswer, ...]
     nearest: tuple[Row, ...] = ()
-    tasks: tuple[str, ...] = field(default=())  # that methods were trained on, as `Wish.data` names them
+    tasks: tuple[str, ...] = field(default=())  # tasks of all trainings, as in `Query.data`
 
     @property
     def recommended(self) -> list[Candidate]:
-        return [candidate for place in self.places for candidate in place.recommended]
+        """The recommended candidates of all machines."""
+        return [candidate for machine in self.machines for candidate in machine.recommended]
 
 
-def recommend(journals: Sequence[Journal], wish: Query) -> Answer:
-    """The answer of what journals hold."""
+def recommend(journals: Sequence[Journal], query: Query) -> Answer:
+    """Answer a query from journals."""
     envs = {(journal.name, name): env for journal in journals for name, env in journal.envs.items()}
     rows = [row | {"run": journal.name, "baseline": journal.baseline} for journal in journals for row in _operators(journal)]
-    trained = [record for journal in journals for record in learned.trained(journal) if learned.host(record.job.cell) is not None]
-    shown = {learned.comparison_group(record) for journal in journals for record in headline(learned.trained(journal), journal)}
+    trainings = [(journal, accuracy.training_records(journal)) for journal in journals]
+    trained = [record for _, records in trainings for record in records if accuracy.host(record.job.cell) is not None]
+    shown = {accuracy.comparison_group(record) for pair in trainings for record in headline_trainings(pair[1], pair[0])}
     groups: dict[Any, list[Row]] = {}
-    for row in newest(filter(wish.matches, rows)):
+    for row in newest(filter(query.matches, rows)):
         groups.setdefault((row["env"], row["device"], row["timer"]), []).append(row)
-    places = [_place(_environment(same, envs), same, trained, shown, wish) for same in groups.values()]
-    places.sort(key=lambda place: (not place.here, -max(_session(one.row) for one in place.candidates)))
-    tasks = tuple(dict.fromkeys(learned.training(record).data for record in trained))
-    return Answer(wish, tuple(places), () if places else nearest(rows, wish), tasks)
+    machines = [_answer_machine(_environment(group, envs), group, trained, shown, query) for group in groups.values()]
+    machines.sort(key=lambda answer: (not answer.here, -max(_session(candidate.row) for candidate in answer.candidates)))
+    tasks = tuple(dict.fromkeys(accuracy.training(record).data for record in trained))
+    return Answer(query, tuple(machines), () if machines else nearest(rows, query), tasks)
 
 
 def _operators(journal: Journal) -> Iterable[Row]:
-    """The rows of operators whose latency was asked for."""
+    """Return the rows of operators whose latency was requested."""
     return (row for row in complete_rows(journal) if row["level"] == "op" and not missing(row["latency_status"]))
 
 
 def _environment(rows: Sequence[Row], envs: Mapping[tuple[str, str], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The environment as the run that measured the newest row describes it: other runs had another commit, and maybe ceilings."""
+    """Return the environment as recorded by the run of the newest row; other runs may differ in commit and peak rates."""
     last = max(rows, key=_session)
     return envs.get((last["run"], last["env"]), {"id": last["env"]})
 
@@ -146,69 +150,69 @@ def _session(row: Row) -> float:
 
 
 def newest(rows: Iterable[Row]) -> list[Row]:
-    """The newest measurement of each method on each machine; a memory that it lacks is that of an older one."""
-    found: dict[Any, Row] = {}
+    """Return the newest row of each method and machine; if it lacks a memory, that of an older row is used."""
+    latest: dict[Any, Row] = {}
     for row in sorted(rows, key=_session):
         key = row["label"], row["env"], row["device"], row["timer"]
-        older = found.get(key)
+        older = latest.get(key)
         lacks = older is not None and missing(row["memory_status"])
-        names = (*of("memory"), "memory_status", "memory_detail") if lacks else ()
-        found[key] = row | {name: older[name] for name in names if older}
-    return list(found.values())
+        names = (*columns_of("memory"), "memory_status", "memory_detail") if lacks else ()
+        latest[key] = row | {name: older[name] for name in names if older}
+    return list(latest.values())
 
 
-def _place(
-    env: Mapping[str, Any], rows: Sequence[Row], trained: Sequence[Record], shown: Collection[str], wish: Query
+def _answer_machine(
+    env: Mapping[str, Any], rows: Sequence[Row], trained: Sequence[Record], shown: Collection[str], query: Query
 ) -> MachineAnswer:
     seeds: dict[str, Seeds] = {}
-    if wish.min_accuracy is not None:
-        seeds = comparison_group(trained, {row["label"] for row in rows}, env["id"], wish.data, shown)
-    found = [_candidate(row, seeds.get(row["label"], []), wish) for row in rows]
-    found.sort(key=lambda one: math.inf if missing(one.row["latency_ms"]) else one.row["latency_ms"])
+    if query.min_accuracy is not None:
+        seeds = select_trainings(trained, {row["label"] for row in rows}, env["id"], query.data, shown)
+    candidates = [_candidate(row, seeds.get(row["label"], []), query) for row in rows]
+    candidates.sort(key=lambda candidate: math.inf if missing(candidate.row["latency_ms"]) else candidate.row["latency_ms"])
     first = next((records[0] for records in seeds.values()), None)
-    return MachineAnswer(env, rows[0]["device"], rows[0]["timer"], tuple(found), first, machine.is_this(env))
+    return MachineAnswer(env, rows[0]["device"], rows[0]["timer"], tuple(candidates), first, machine.is_this(env))
 
 
-def comparison_group(
+def select_trainings(
     trained: Iterable[Record], labels: set[str], env: str, data: str | None, shown: Collection[str] = ()
 ) -> dict[str, Seeds]:
-    """{label: trainings} of the one contest whose accuracies are compared.
+    """Return {label: trainings} of the comparison group whose accuracies are used.
 
-    It is that which most of the methods took part in, with several seeds if possible; of equal ones that of a run's tables, then
-    one in the environment `env`, then the newest.
+    It is the group with several seeds of the most methods, then the one with the most methods. Ties prefer a group of `shown`, then
+    the environment `env`, then the newest.
     """
-    found: dict[tuple[Any, ...], dict[str, dict[int, Record]]] = {}
+    groups: dict[tuple[Any, ...], dict[str, dict[int, Record]]] = {}
     for record in sorted(trained, key=lambda record: record.started):
-        if data in (None, learned.training(record).data):
+        if data in (None, accuracy.training(record).data):
             cell = record.job.cell
-            found.setdefault(learned.place(record), {}).setdefault(learned.label(cell), {})[cell.seed] = record
-    if not found:
+            groups.setdefault(accuracy.group_key(record), {}).setdefault(accuracy.label(cell), {})[cell.seed] = record
+    if not groups:
         return {}
 
-    def weight(place: tuple[Any, ...]) -> tuple[Any, ...]:
-        seeds = [found[place][label] for label in labels & found[place].keys()]
-        started = max(record.started for of_method in found[place].values() for record in of_method.values())
-        return sum(len(one) > 1 for one in seeds), len(seeds), place[0] in shown, place[1] == env, started
+    def preference(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        by_method = [groups[key][label] for label in labels & groups[key].keys()]
+        started = max(record.started for seeds in groups[key].values() for record in seeds.values())
+        return sum(len(seeds) > 1 for seeds in by_method), len(by_method), key[0] in shown, key[1] == env, started
 
-    return {label: list(seeds.values()) for label, seeds in found[max(found, key=weight)].items()}
-
-
-def _candidate(row: Row, seeds: Seeds, wish: Query) -> Candidate:
-    accuracy = learned.interval(learned.accuracies(seeds)) if seeds and not learned.failure(seeds) else None
-    checks = [limits.latency(row, wish.max_latency_ms)]
-    checks += [limits.memory(row, wish.max_memory)] if wish.max_memory is not None else []
-    checks += [limits.accuracy(accuracy, seeds, wish.min_accuracy)] if wish.min_accuracy is not None else []
-    return Candidate(row, tuple(checks), accuracy)
+    return {label: list(seeds.values()) for label, seeds in groups[max(groups, key=preference)].items()}
 
 
-def nearest(rows: Iterable[Row], wish: Query) -> tuple[Row, ...]:
-    """A row of each of the settings with latencies that differ least from the wanted one: in few axes, then in size."""
+def _candidate(row: Row, seeds: Seeds, query: Query) -> Candidate:
+    interval = accuracy.interval(accuracy.accuracies(seeds)) if seeds and not accuracy.failure(seeds) else None
+    checks = [limits.latency(row, query.max_latency_ms)]
+    checks += [limits.memory(row, query.max_memory)] if query.max_memory is not None else []
+    checks += [limits.accuracy(interval, seeds, query.min_accuracy)] if query.min_accuracy is not None else []
+    return Candidate(row, tuple(checks), interval)
+
+
+def nearest(rows: Iterable[Row], query: Query) -> tuple[Row, ...]:
+    """Return one row of each of the nearest measured settings: fewest different axes first, then the nearest in size."""
 
     def distance(row: Row) -> tuple[int, float]:
-        kinds = sum(row[name] != getattr(wish, name) for name in ("dtype", "mode", "threads", "batch"))
-        kinds += wish.device not in (None, row["device"])
-        sizes = math.log(row["height"] * row["width"] / wish.height / wish.width), math.log(row["channels"] / wish.channels)
-        return kinds, abs(sizes[0]) / 2 + abs(sizes[1])
+        axes = sum(row[name] != getattr(query, name) for name in ("dtype", "mode", "threads", "batch"))
+        axes += query.device not in (None, row["device"])
+        sizes = math.log(row["height"] * row["width"] / query.height / query.width), math.log(row["channels"] / query.channels)
+        return axes, abs(sizes[0]) / 2 + abs(sizes[1])
 
     settings = {
         tuple(row[name] for name in ("height", "width", "channels", "batch", "dtype", "mode", "device", "threads")): row
@@ -218,31 +222,33 @@ def nearest(rows: Iterable[Row], wish: Query) -> tuple[Row, ...]:
     return tuple(sorted(settings.values(), key=distance)[:NEAREST])
 
 
-def command(wish: Query, out: str, methods: Sequence[str] = ("all",), closer: bool = False) -> str:
-    """What measures these methods at the setting, as far as the limits ask; `closer`: with narrower intervals."""
-    size = dict.fromkeys((wish.height, wish.width))
-    words = ["--methods", ",".join(methods), "--res", "x".join(map(str, size)), "--channels", f"{wish.channels}"]
-    for name, usual in USUAL.items():
-        words += [f"--{name}", f"{getattr(wish, name)}"] if getattr(wish, name) != usual else []
-    learnt = wish.min_accuracy is not None
-    words += ["--metrics", ",".join(["params", "flops", "latency", "memory", *(["accuracy"] if learnt else [])])]
-    words += ["--rounds", "50", "--max-rounds", "100"] if closer else []
-    words += ["--seeds", "10" if closer else "3"] if learnt else []
-    words += ["--data", wish.data] if learnt and wish.data else []
-    return shlex.join(["python", "-m", "bench", "run", *words, "-o", out])
+def command(query: Query, out: str, methods: Sequence[str] = ("all",), precise: bool = False) -> str:
+    """Return the command that measures these methods at the setting; `precise` requests narrower intervals."""
+    size = dict.fromkeys((query.height, query.width))
+    options = ["--methods", ",".join(methods), "--res", "x".join(map(str, size)), "--channels", f"{query.channels}"]
+    for name, default in DEFAULTS.items():
+        options += [f"--{name}", f"{getattr(query, name)}"] if getattr(query, name) != default else []
+    train = query.min_accuracy is not None
+    options += ["--metrics", ",".join(["params", "flops", "latency", "memory", *(["accuracy"] if train else [])])]
+    options += ["--rounds", "50", "--max-rounds", "100"] if precise else []
+    options += ["--seeds", "10" if precise else "3"] if train else []
+    options += ["--data", query.data] if train and query.data else []
+    return shlex.join(["python", "-m", "bench", "run", *options, "-o", out])
 
 
-def missing_run(answer: Answer, out: str) -> str:
-    """The command whose figures could change that nothing is recommended for this machine.
+def suggested_command(answer: Answer, out: str) -> str:
+    """Return the command whose measurements could lead to a recommendation for this machine.
 
-    Empty where something is, or where every method was measured here and is outside a limit.
+    Empty if there is a recommendation, or if every method was measured here and violates a limit.
     """
-    here = [place for place in answer.places if place.here]
+    here = [machine for machine in answer.machines if machine.here]
     if not here:
-        return command(answer.wish, out)
-    if any(place.recommended for place in here):
+        return command(answer.query, out)
+    if any(machine.recommended for machine in here):
         return ""
-    first = here[0]
-    open_ = first.standing("unclear") or [one for one in first.standing("unknown") if one.row["latency_status"] == "ok"]
-    names = list(dict.fromkeys(one.row["method"] for one in open_ if one.row["params"] == "{}" and not one.row["kernel"]))
-    return command(answer.wish, out, names, bool(first.standing("unclear"))) if names else ""
+    inconclusive, unmeasured = here[0].in_state("inconclusive"), here[0].in_state("not measured")
+    undecided = [candidate.row for candidate in inconclusive] or [
+        candidate.row for candidate in unmeasured if candidate.row["latency_status"] == "ok"
+    ]
+    names = list(dict.fromkeys(row["method"] for row in undecided if row["params"] == "{}" and not row["kernel"]))
+    return command(answer.query, out, names, bool(inconclusive)) if names else ""

@@ -1,4 +1,4 @@
-"""Figures: pictures that show what the table holds, and no older ones beside them."""
+"""Figures agree with the table, and outdated ones are deleted."""
 
 import struct
 from dataclasses import replace
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import methods
-from bench import journal as store
-from bench.journal import Journal
+from bench.journal import JOURNAL, Journal
 from bench.report import figures, style
 from bench.report.figures import canvas, fit, frames, kernels, pareto, reach, relative, roofline, scaling, winners
 from bench.spec import Cell, Job, Protocol, Record, Timing, Training
@@ -18,7 +17,7 @@ ENV = {"id": "e1", "ceilings": {"cpu/1": {"copy": {"hot": [[1e3, 1e10], [1e9, 1e
 
 
 def latency(method, ms, size=56, status="ok", **cell):
-    """Rounds that agree to 0.1% and belong to one session."""
+    """Return a latency whose rounds agree to 0.1% and belong to one session."""
     values = {"latency_ms": ms, "latency_lo_ms": 0.9 * ms, "latency_hi_ms": 1.1 * ms, "contended": 0} if status == "ok" else {}
     rounds = {clock: [ms, 1.001 * ms, ms] for clock in ("clean", "cpu", "wall")} if values else {}
     job = Job(Cell(method, size, size, **cell), "latency", Timing(), "c")
@@ -30,7 +29,7 @@ def other(metric, method, size=56, **values):
 
 
 def training(method, data, *accuracies, status="ok"):
-    """One record a seed."""
+    """Yield one record per seed."""
     for seed, accuracy in enumerate(accuracies):
         cell = Cell(method, 32, 32, channels=0, level="model", mode="train", seed=seed, network="mixer")
         values = {"accuracy": accuracy, "accuracy_floor": 50.0, "accuracy_floor_of": "chance", "accuracy_network": "mixer"}
@@ -41,29 +40,32 @@ def training(method, data, *accuracies, status="ok"):
 def journal_of(tmp_path, *records):
     runs = [{"command": "python -m bench run", "started": 1.0, "baseline": "dwconv7"}]
     return Journal(
-        tmp_path / store.NAME, {record.job.key(): record for record in records}, {"e1": ENV, "unused": ENV | {"id": "unused"}}, runs
+        tmp_path / JOURNAL,
+        {record.job.key(): record for record in records},
+        {"e1": ENV, "unused": ENV | {"id": "unused"}},
+        runs,
     )
 
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
-    """Draws some records, in every kind of figure or in one only, and gives the figures by the name of their file, unwritten."""
+    """Return a function that draws records, in all kinds of figures or only one, and returns the figures by file name."""
     kinds = kernels, pareto, reach, relative, roofline, scaling, winners
 
     def draw(*records, only=None):
-        found = {}
+        by_name = {}
 
-        def keep(figure, folder, name):
-            found[name] = figure
+        def collect(figure, folder, name):
+            by_name[name] = figure
             return []
 
         for module in kinds:
-            monkeypatch.setattr(module, "save", keep)
+            monkeypatch.setattr(module, "save", collect)
             if only not in (None, module):
                 monkeypatch.setattr(module, "draw", lambda *_: ())
         journal = journal_of(tmp_path, *records)
         figures.draw(journal, complete_rows(journal), tmp_path / "figures")
-        return found
+        return by_name
 
     return draw
 
@@ -76,39 +78,39 @@ def note(figure):
     return " ".join(figure.get_supxlabel().split())
 
 
-def test_the_exponent_of_a_power_law_is_found():
+def test_exponent_of_a_power_law():
     x = [14, 28, 56, 112]
     assert fit.exponent(x, [3 * value**1.7 for value in x]) == pytest.approx((1.7, 1.7, 1.7))
     assert fit.text(fit.exponent(x, [3 * value**1.7 for value in x])) == "1.70 ±0.00"
 
 
-def test_the_interval_of_an_exponent_is_that_of_a_regression_of_logarithms():
+def test_interval_of_an_exponent_equals_regression_of_logarithms():
     x, y = [8, 16, 24, 64, 100], [1.0, 5.0, 4.0, 40.0, 60.0]
     line, covariance = np.polyfit(np.log(x), np.log(y), 1, cov=True)
     half = 3.182 * covariance[0, 0] ** 0.5  # Student's t of three degrees of freedom
     assert fit.exponent(x, y) == pytest.approx((line[0], line[0] - half, line[0] + half), rel=1e-3)
 
 
-def test_two_points_give_an_exponent_without_an_interval_and_one_gives_none():
+def test_exponent_of_two_points_has_no_interval():
     assert fit.exponent([10, 20], [1, 8])[0] == pytest.approx(3)
     assert fit.text(fit.exponent([10, 20], [1, 8])) == "3.00"
     assert fit.text(fit.exponent([10], [1])) == ""
 
 
-def test_latency_over_resolution_has_its_points_bars_exponents_and_what_failed(drawn):
+def test_latency_over_resolution_has_points_bars_exponents_and_failures(drawn):
     ran = [latency("niff", size**2 / 100, size) for size in (14, 28, 56)]
-    found = drawn(
+    by_name = drawn(
         *ran, latency("dwconv7", 1.0, 14), latency("dwconv7", 2.0, 28), latency("dwconv7", 0, 56, "timeout"), only=scaling
     )
-    figure = found["latency-resolution_cpu_1-thread_fp32_infer_b1_c64"]
+    figure = by_name["latency-resolution_cpu_1-thread_fp32_infer_b1_c64"]
     (axes,) = figure.axes
     assert entries(axes) == ["niff  2.00 ±0.00", "dwconv7  1.00"]
     assert {tuple(line.get_xdata()) for line in axes.lines} == {(14, 28, 56), (14, 28)}
     bars = {tuple(segment[:, 1]) for bar in axes.collections for segment in bar.get_segments()}
     assert (0.9 * 14**2 / 100, 1.1 * 14**2 / 100) in bars
     assert "Not shown: dwconv7 at 56 px (timeout)." in note(figure)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("side of the map, px", "latency of a call, ms")
-    assert "memory-resolution_cpu_1-thread_fp32_infer_b1_c64" not in found
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("side of the map, px", "latency per call, ms")
+    assert "memory-resolution_cpu_1-thread_fp32_infer_b1_c64" not in by_name
 
 
 def test_memory_over_channels(drawn):
@@ -119,41 +121,41 @@ def test_memory_over_channels(drawn):
     assert {tuple(line.get_ydata()) for line in figure.axes[0].lines} == {(4, 4), (2, 2)}
 
 
-def test_many_methods_are_split_in_panels_each_method_in_colour_in_one(drawn):
+def test_many_methods_are_split_into_panels(drawn):
     names = [entry.name for entry in methods.catalogue()][::2]
     records = [latency(name, number + size, size) for number, name in enumerate(names) for size in (28, 56)]
     figure = drawn(*records, only=scaling)["latency-resolution_cpu_1-thread_fp32_infer_b1_c64"]
     shown = [entry.partition("  ")[0] for axes in figure.axes for entry in entries(axes)]
     assert sorted(shown) == sorted(names)
-    assert max(len(entries(axes)) for axes in figure.axes) <= frames.CROWD
+    assert max(len(entries(axes)) for axes in figure.axes) <= frames.MAX_LINES
     for axes in figure.axes:  # the others in grey
         assert len(axes.lines) == len(names)
         assert sum(line.get_color() == canvas.GREY for line in axes.lines) == len(names) - len(entries(axes))
 
 
-def test_the_crossover_is_marked_between_the_sizes_that_are_told_apart(drawn):
+def test_crossover_is_shaded_between_significant_sizes(drawn):
     direct = [latency("dwconv_direct", k**2 / 100, kernel=k) for k in (3, 7, 13, 31)]
     fourier = [latency("dwconv_fft", 1.0, kernel=k) for k in (3, 7, 13, 31)]
-    found = drawn(*direct, *fourier)
-    assert set(found) == {"crossover_cpu_1-thread_fp32_infer_b1_c64"}
-    (axes,) = found.popitem()[1].axes
+    by_name = drawn(*direct, *fourier)
+    assert set(by_name) == {"crossover_cpu_1-thread_fp32_infer_b1_c64"}
+    (axes,) = by_name.popitem()[1].axes
     assert axes.get_title(loc="left") == "56 px: direct until 7, Fourier from 13 px"
     (shade,) = axes.patches
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == (7, 13)
 
 
-def test_the_roofline_places_a_cell_by_its_operations_and_bytes(drawn):
-    """64 channels of 56 x 56 in and out and no weights: 2 * 4 * 64 * 56^2 bytes; 1e9 operations in 20 ms are 50 GFLOP/s."""
+def test_roofline_position_of_a_cell(drawn):
+    """Input and output of 64 x 56 x 56 without weights: 2 * 4 * 64 * 56^2 bytes; 1e9 operations in 20 ms: 50 GFLOP/s."""
     counts = {"flops": 2e9, "flops_eff": 1e9, "flops_fft": 0, "weights_bytes": 0, "op_count": 1}
     records = [latency("niff", 20.0), other("flops", "niff", **counts), other("params", "niff", params_count=0)]
     (axes,) = drawn(*records, only=roofline)["roofline_cpu_1-thread_fp32_infer_b1_c64"].axes
     (point,) = [line for line in axes.lines if line.get_color() == style.of("niff").colour]
     assert point.get_xydata()[0] == pytest.approx([1e9 / (8 * 64 * 56**2), 50])
-    assert entries(axes) == ["niff  50%"]  # of the 100 GFLOP/s of products
+    assert entries(axes) == ["niff  50%"]  # of 100 GFLOP/s for products
     assert {text.get_text() for text in axes.texts} >= {"products, 100 GFLOP/s", "transforms, 50.0 GFLOP/s"}
 
 
-def test_the_pareto_front_is_marked_and_a_floor_drawn(drawn):
+def test_pareto_front_and_trivial_accuracy_are_drawn(drawn):
     trained = {"dwconv3": (60, 61, 62), "niff": (98, 99, 100), "dwconv7": (97, 97, 97)}
     records = [record for name, seeds in trained.items() for record in training(name, "farpair", *seeds)]
     figure = drawn(*records, latency("dwconv3", 1.0), latency("niff", 2.0), latency("dwconv7", 3.0), only=pareto)[
@@ -161,12 +163,12 @@ def test_the_pareto_front_is_marked_and_a_floor_drawn(drawn):
     ]
     (axes,) = figure.axes
     assert entries(axes) == ["◆ niff", "dwconv7", "◆ dwconv3"]
-    assert "floor: chance" in [text.get_text() for text in axes.texts]
+    assert "trivial: chance" in [text.get_text() for text in axes.texts]
     (front,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
     assert front.get_xydata().tolist() == [[1, 61], [2, 99]]
 
 
-def test_the_winner_of_each_field_is_named_with_those_that_are_not_told_from_it(drawn):
+def test_tiles_name_the_winner_and_tied_methods(drawn):
     fast = [latency("dwconv3", 1.0, size, channels=c) for size in (28, 56) for c in (16, 64)]
     tied = [latency("dwconv7", 1.001 if size == 28 else 2.0, size, channels=c) for size in (28, 56) for c in (16, 64)]
     failed = latency("niff", 0, 28, "oom", channels=16)
@@ -176,27 +178,32 @@ def test_the_winner_of_each_field_is_named_with_those_that_are_not_told_from_it(
     assert "niff at 28 px, 16 channels (oom)" in note(figure)
 
 
-def test_ratios_to_the_baseline_stand_beside_the_status_of_what_failed(drawn):
+def test_speedups_and_statuses_of_failures_are_shown(drawn):
     records = [latency("dwconv7", 2.0, size) for size in (28, 56)] + [latency("niff", 1.0, 28), latency("niff", 0, 56, "oom")]
     (axes,) = drawn(*records, only=relative)["relative_cpu_1-thread_fp32_infer_b1"].axes
     assert [text.get_text() for text in axes.texts] == ["1.00", "1.00", "2.00", "oom"]
 
 
-def test_reach_says_how_far_each_method_gets_and_which_seed_failed(drawn):
-    far = {6: {"niff": (99, 99), "dwconv3": (99, 99)}, 12: {"niff": (99, 98), "dwconv3": (50, 52)}}
-    records = [r for d, got in far.items() for name, seeds in got.items() for r in training(name, f"farpair[distance={d}]", *seeds)]
+def test_effective_reach_and_failures_are_shown(drawn):
+    accuracies = {6: {"niff": (99, 99), "dwconv3": (99, 99)}, 12: {"niff": (99, 98), "dwconv3": (50, 52)}}
+    records = [
+        record
+        for distance, by_method in accuracies.items()
+        for name, seeds in by_method.items()
+        for record in training(name, f"farpair[distance={distance}]", *seeds)
+    ]
     failed = training("afno", "farpair[distance=12]", 0, status="timeout")
     figure = drawn(*records, *failed, only=reach)["reach_farpair_16px"]
     assert sorted(entries(figure.axes[0])) == ["dwconv3  6", "niff  12+"]
     assert "Not shown: afno at 12 px (timeout)." in note(figure)
 
 
-def test_one_setting_alone_supports_no_figure(drawn):
+def test_one_setting_gives_no_figure(drawn):
     assert drawn(latency("niff", 1.0), latency("dwconv7", 2.0), other("memory", "niff", mem_peak_bytes=1.0)) == {}
 
 
-def test_files_are_800_px_wide_the_same_each_time_and_leave_others_alone(tmp_path):
-    names = ["a$1$ <b>", "_mine"]  # no formula, and no entry that a legend hides
+def test_files_are_800_px_wide_reproducible_and_keep_other_files(tmp_path):
+    names = ["a$1$ <b>", "_mine"]  # not a formula, and not hidden by the legend
     journal = journal_of(tmp_path, *(latency(name, size, size) for name in names for size in (28, 56)))
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "mine.png").write_bytes(b"mine")
@@ -208,14 +215,14 @@ def test_files_are_800_px_wide_the_same_each_time_and_leave_others_alone(tmp_pat
     assert (tmp_path / "figures" / "mine.png").read_bytes() == b"mine"
 
 
-def test_nothing_is_written_where_there_is_nothing(tmp_path):
+def test_nothing_is_written_without_data(tmp_path):
     journal = journal_of(tmp_path)
     assert figures.draw(journal, complete_rows(journal), tmp_path / "figures") == []
     assert not (tmp_path / "figures").exists()
 
 
 def test_figures_that_are_not_drawn_again_are_deleted(tmp_path):
-    """Once a second environment is there, files are named by it: those without would be linked as if they were of today."""
+    """With a second environment, file names contain the environment; files without it would be outdated."""
     folder = tmp_path / "figures"
     first = [latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)]
     journal = journal_of(tmp_path, *first)
@@ -231,7 +238,7 @@ def test_figures_that_are_not_drawn_again_are_deleted(tmp_path):
     assert list(folder.iterdir()) == [mine]
 
 
-def test_two_environments_have_titles_of_their_own(drawn):
+def test_two_environments_have_different_titles(drawn):
     first = [latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)]
     second = [replace(record, env="e2", job=replace(record.job, code="d")) for record in first]
     titles = {name: figure.get_suptitle() for name, figure in drawn(*first, *second, only=relative).items()}
@@ -239,16 +246,16 @@ def test_two_environments_have_titles_of_their_own(drawn):
     assert titles == {f"relative_cpu_1-thread_fp32_infer_b1_{env}": f"{setting}, environment {env}" for env in ("e1", "e2")}
 
 
-def test_an_environment_without_rows_is_none_to_tell_apart(drawn):
+def test_environment_without_rows_is_ignored(drawn):
     records = [latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)]
     assert list(drawn(*records, only=relative)) == ["relative_cpu_1-thread_fp32_infer_b1"]
 
 
-def test_settings_beyond_the_first_are_not_left_out_in_silence(tmp_path, capsys):
+def test_omitted_settings_are_reported(tmp_path, capsys):
     records = [latency("niff", size, size, channels=channels) for size in (28, 56) for channels in (8, 16)]
     journal = journal_of(tmp_path, *records)
     paths = figures.draw(journal, complete_rows(journal), tmp_path / "figures", most=1)
-    assert "of latency-resolution the first 1 settings are drawn" in capsys.readouterr().err
+    assert "only the first 1 settings of latency-resolution are drawn" in capsys.readouterr().err
     assert sorted((tmp_path / "figures").iterdir()) == sorted(paths)
     assert [path.name for path in paths if path.name.startswith("latency-resolution")] == [
         f"latency-resolution_cpu_1-thread_fp32_infer_b1_c8.{kind}" for kind in ("svg", "png")
@@ -257,6 +264,6 @@ def test_settings_beyond_the_first_are_not_left_out_in_silence(tmp_path, capsys)
     assert capsys.readouterr().err == ""
 
 
-def test_a_name_in_another_script_is_drawn_without_a_warning(tmp_path):
+def test_name_in_another_script_gives_no_warning(tmp_path):
     journal = journal_of(tmp_path, *(latency("漢字", size, size) for size in (28, 56)))
     assert len(figures.draw(journal, complete_rows(journal), tmp_path / "figures")) == 2

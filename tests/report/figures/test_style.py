@@ -1,4 +1,4 @@
-"""One look a method that everybody can tell apart, the same in every figure."""
+"""Plot styles are distinguishable, also with colour blindness, and stable."""
 
 import itertools
 
@@ -34,14 +34,14 @@ SHIPPED = [entry.name for entry in methods.catalogue()]
 
 
 def linear(colour):
-    """Linear sRGB of #rrggbb."""
-    values = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    """Return linear sRGB of #rrggbb."""
+    values = np.array([int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)])
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def oklab(colour, vision):
-    seen = np.clip(np.array(VISION[vision]) @ linear(colour), 0, 1)
-    return np.array(LAB) @ np.cbrt(np.array(CONES) @ seen)
+    response = np.clip(np.array(VISION[vision]) @ linear(colour), 0, 1)
+    return np.array(LAB) @ np.cbrt(np.array(CONES) @ response)
 
 
 def distance(one, other, vision):
@@ -49,16 +49,16 @@ def distance(one, other, vision):
 
 
 def contrast_to_white(colour):
-    """WCAG 2.2, contrast ratio."""
+    """Return the contrast ratio to white (WCAG 2.2)."""
     return 1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05)
 
 
-def test_every_shipped_method_has_a_family_and_a_look_of_its_own():
+def test_every_shipped_method_has_a_family_and_a_distinct_style():
     assert len(SHIPPED) >= 23
     assert all(style.family(name) for name in SHIPPED)
-    looks = [style.of(name) for name in SHIPPED]
-    assert len(set(looks)) == len(looks)
-    for known in style.FAMILIES:  # within a colour no marker twice
+    styles = [style.of(name) for name in SHIPPED]
+    assert len(set(styles)) == len(styles)
+    for known in style.FAMILIES:  # markers are distinct within a colour
         markers = [style.of(name).marker for name in SHIPPED if style.family(name) == known]
         assert len(set(markers)) == len(markers)
 
@@ -74,38 +74,38 @@ def test_every_shipped_method_has_a_family_and_a_look_of_its_own():
         ("my_conv", ""),
     ],
 )
-def test_a_family_is_told_by_the_beginning_of_a_name(name, known):
+def test_family_is_determined_by_the_prefix_of_a_name(name, known):
     assert style.family(name) == known
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_families_stay_apart_for_the_colour_blind(vision):
-    """0.02 is about the least difference that is seen between large patches; five times as much between lines."""
+def test_families_are_distinguishable_with_colour_blindness(vision):
+    """0.02 is about the smallest visible difference between large areas; lines need five times as much."""
     colours = [*style.FAMILIES.values(), *style.OTHERS]
     assert min(distance(one, other, vision) for one, other in itertools.combinations(colours, 2)) > 0.1
     families = {known: [style.of(name).colour for name in SHIPPED if style.family(name) == known] for known in style.FAMILIES}
-    for one, other in itertools.combinations(families, 2):  # in every lightness of theirs
+    for one, other in itertools.combinations(families, 2):  # in every lightness
         assert min(distance(a, b, vision) for a in families[one] for b in families[other]) > 0.05, (one, other)
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, "niff[init=broad]", "my_method", "resnet50"])
-def test_every_colour_is_seen_on_white(name):
+def test_every_colour_has_contrast_to_white(name):
     assert contrast_to_white(style.of(name).colour) >= 3
 
 
-def test_a_variant_has_the_colour_of_its_method_and_another_look():
+def test_variant_has_the_colour_of_its_method_and_another_style():
     variants = ["niff[init=broad]", "convnext_tiny + niff", "niff[hidden=16,16] (again)"]
     assert {style.of(label).colour for label in variants} == {style.of("niff").colour}
     assert style.of("niff") not in map(style.of, variants)
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_the_two_forms_of_the_crossover_are_told_apart_by_colour(vision):
+def test_two_forms_of_the_crossover_have_distinct_colours(vision):
     assert distance(style.of("dwconv_direct").colour, style.of("dwconv_fft").colour, vision) > 0.2
 
 
-def test_a_look_is_the_same_in_every_process():
-    """Frozen: a reader knows a method from one figure to the next, also one that this package does not hold."""
+def test_styles_are_stable():
+    """Fixed values: a method has the same style in every figure and process, also a method from outside this package."""
     assert style.of("dwconv7") == style.Style("#294d85", "s", (5, 2))
     assert style.of("my_method") == style.of("my_method")
     assert style.of("my_method").colour in style.OTHERS

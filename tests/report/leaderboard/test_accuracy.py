@@ -1,10 +1,10 @@
-"""What was learned, as the page tells it: synthetic journals whose means, places, reach and front are worked out by hand."""
+"""Accuracy on the leaderboard: means, ranks, effective reach and Pareto fronts of synthetic journals, computed by hand."""
 
 from dataclasses import fields, replace
 
 import pytest
 
-from bench import journal as store
+from bench.journal import JOURNAL, Writer, read_journal
 from bench.metrics import params
 from bench.nets.published import SPECTRUM
 from bench.plan import accuracy_cell
@@ -21,11 +21,11 @@ TASK = Training(data="farpair[distance=6]", res=32)
 
 def trained(method, accuracy, seed=0, task=TASK, status="ok", detail="", network="mixer", rounds=(), evals=(), **values):
     cell = replace(accuracy_cell(Cell(method, 8, 8), task, network), seed=seed)
-    figures = {"accuracy": accuracy, "accuracy_floor": 50.0, "accuracy_floor_of": "chance", "accuracy_lr": 0.02}
-    figures |= {"accuracy_validation": accuracy, "accuracy_params": 1234, "accuracy_train_s": 12.0, "accuracy_epochs": 10}
+    results = {"accuracy": accuracy, "accuracy_floor": 50.0, "accuracy_floor_of": "chance", "accuracy_lr": 0.02}
+    results |= {"accuracy_validation": accuracy, "accuracy_params": 1234, "accuracy_train_s": 12.0, "accuracy_epochs": 10}
     return Record(
         Job(cell, "accuracy", task, "c"), status, detail,
-        {**figures, **values} if status == "ok" else {}, dict(rounds), dict(evals), env="e1",
+        {**results, **values} if status == "ok" else {}, dict(rounds), dict(evals), env="e1",
     )  # fmt: skip
 
 
@@ -40,24 +40,24 @@ def timed(method, ms):
 
 
 def page(tmp_path, *records):
-    path = tmp_path / "run" / store.NAME
-    with store.Writer(path) as writer:
+    path = tmp_path / "run" / JOURNAL
+    with Writer(path) as writer:
         writer.env(ENV)
         writer.run({"command": "c", "started": 1.0, "baseline": "none"})
         for record in records:
             writer.record(record)
-    journal = store.read(path)
+    journal = read_journal(path)
     return "\n".join(sections(journal, complete_rows(journal)))
 
 
-def below(text, heading):
-    """The lines of one section's table, without its head."""
+def table_of(text, heading):
+    """Return the lines of the table of a section, without the head."""
     part = text.split(f"### {heading}", 1)[1].split("\n### ", 1)[0]
     return rows(part)[1:]
 
 
-def test_methods_are_ranked_by_mean_accuracy_and_share_places(tmp_path):
-    """c: mean 60, deviation 1: half width 4.303 / sqrt(3) = 2.48; b is told apart from neither seed's spread of a."""
+def test_methods_are_ranked_by_mean_accuracy_with_ties(tmp_path):
+    """c has mean 60 and standard deviation 1: half-width 4.303 / sqrt(3) = 2.48; a and b do not differ significantly."""
     text = page(
         tmp_path,
         *seeds("c", 59.0, 60.0, 61.0),
@@ -65,32 +65,32 @@ def test_methods_are_ranked_by_mean_accuracy_and_share_places(tmp_path):
         *seeds("b", 97.0, 98.0, 99.9),
         *seeds("at_chance", 49.0, 50.5, 51.0),
     )
-    assert [line[:5] for line in below(text, "accuracy on")] == [
+    assert [line[:5] for line in table_of(text, "accuracy on")] == [
         ["1=", "`a`", "99.0 ±2.5", "3", "+49.0"],
         ["1=", "`b`", "98.3 ±3.7", "3", "+48.3"],
         ["3", "`c`", "60.0 ±2.5", "3", "+10.0"],
         ["4", "`at_chance`", "50.2 ±2.6", "3", "+0.2 n.s."],
     ]
-    assert below(text, "accuracy on")[0][5:] == ["99.0", "0.02", "1,234", "12.0"]
+    assert table_of(text, "accuracy on")[0][5:] == ["99.0", "0.02", "1,234", "12.0"]
 
 
-def test_one_seed_tells_nothing_apart(tmp_path):
-    table = below(page(tmp_path, *seeds("a", 99.0), *seeds("b", 50.0)), "accuracy on")
+def test_one_seed_is_always_tied(tmp_path):
+    table = table_of(page(tmp_path, *seeds("a", 99.0), *seeds("b", 50.0)), "accuracy on")
     assert [line[:3] for line in table] == [["1=", "`a`", "99.0"], ["1=", "`b`", "50.0"]]
 
 
-def test_a_failed_seed_is_told_and_has_no_place(tmp_path):
+def test_failed_seed_is_reported_and_has_no_rank(tmp_path):
     text = page(tmp_path, *seeds("a", 99.0, 98.0), *seeds("b", 97.0), trained("b", None, 1, status="error", detail="step 3: <nan>"))
-    assert below(text, "accuracy on")[-1][:4] == ["", "`b`", "*error*<sup>1</sup>", "2"]
+    assert table_of(text, "accuracy on")[-1][:4] == ["", "`b`", "*error*<sup>1</sup>", "2"]
     assert "<sup>1</sup> error: seed 1: step 3: &lt;nan&gt;" in text
 
 
-def test_where_every_method_failed_there_is_a_table_still(tmp_path):
+def test_table_of_failures_only(tmp_path):
     text = page(tmp_path, trained("b", None, status="timeout", detail="300 s"))
-    assert below(text, "accuracy on") == [["`b`", "*timeout*<sup>1</sup>", "1"]]
+    assert table_of(text, "accuracy on") == [["`b`", "*timeout*<sup>1</sup>", "1"]]
 
 
-def test_protocols_have_tables_of_their_own_and_a_line_in_full(tmp_path):
+def test_each_protocol_has_a_table_and_a_description(tmp_path):
     searched = replace(TASK, lr=(0.005, 0.02), epochs=20, clip=1.0, channels_last=True)
     rounds = {"search_lr": [0.005, 0.02], "search_validation": [88.0, None]}
     text = page(
@@ -105,29 +105,29 @@ def test_protocols_have_tables_of_their_own_and_a_line_in_full(tmp_path):
     assert (
         "10 epochs, batch 32, adamw, learning rate 0.02, weight decay 0.05, cosine schedule after 1 epoch of warm-up, fp32." in text
     )
-    best = "learning rate the best of 0.005, 0.02 on the validation part after 2 epochs each"
+    best = "learning rate best of 0.005, 0.02 on the validation split after 2 epochs each"
     assert f"20 epochs, batch 32, adamw, {best}" in text
-    assert "clip 1.0, channels last, fp32. Floor: 50.0% (chance)." in text
-    assert "0.02<sup>1</sup>" in text and "diverged when tried at 0.02" in text
+    assert "clip 1.0, channels last, fp32. Trivial accuracy: 50.0% (chance)." in text
+    assert "0.02<sup>1</sup>" in text and "training diverged at learning rate 0.02" in text
 
 
 OTHER = {"seconds": 60.0, "lr": (0.5,), "milestones": (3, 7), "decay_all": True, "channels_last": True}
 OTHER |= dict.fromkeys(("data", "optimizer", "schedule", "augment", "dtype"), "another")
-UNTOLD = {"eval_res", "search_epochs"}  # a table of its own; told where several learning rates are
+NOT_DESCRIBED = {"eval_res", "search_epochs"}  # separate table; described with several learning rates
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Training) if field.name not in UNTOLD])
-def test_every_setting_is_told(name):
-    """Two protocols that differ in one setting are told apart by words, not by the digest alone."""
+@pytest.mark.parametrize("name", [field.name for field in fields(Training) if field.name not in NOT_DESCRIBED])
+def test_every_setting_is_described(name):
+    """The descriptions of two protocols that differ in one setting differ, not only the digests."""
 
-    def told(task):
-        return protocol.title(trained("a", 90.0, task=task), task.data) + protocol.described(task, "10")
+    def description(task):
+        return protocol.title(trained("a", 90.0, task=task), task.data) + protocol.settings_text(task, "10")
 
-    assert told(TASK) != told(replace(TASK, **{name: OTHER[name] if name in OTHER else getattr(TASK, name) + 2}))
+    assert description(TASK) != description(replace(TASK, **{name: OTHER[name] if name in OTHER else getattr(TASK, name) + 2}))
 
 
-def test_reach_is_sorted_and_told_with_its_limit(tmp_path):
-    """dwconv7 in two blocks sees 13 px, dwconv3 5 px; a failure ends the reach as what is not learned does."""
+def test_effective_reach_is_sorted_and_has_the_receptive_field(tmp_path):
+    """The receptive field of dwconv7 in two blocks is 13 px, of dwconv3 5 px; a failure ends the effective reach."""
 
     def at(distance):
         return replace(TASK, data=f"farpair[distance={distance}]")
@@ -141,23 +141,24 @@ def test_reach_is_sorted_and_told_with_its_limit(tmp_path):
         trained("afno", None, task=at(12), status="oom", detail="no room"),
         *seeds("afno", 99.0, 99.0, task=at(18)),
     )
-    assert below(text, "reach on farpair at 32 px in mixer") == [
+    assert table_of(text, "effective reach on farpair at 32 px in mixer") == [
         ["`niff`", "100.0 ±0.0", "100.0 ±0.0", "100.0 ±0.0", "18 or more", ""],
         ["`dwconv7`", "99.5 ±6.4", "89.5 ±6.4", "49.5 ±6.4", "12", "13"],
         ["`afno`", "88.0 ±0.0", "*oom*<sup>1</sup>", "99.0 ±0.0", "6", ""],
         ["`dwconv3`", "50.0 ±12.7", "50.0 ±12.7", "50.0 ±12.7", "below 6", "5"],
     ]
-    assert "at least 87.5%, half way from 75% to 100%" in text
+    assert "at least 87.5%, halfway from 75% to 100%" in " ".join(text.split())
 
 
-def test_one_distance_makes_no_reach(tmp_path):
-    assert "### reach" not in page(tmp_path, *seeds("a", 99.0))
+def test_one_distance_gives_no_effective_reach(tmp_path):
+    assert "### effective reach" not in page(tmp_path, *seeds("a", 99.0))
 
 
-def test_other_resolutions_are_told_with_the_change_and_the_reason(tmp_path):
+def test_other_resolutions_have_changes_and_reasons_of_failures(tmp_path):
     task = replace(TASK, data="digits", res=16, eval_res=(16, 24, 32))
     ways = [
-        {"16": own, "24 native": own - 10, "32 native": own - 20, "32 pad|kernel": "oom: no room: <16> MB"} for own in (91.0, 93.0)
+        {"16": at_16, "24 native": at_16 - 10, "32 native": at_16 - 20, "32 pad|kernel": "oom: no room: <16> MB"}
+        for at_16 in (91.0, 93.0)
     ]
     text = page(
         tmp_path,
@@ -165,38 +166,38 @@ def test_other_resolutions_are_told_with_the_change_and_the_reason(tmp_path):
         trained("dwconv7", 99.0, task=task, evals={"24": 98.0, "32": 90.5}),
         trained("afno", None, task=task, status="error", detail="diverged"),
     )
-    assert below(text, "other resolutions: digits at 16 px in mixer") == [
+    assert table_of(text, "other resolutions: digits at 16 px in mixer") == [
         ["`dwconv7`", "", "99.0", "98.0 (-1.0)", "90.5 (-8.5)"],
         ["`niff`", "native", "92.0 ±12.7", "82.0 ±12.7 (-10.0)", "72.0 ±12.7 (-20.0)"],
         ["`niff`", "pad\\", "kernel", "92.0 ±12.7", "", "*oom*<sup>1</sup>"],
         ["`afno`", "", "*error*<sup>2</sup>", "", ""],
-    ], "the cells are split at each bar, an escaped one too"
+    ], "`rows` splits cells at every bar, also an escaped one"
     assert "<sup>1</sup> oom: no room: &lt;16&gt; MB" in text
 
 
-def test_the_resolution_of_the_training_alone_makes_no_table(tmp_path):
+def test_training_resolution_alone_gives_no_table(tmp_path):
     assert "### other resolutions" not in page(tmp_path, trained("a", 90.0, evals={"32": 90.0}))
 
 
-def test_the_front_is_marked_by_latency_and_accuracy(tmp_path):
+def test_pareto_front_of_latency_and_accuracy_is_marked(tmp_path):
     """b is as accurate as a and slower; c is the slowest and the most accurate; d has no accuracy."""
     text = page(
         tmp_path,
         *(timed(method, ms) for method, ms in (("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0))),
         *seeds("a", 89.0, 91.0), *seeds("b", 90.0, 90.0), *seeds("c", 95.0, 95.0),
     )  # fmt: skip
-    column = [line[-1] for line in below(text, "cpu, 1 thread")]
+    column = [line[-1] for line in table_of(text, "cpu, 1 thread")]
     assert column == ["90.0 ±12.7 ◆", "90.0 ±0.0", "**95.0 ±0.0** ◆", ""]
     assert "◆ Pareto front" in text
-    table = tidy(store.read(tmp_path / "run" / store.NAME)).set_index("method")
+    table = tidy(read_journal(tmp_path / "run" / JOURNAL)).set_index("method")
     assert list(table["pareto"].fillna(-1)) == [1, 0, 1, -1]
 
 
-def test_one_accuracy_makes_no_front(tmp_path):
+def test_one_accuracy_gives_no_front(tmp_path):
     assert "◆" not in page(tmp_path, timed("a", 1.0), timed("b", 2.0), *seeds("a", 89.0), trained("b", None, status="error"))
 
 
-def test_a_run_of_accuracies_alone_has_no_table_of_latencies(tmp_path):
+def test_run_of_accuracies_only_has_no_latency_table(tmp_path):
     text = page(tmp_path, *seeds("a", 99.0))
     assert [line for line in text.splitlines() if line.startswith("###")] == [
         "### accuracy on farpair[distance=6] at 32 px in mixer, cpu, 1 thread"
@@ -219,11 +220,11 @@ def test_published_networks_share_a_table(tmp_path):
         trained("niff", 91.0, network="resnet18"),
     )
     assert text.count("### accuracy on farpair[distance=6] at 32 px, cpu, 1 thread") == 1
-    assert [line[1] for line in below(text, "accuracy on")] == ["`resnet18 + niff`", "`flexnet3`", "`flexnet7`"]
+    assert [line[1] for line in table_of(text, "accuracy on")] == ["`resnet18 + niff`", "`flexnet3`", "`flexnet7`"]
 
 
 def finished(measurement):
-    """What a metric returns in the end."""
+    """Return the result of a metric."""
     while True:
         try:
             next(measurement)
@@ -237,7 +238,7 @@ def network_row(method=ORIGINAL, network="dfformer_s18", metric="params", **valu
     return Record(Job(cell, metric, Protocol(), "c"), "ok", "", values, env="e1")
 
 
-def test_published_figures_stand_beside_ours_with_the_reason_for_a_difference(tmp_path):
+def test_published_values_are_shown_with_the_reason_for_a_difference(tmp_path):
     text = page(
         tmp_path,
         network_row(params_count=30_324_372),
@@ -258,20 +259,20 @@ def test_published_figures_stand_beside_ours_with_the_reason_for_a_difference(tm
     assert "<sup>1</sup> for 10 classes" in text
 
 
-def test_without_published_figures_there_are_no_such_columns(tmp_path):
+def test_no_published_columns_without_published_values(tmp_path):
     assert "published params" not in page(tmp_path, network_row("niff", "resnet50", params_count=1)).split("## run", 1)[1]
 
 
-def test_what_was_exchanged_is_told(tmp_path):
+def test_replaced_convolutions_are_reported(tmp_path):
     swapped = {"convs_exchanged": 13.0, "convs_kept": 7.0, "convs_kept_why": "3 1x1, 3 strided, 1 stem"}
     text = page(tmp_path, network_row("niff", "resnet18", params_count=1, **swapped), network_row(network="vgg16", params_count=2))
     assert "`resnet18 + niff`<sup>1</sup>" in text
-    assert "<sup>1</sup> 13 of 20 convolutions exchanged; kept: 3 1x1, 3 strided, 1 stem" in text
-    assert text.count("exchanged") == 1
+    assert "<sup>1</sup> 13 of 20 convolutions replaced; unchanged: 3 1x1, 3 strided, 1 stem" in text
+    assert text.count("convolutions replaced") == 1
 
 
-def test_what_was_exchanged_is_counted():
-    """ResNet-18 has a stem, three strided 3x3 and three 1x1 convolutions at its shortcuts, and 13 others."""
+def test_replaced_convolutions_are_counted():
+    """ResNet-18 has a stem, three strided 3x3 and three 1x1 shortcut convolutions, and 13 others."""
     cell = Cell("dwconv7", 64, 64, channels=3, level="model", network="resnet18")
     values = finished(params.measure(Workload(cell), Protocol())).values
     assert (values["convs_exchanged"], values["convs_kept"]) == (13, 7)
@@ -280,8 +281,8 @@ def test_what_was_exchanged_is_counted():
     assert plain["convs_exchanged"] is plain["convs_kept_why"] is None
 
 
-def test_an_accuracy_of_another_protocol_is_pointed_to(tmp_path):
-    """The networks' contest stands beside their other metrics; that of a host's is another."""
+def test_accuracy_of_another_protocol_is_noted(tmp_path):
+    """The rows of networks show the comparison group of networks; that of a host is another."""
     text = page(
         tmp_path,
         trained(ORIGINAL, 90.0, network="resnet50"),
@@ -296,30 +297,30 @@ def test_an_accuracy_of_another_protocol_is_pointed_to(tmp_path):
         "`mixer + niff`": "<sup>1</sup>",
         "`mixer[depth=3] + niff`": "",
     }
-    assert "<sup>1</sup> under another protocol, below" in text
+    assert "<sup>1</sup> trained under another protocol, see below" in text
 
 
-def test_chance_is_neither_bold_nor_on_the_front(tmp_path):
-    """The fastest method is at chance, by less than seeds explain; the others are above it."""
+def test_trivial_accuracy_is_neither_bold_nor_on_the_front(tmp_path):
+    """All accuracies are within the error of seeds and test images of the trivial accuracy."""
     text = page(
         tmp_path,
         *(timed(method, ms) for method, ms in (("a", 1.0), ("b", 2.0), ("c", 3.0))),
         *seeds("a", 49.0, 52.0), *seeds("b", 49.5, 51.0), *seeds("c", 50.0, 50.4),
     )  # fmt: skip
-    column = [line[-1] for line in below(text, "cpu, 1 thread")]
+    column = [line[-1] for line in table_of(text, "cpu, 1 thread")]
     assert column == ["50.5 ±19.1", "50.2 ±9.5", "50.2 ±2.5"]
-    table = tidy(store.read(tmp_path / "run" / store.NAME))
+    table = tidy(read_journal(tmp_path / "run" / JOURNAL))
     assert list(table["pareto"]) == [0, 0, 0]
 
 
-def test_tables_of_farpair_say_what_is_in_reach_without_seeing_both(tmp_path):
-    assert page(tmp_path, *seeds("a", 99.0, 98.0)).count(reach.ONE_AT_A_TIME) == 1
-    assert reach.ONE_AT_A_TIME not in page(tmp_path / "other", *seeds("a", 99.0, task=replace(TASK, data="digits")))
+def test_tables_of_farpair_state_the_local_bound(tmp_path):
+    assert page(tmp_path, *seeds("a", 99.0, 98.0)).count(reach.LOCAL_BOUND_NOTE) == 1
+    assert reach.LOCAL_BOUND_NOTE not in page(tmp_path / "other", *seeds("a", 99.0, task=replace(TASK, data="digits")))
 
 
 @pytest.mark.parametrize(
     ("mid", "lo", "hi", "shown"),
     [(99.0, 96.5, 101.5, "99.0 ±2.5"), (38.5, -200.0, 277.0, "38.5 ±>50"), (1.0, float("nan"), float("nan"), "1.0")],
 )
-def test_half_of_an_interval_is_told_uncut(mid, lo, hi, shown):
+def test_half_width_is_not_clipped(mid, lo, hi, shown):
     assert points(mid, lo, hi) == shown

@@ -1,15 +1,15 @@
-"""The page ranks, compares with the baseline, and hides no failure."""
+"""The leaderboard ranks methods, compares them with the baseline, and lists every failure."""
 
 import re
 from dataclasses import replace
 
 import pytest
 
-from bench import journal as store
-from bench.columns import ACCURACIES, COLUMNS, METRICS
+from bench.columns import ACCURACY_COLUMNS, COLUMNS, METRICS
+from bench.journal import JOURNAL, Writer, read_journal
 from bench.report.data_dictionary import dictionary
 from bench.report.export import latex
-from bench.report.leaderboard.gallery import pictures
+from bench.report.leaderboard.gallery import gallery
 from bench.report.leaderboard.page import leaderboard
 from bench.report.leaderboard.ranking import without_empty
 from bench.report.text import Footnotes, escape, short, write_generated
@@ -39,13 +39,13 @@ def params(method, count):
 
 
 def page(tmp_path, *records, name="mine", started=1.0):
-    path = tmp_path / name / store.NAME
-    with store.Writer(path) as writer:
+    path = tmp_path / name / JOURNAL
+    with Writer(path) as writer:
         writer.env(ENV)
         writer.run({"command": f"python -m bench run {name}", "started": started, "baseline": "dwconv7"})
         for record in records:
             writer.record(record)
-    return leaderboard([store.read(path) for path in sorted(tmp_path.glob("*/journal.jsonl"))])
+    return leaderboard([read_journal(path) for path in sorted(tmp_path.glob("*/journal.jsonl"))])
 
 
 def rows(text):
@@ -61,7 +61,7 @@ def test_methods_are_ranked_and_compared_with_the_baseline(tmp_path):
     ]
 
 
-def test_a_failure_is_a_row_with_its_status_and_a_footnote(tmp_path):
+def test_failure_is_a_row_with_status_and_footnote(tmp_path):
     text = page(
         tmp_path, latency("fine", 1.0), latency("bad", 0, "crashed", "killed by SIGSEGV"), latency("big", 0, "oom", "a|b <c>")
     )
@@ -71,7 +71,7 @@ def test_a_failure_is_a_row_with_its_status_and_a_footnote(tmp_path):
     assert "<sup>2</sup> oom: a\\|b &lt;c&gt;" in text
 
 
-def test_a_method_that_did_not_run_is_not_the_best_of_a_column(tmp_path):
+def test_failed_method_is_never_the_best_of_a_column(tmp_path):
     text = page(
         tmp_path,
         latency("a", 1.0),
@@ -85,7 +85,7 @@ def test_a_method_that_did_not_run_is_not_the_best_of_a_column(tmp_path):
     assert "**0**" not in text
 
 
-def test_settings_are_apart_and_the_newest_run_comes_first(tmp_path):
+def test_settings_have_sections_and_the_newest_run_is_first(tmp_path):
     page(tmp_path, latency("a", 1.0), latency("a", 1.0, mode="train"), latency("a", 1.0, channels=128), name="old", started=1.0)
     text = page(tmp_path, latency("a", 1.0), name="new", started=2.0)
     headings = [line for line in text.splitlines() if line.startswith("##") and not line.startswith("####")]
@@ -99,45 +99,45 @@ def test_settings_are_apart_and_the_newest_run_comes_first(tmp_path):
     ]
 
 
-def test_it_says_where_and_how(tmp_path):
+def test_provenance_is_shown(tmp_path):
     text = page(tmp_path, latency("a", 1.0))
     assert "Reproduce: `python -m bench run mine`" in text
     assert "Processor (2 cores, 8 GB, AVX2), GPU none, torch 2.9, Python 3.11" in text
 
 
-def test_processor_time_is_marked(tmp_path):
+def test_cpu_time_is_marked(tmp_path):
     record = latency("a", 1.0)
     record.values["contended"] = 1
     assert "±9.5%<sup>1</sup>" in page(tmp_path, record)
 
 
-def test_a_method_of_another_session_is_not_said_to_be_interleaved(tmp_path):
+def test_method_of_another_session_has_a_footnote(tmp_path):
     later = replace(latency("later", 2.0), session=9.0)
-    text = page(tmp_path, latency("dwconv7", 1.0), latency("beside", 2.0), later)
+    text = page(tmp_path, latency("dwconv7", 1.0), latency("same_session", 2.0), later)
     table = {line[1]: line[3] for line in rows(text)}
-    assert table["`beside`"] == "0.500x ±0.0%"
+    assert table["`same_session`"] == "0.500x ±0.0%"
     assert table["`later`"] == "0.500x ±0.1%<sup>1</sup>"
     assert "another session than the baseline" in text
 
 
-def test_seeds_have_sections_of_their_own(tmp_path):
+def test_seeds_have_separate_sections(tmp_path):
     text = page(tmp_path, latency("dwconv7", 1.0), latency("dwconv7", 2.0, seed=1), latency("a", 4.0, seed=1))
     assert "64 channels, seed 1" in text
     assert {line[1]: line[3] for line in rows(text)[-2:]} == {"`dwconv7`": "1", "`a`": "0.500x ±0.0%"}
 
 
-def test_networks_say_what_their_channels_are(tmp_path):
+def test_heading_of_networks_has_image_channels(tmp_path):
     text = page(tmp_path, latency("niff", 1.0, level="model", network="resnet18", channels=3))
-    assert "batch 1, networks of 1000 classes, 3 image channels" in text
+    assert "batch 1, networks with 1000 classes, 3 image channels" in text
     assert rows(text)[-1][1] == "`resnet18 + niff`"
 
 
-def test_without_the_baseline_nothing_is_compared(tmp_path):
-    assert rows(page(tmp_path, latency("a", 1.0)))[0] == ["#", "method", "latency, ms"], "no column that is empty"
+def test_no_speedup_without_the_baseline(tmp_path):
+    assert rows(page(tmp_path, latency("a", 1.0)))[0] == ["#", "method", "latency, ms"], "empty columns are dropped"
 
 
-def test_sections_of_two_environments_of_a_run_are_told_apart(tmp_path):
-    """In headings, and with them in the captions of LaTeX; where a run has one environment nothing is said."""
+def test_sections_of_two_environments_have_different_headings(tmp_path):
+    """In headings and LaTeX captions; a run with one environment does not name it."""
     text = page(tmp_path, latency("a", 1.0), replace(latency("b", 2.0), env="e2"))
     headings = [line for line in text.splitlines() if line.startswith("### ")]
     setting = "### cpu, 1 thread, fp32, inference, batch 1, 64 channels"
@@ -147,9 +147,9 @@ def test_sections_of_two_environments_of_a_run_are_told_apart(tmp_path):
     assert f"{setting}\n" in page(tmp_path / "one", latency("a", 1.0))
 
 
-def test_every_column_is_explained():
+def test_every_column_is_in_the_data_dictionary():
     text = dictionary()
-    assert all(f"`{column.name}`" in text and column.meaning in text for column in (*COLUMNS, *ACCURACIES))
+    assert all(f"`{column.name}`" in text and column.meaning in text for column in (*COLUMNS, *ACCURACY_COLUMNS))
     assert set(METRICS) == {"params", "flops", "latency", "memory", "energy", "accuracy", "properties"}
 
 
@@ -161,15 +161,15 @@ def test_three_significant_digits(number, text):
     assert short(number) == text
 
 
-def test_a_hand_written_file_is_not_replaced(tmp_path):
-    mine = tmp_path / "LEADERBOARD.md"
-    mine.write_text("by hand")
+def test_hand_written_file_is_not_replaced(tmp_path):
+    path = tmp_path / "LEADERBOARD.md"
+    path.write_text("by hand")
     with pytest.raises(ValueError, match="not generated"):
-        write_generated(mine, "new")
-    assert mine.read_text() == "by hand"
-    mine.unlink()
-    write_generated(mine, "first")
-    assert write_generated(mine, "second").read_text().startswith("second")
+        write_generated(path, "new")
+    assert path.read_text() == "by hand"
+    path.unlink()
+    write_generated(path, "first")
+    assert write_generated(path, "second").read_text().startswith("second")
 
 
 def test_footnotes_repeat_their_number():
@@ -179,7 +179,7 @@ def test_footnotes_repeat_their_number():
     assert escape("<img>|a") == "&lt;img&gt;\\|a"
 
 
-def test_columns_that_no_method_fills_are_left_out():
+def test_empty_columns_are_dropped():
     assert without_empty([{"#": "", "method": "a", "GMAC": "1"}, {"#": "", "method": "b", "GMAC": ""}]) == [
         {"method": "a", "GMAC": "1"},
         {"method": "b", "GMAC": ""},
@@ -190,14 +190,14 @@ def at(side, record):
     return replace(record, job=replace(record.job, cell=replace(record.job.cell, height=side, width=side)))
 
 
-def test_the_contents_link_to_every_run_and_analysis(tmp_path):
+def test_contents_link_to_every_run_and_analysis(tmp_path):
     page(tmp_path, latency("a", 1.0), at(28, latency("b", 1.0)), name="my run.1")
-    text = leaderboard([store.read(tmp_path / "my run.1" / store.NAME)], analyses=["what it saw/ANALYSIS.md"])
+    text = leaderboard([read_journal(tmp_path / "my run.1" / JOURNAL)], analyses=["what it saw/ANALYSIS.md"])
     assert "- [my run.1](#my-run1): 2 operators at 28 to 56 px on cpu\n" in text
     assert "- Analyses: [what it saw](what%20it%20saw/ANALYSIS.md)" in text
 
 
-def test_the_most_telling_figures_are_shown_and_the_others_linked():
+def test_leading_figures_are_shown_and_others_linked():
     names = [
         "latency-channels_cpu",
         "latency-resolution_cpu_c16",
@@ -206,9 +206,9 @@ def test_the_most_telling_figures_are_shown_and_the_others_linked():
         "reach_farpair_16px",
     ]
     paths = [f"run/figures/{name}.svg" for name in (*names, "crossover-1_cpu", "crossover-2_cpu", "pareto_cpu")]
-    text = "\n".join(pictures(paths))
+    text = "\n".join(gallery(paths))
     assert re.findall(r"!\[.*?\]\(run/figures/(.*?)\.svg\)", text) == ["reach_farpair_16px", "winners_cpu", "pareto_cpu"]
     linked = re.findall(r"(?<!!)\[[^\]]*\]\((.*?)\)", text)
     assert sorted(linked) == sorted(path for path in paths if not re.search("reach|winners|pareto", path))
     assert "- latency against resolution: [cpu, c16](" in text
-    assert list(pictures([])) == []
+    assert list(gallery([])) == []

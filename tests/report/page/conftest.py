@@ -1,8 +1,8 @@
-"""The runs and the page that all tests of the page read, and a browser for each of their modules. Loaded as a plugin of pytest."""
+"""Fixtures of the tests of the HTML page: runs, the page, and a browser per module."""
 
 import pytest
 
-from bench import journal as store
+from bench.journal import JOURNAL
 from bench.report.page import write
 from bench.tables.cells import tidy
 from tests.report.page.helpers import CHROMIUM, FOLLOW, RUNS, Reader, journal, settled
@@ -10,7 +10,7 @@ from tests.report.page.helpers import CHROMIUM, FOLLOW, RUNS, Reader, journal, s
 
 @pytest.fixture(scope="session")
 def journals(tmp_path_factory):
-    return [journal(tmp_path_factory.mktemp("results") / name / store.NAME, records()) for name, records in RUNS.items()]
+    return [journal(tmp_path_factory.mktemp("results") / name / JOURNAL, records()) for name, records in RUNS.items()]
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def file(journals, tmp_path_factory):
 def chromium():
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
-        pytest.skip("there is no chromium")
+        pytest.skip("chromium is not installed")
     with api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -31,25 +31,25 @@ def chromium():
 
 @pytest.fixture
 def reader(chromium, file):
-    """For a page of its own."""
+    """Return a function that opens the page in a new tab."""
     readers = []
 
-    def made(*hash, file=file, **options):
+    def opened(*hash, file=file, **options):
         readers.append(Reader(chromium, file, **options))
         return readers[-1].open(*hash)
 
-    yield made
-    for one in readers:
-        one.close()
+    yield opened
+    for opened_reader in readers:
+        opened_reader.close()
 
 
 @pytest.fixture(scope="module")
 def shared(chromium, file):
-    """One page for all tests that begin by an address: as one follows link after link."""
-    one = Reader(chromium, file)
-    one.open()
-    yield one
-    one.close()
+    """Open one tab for all tests of a module that follow a link."""
+    reader = Reader(chromium, file)
+    reader.open()
+    yield reader
+    reader.close()
 
 
 @pytest.fixture
@@ -61,4 +61,4 @@ def visit(shared):
         return shared.tab
 
     yield opened
-    assert shared.said == []
+    assert shared.messages == []

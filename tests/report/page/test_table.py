@@ -1,4 +1,4 @@
-"""The table in a browser: what is seen, sorted and filtered."""
+"""Table of the HTML page in a browser: sorting, filters and columns."""
 
 import pytest
 
@@ -7,16 +7,16 @@ from tests.report.page.helpers import EVIL, ONE, column, press, renderings, sett
 pytestmark = pytest.mark.ui
 
 
-def test_the_fastest_come_first_and_failures_last(visit):
+def test_fastest_are_first_and_failures_last(visit):
     tab = visit(ONE)
     assert column(tab, "label") == ["dwconv3", "dwconv7", EVIL, "niff", "afno", "huge", "slow"]
     assert column(tab, "latency_ms") == ["0.100±2.0%", "0.200±2.0%", "0.400±2.0%", "0.600±2.0%", "1.00±2.0%", "oom", "skipped"]
     assert column(tab, "status")[-2:] == ["oom latency: oom: 1 TiB wanted <b>", "skipped latency: skipped: predicted 130 s"]
-    assert tab.inner_text("#count") == "7 of 45 cells, 2 without all values, lowest latency first"
+    assert tab.inner_text("#count") == "7 of 45 cells, 2 with failures, lowest latency first"
     assert "Not shown" not in tab.inner_text("#caption")
 
 
-def test_a_head_sorts_and_sorts_back_and_what_is_missing_stays_last(visit):
+def test_column_title_sorts_in_both_directions_with_missing_values_last(visit):
     tab = visit(ONE)
     press(tab, "params_count")
     assert column(tab, "params_count") == ["640", "760", "2,304", "3,200", "9,999", "", ""]
@@ -25,7 +25,7 @@ def test_a_head_sorts_and_sorts_back_and_what_is_missing_stays_last(visit):
     assert column(tab, "params_count") == ["9,999", "3,200", "2,304", "760", "640", "", ""]
     assert tab.get_attribute("th[data-name=params_count]", "aria-sort") == "descending"
     assert tab.locator("[aria-sort]").count() == 1
-    press(tab, "speedup")  # the higher the better: at once from above
+    press(tab, "speedup")  # higher is better: sorts descending first
     assert column(tab, "label")[:5] == ["dwconv3", "dwconv7", EVIL, "niff", "afno"]
 
 
@@ -35,7 +35,7 @@ def test_equal_rows_keep_their_order(visit):
 
 
 @pytest.mark.parametrize("key", ["Enter", " "])
-def test_the_keyboard_sorts_and_keeps_its_place(visit, key):
+def test_keyboard_sorts_and_keeps_the_focus(visit, key):
     tab = visit(ONE)
     tab.focus("th[data-name=label] button")
     tab.keyboard.press(key)
@@ -44,7 +44,7 @@ def test_the_keyboard_sorts_and_keeps_its_place(visit, key):
     assert tab.evaluate("document.activeElement.parentElement.dataset.name") == "label"
 
 
-def test_filters_act_on_table_and_chart_alike(visit):
+def test_filters_apply_to_table_and_chart(visit):
     tab = visit("#channels=16")
     tab.click("#filter-series summary")
     tab.get_by_role("checkbox", name="niff", exact=True).check()
@@ -59,7 +59,7 @@ def test_filters_act_on_table_and_chart_alike(visit):
     assert tab.locator("#chart path[aria-label^=dwconv]").count() == 0
 
 
-def test_the_search_looks_into_names_and_reasons_once_a_pause(visit):
+def test_search_covers_names_and_reasons_and_renders_once_per_pause(visit):
     tab = visit(ONE)
     renderings(tab)
     tab.evaluate(TYPE, ["1", "13", "130 S"])
@@ -75,13 +75,13 @@ TYPE = """(texts) => texts.forEach((text) => {
 })"""
 
 
-def test_a_status_is_a_filter(visit):
+def test_status_is_a_filter(visit):
     tab = visit("#status=oom")
     assert column(tab, "label") == ["huge"]
     assert tab.inner_text("#filter-status summary") == "Status: oom"
 
 
-def test_columns_are_chosen(visit):
+def test_columns_are_selectable(visit):
     tab = visit(ONE)
     tab.click("#columns summary")
     tab.get_by_role("checkbox", name="latency hi, ms", exact=True).check()
@@ -90,4 +90,4 @@ def test_columns_are_chosen(visit):
     tab.get_by_role("checkbox", name="params", exact=True).uncheck()
     settled(tab)
     assert tab.locator("th[data-name=params_count]").count() == 0
-    assert "upper end of the 95% interval" in tab.get_attribute("th[data-name=latency_hi_ms] button", "title")
+    assert "upper end of the 95% confidence interval" in tab.get_attribute("th[data-name=latency_hi_ms] button", "title")

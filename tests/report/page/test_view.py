@@ -1,10 +1,9 @@
-"""The page as a whole in a browser: its address, colours, paper, narrow windows, names, and ten thousand cells."""
+"""The HTML page in a browser: address, colours, print, narrow windows, names, and ten thousand cells."""
 
 import pandas as pd
 import pytest
 
-from bench import journal as store
-from bench.journal import Journal
+from bench.journal import JOURNAL, Journal
 from bench.report.page import write
 from bench.tables.cells import NAMES, NUMBERS
 from tests.report.page.helpers import ENV, EVIL, ONE, column, press, renderings, settled
@@ -12,13 +11,13 @@ from tests.report.page.helpers import ENV, EVIL, ONE, column, press, renderings,
 pytestmark = pytest.mark.ui
 
 
-def test_a_name_is_text_everywhere(visit):
+def test_names_are_escaped_everywhere(visit):
     tab = visit(ONE.replace("res=16&", ""))
     tab.locator("#chart path[aria-label^='<img'][aria-label*='32 px']").hover()
     tab.locator("#tip").wait_for()
     assert tab.locator("#tip strong").inner_text() == EVIL
     tab.click("#filter-series summary")
-    assert tab.get_by_role("checkbox", name=EVIL).count() == 1
+    tab.get_by_role("checkbox", name=EVIL).wait_for()  # the menu is filled asynchronously
     assert tab.locator("#legend").get_by_text(EVIL).count() == 1
     for view in ("pareto", "ranks", "roofline"):
         tab.click(f"#tab-{view}")
@@ -26,7 +25,7 @@ def test_a_name_is_text_everywhere(visit):
     assert tab.locator("img").count() == 0
 
 
-def test_the_address_keeps_all_that_was_chosen(visit, reader):
+def test_address_stores_the_state(visit, reader):
     tab = visit(ONE)
     press(tab, "params_count")
     press(tab, "params_count")
@@ -36,29 +35,29 @@ def test_the_address_keeps_all_that_was_chosen(visit, reader):
     tab.get_by_role("button", name="niff").click()
     settled(tab)
     again = reader("#" + tab.url.partition("#")[2])
-    for seen in ("#count", "tbody", "#caption", "#notes", "#filters"):
-        assert again.inner_text(seen) == tab.inner_text(seen)
+    for selector in ("#count", "tbody", "#caption", "#notes", "#filters"):
+        assert again.inner_text(selector) == tab.inner_text(selector)
     assert again.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 29)"
     assert again.get_by_role("button", name="niff").get_attribute("aria-pressed") == "true"
     assert again.input_value("#up") == "params_count"
 
 
-def test_an_address_of_another_page_does_no_harm(visit):
+def test_invalid_address_is_ignored(visit):
     tab = visit("#run=gone&sort=__proto__&columns=label&columns=constructor&tab=nothing&y=toString&page=99&res=%3Cb%3E")
     assert tab.locator("thead th").count() == 1
     assert tab.inner_text("#count") == (
-        "0 of 45 cells, 0 without all values, lowest latency first; 2 choices of this link do not exist here"
+        "0 of 45 cells, 0 with failures, lowest latency first; 2 selected filter values do not exist on this page"
     )
 
 
-def test_a_run_that_is_gone_does_not_bring_all_the_others(visit):
-    tab = visit("#run=gone&run=learnt")
+def test_unknown_run_does_not_select_all_runs(visit):
+    tab = visit("#run=gone&run=accuracies")
     assert tab.locator("tbody tr").count() == 4
-    assert tab.inner_text("#count").endswith("; 1 choice of this link does not exist here")
+    assert tab.inner_text("#count").endswith("; 1 selected filter value does not exist on this page")
     assert "gone" in tab.inner_text("#filter-run summary")
 
 
-def test_the_link_is_copied_or_shown(visit):
+def test_link_is_copied_or_shown(visit):
     tab = visit(ONE)
     tab.click("#copy")
     tab.wait_for_selector("#copied:not(:empty)")
@@ -66,7 +65,7 @@ def test_the_link_is_copied_or_shown(visit):
     assert copied == tab.url
 
 
-def test_dark_is_chosen_or_follows_the_system(reader):
+def test_theme_is_selected_or_follows_the_system(reader):
     tab = reader("#channels=16")
     ground = "getComputedStyle(document.body).backgroundColor"
     mark = "getComputedStyle(document.querySelector('#chart path[aria-label^=dwconv3]')).fill"
@@ -80,7 +79,7 @@ def test_dark_is_chosen_or_follows_the_system(reader):
     assert light[1] != dark[1]
 
 
-def test_paper_has_all_rows_and_no_controls(reader):
+def test_print_has_all_rows_and_no_controls(reader):
     tab = reader("#size=25&theme=dark")
     assert tab.locator("tbody tr").count() == 25
     tab.emulate_media(media="print")
@@ -99,7 +98,7 @@ def test_nothing_overflows_the_window(reader, width):
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_tabs_are_walked_with_arrows(visit):
+def test_arrow_keys_select_tabs(visit):
     tab = visit()
     tab.focus("#tab-res")
     tab.keyboard.press("ArrowLeft")
@@ -108,23 +107,21 @@ def test_tabs_are_walked_with_arrows(visit):
     assert tab.evaluate("document.activeElement.id") == "tab-ranks"
 
 
-def test_everything_that_can_be_used_has_a_name(visit):
+def test_every_control_has_a_name(visit):
     tab = visit()
     nameless = (
-        """all => all.filter((one) => !(one.textContent.trim() || one.ariaLabel || one.labels?.length || one.title)).length"""
+        """all => all.filter((node) => !(node.textContent.trim() || node.ariaLabel || node.labels?.length || node.title)).length"""
     )
     assert tab.eval_on_selector_all("button, input, select, summary, [role=region]", nameless) == 0
     assert tab.get_attribute("#count", "role") == "status"
-    assert "The table holds the same figures" in tab.get_attribute("#chart svg", "aria-label")
+    assert "The table has the same values" in tab.get_attribute("#chart svg", "aria-label")
 
-
-# Ten thousand cells, by counting.
 
 MANY = 10_000
 
 
 def crowd():
-    """A tidy table of one run: a hundred methods at a hundred resolutions, every hundredth cell a failure."""
+    """Return a tidy table of one run: 100 methods at 100 resolutions, every 100th cell failed."""
     rows = []
     for number in range(MANY):
         method, side = f"m{number % 100:02}", 8 + number // 100
@@ -138,14 +135,14 @@ def crowd():
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("crowd")
-    many = Journal(folder / "many" / store.NAME, envs={"e1": ENV}, runs=[{"command": "c", "started": 1.0}])
+    many = Journal(folder / "many" / JOURNAL, envs={"e1": ENV}, runs=[{"command": "c", "started": 1.0}])
     return write([many], [crowd()], folder / "index.html")
 
 
-def test_ten_thousand_cells_are_shown_a_page_at_a_time_with_one_rendering_a_change(reader, crowded):
+def test_ten_thousand_cells_are_paged_with_one_rendering_per_change(reader, crowded):
     tab = reader(file=crowded)
     renderings(tab)
-    assert tab.inner_text("#count") == "10,000 cells, 100 without all values, lowest latency first"
+    assert tab.inner_text("#count") == "10,000 cells, 100 with failures, lowest latency first"
     assert column(tab, "latency_ms")[:3] == ["1.00", "2.00", "3.00"]
     press(tab, "latency_ms")
     assert column(tab, "latency_ms")[:2] == ["10,000", "9,999"]
@@ -154,10 +151,10 @@ def test_ten_thousand_cells_are_shown_a_page_at_a_time_with_one_rendering_a_chan
     settled(tab)
     assert (tab.inner_text("#page"), tab.evaluate("window.renderings")) == ("page 2 of 100", 2)
     assert tab.locator("tbody tr").count() == 100
-    assert tab.locator("#chart svg").count() == 0 and "too many to read" in tab.inner_text("#caption")
+    assert tab.locator("#chart svg").count() == 0 and "too many to draw" in tab.inner_text("#caption")
     tab.fill("#search", "m07")
     tab.wait_for_selector("#chart svg")
-    assert tab.inner_text("#count") == "100 of 10,000 cells, 0 without all values, highest latency first"
+    assert tab.inner_text("#count") == "100 of 10,000 cells, 0 with failures, highest latency first"
     assert tab.evaluate("window.renderings") == 3
     assert tab.evaluate("document.querySelectorAll('*').length") < 5000
     assert crowded.stat().st_size < 2e6

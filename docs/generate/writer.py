@@ -1,4 +1,4 @@
-"""The pages that are made of the sources: methods, their parts, columns, commands. Nothing here imports torch."""
+"""Writes the generated pages: methods, their parts, columns and commands. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import method_pages
 
 
 def pages() -> Mapping[str, str]:
-    """Every page by its place in the folder `reference`."""
+    """Return each page by its path in the folder `reference`."""
     return {**method_pages.pages(), **column_pages.pages(), **command_pages.pages()}
 
 
 def write(folder: Path) -> None:
-    """Replace `folder` by the pages."""
+    """Replace the folder with the generated pages."""
     shutil.rmtree(folder, ignore_errors=True)
     for name, text in pages().items():
         path = folder / name

@@ -1,9 +1,9 @@
-"""How long the harness itself takes on a large journal: planning a resume, the tidy table, the leaderboard.
+"""Cost of the harness itself on a large journal: planning a resume, the tidy table, the leaderboard.
 
-    python -m benchmarks.scale [--records N]
+    python -m tests.speed.harness [--records N]
 
-Writes a synthetic journal to a temporary folder and takes it through what `bench run` and `bench report` do with it. Prints seconds
-of processor time, the same a 100,000 records, and the process's largest resident memory after each stage.
+Writes a synthetic journal to a temporary folder and processes it like `bench run` and `bench report`. Prints the CPU
+time in seconds, the same per 100,000 records, and the peak resident memory after each stage.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from bench import journal as store
-from bench.columns import COLUMNS, of
+from bench import journal
+from bench.columns import COLUMNS, columns_of
 from bench.executors.process import Pool
 from bench.plan import Axes, plan
 from bench.report.leaderboard.page import leaderboard
@@ -31,11 +31,11 @@ from bench.tables.cells import tidy, write_tables
 
 METRICS = ("params", "flops", "memory", "latency", "energy")
 METHODS, ROUNDS = 20, 10
-DONE = 0.9  # of the jobs; the rest is planned
+DONE = 0.9  # share of finished jobs; the others are planned
 
 
 def axes(records: int) -> Axes:
-    """A grid whose journal has about so many records: its resolutions are as many as that needs."""
+    """Return a grid whose journal has about that many records. The number of resolutions follows from it."""
     names = tuple(entry.name for entry in methods.catalogue() if not entry.needs_kernel)[:METHODS]
     channels, batch = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768), (1, 2, 4, 8, 16)
     settings = len(channels) * len(batch) * 4 * DONE
@@ -45,7 +45,7 @@ def axes(records: int) -> Axes:
 
 
 def synthetic(grid: Axes, env: str) -> Iterator[Record]:
-    """Records of the finished jobs of a grid, one in fifty a failure, its figures drawn at random."""
+    """Yield the records of the finished jobs of a grid, with random values. One in fifty is a failure."""
     known = {entry.name: entry for entry in methods.catalogue()}
     draw = random.Random(0)
     pace = {name: draw.uniform(0.1, 10) for name in grid.methods}
@@ -56,7 +56,7 @@ def synthetic(grid: Axes, env: str) -> Iterator[Record]:
         if draw.random() < 0.02:
             yield Record(job, "oom", "DefaultCPUAllocator: can't allocate memory", **times)
             continue
-        values = {name: draw.random() for name in of(job.metric) if name not in NAMES}
+        values = {name: draw.random() for name in columns_of(job.metric) if name not in NAMES}
         rounds: dict[str, list[float | None]] = {}
         if job.metric == "latency":
             figures: list[float | None] = [pace[job.cell.method] * draw.lognormvariate(0, 0.05) for _ in range(ROUNDS)]
@@ -69,7 +69,7 @@ NAMES = {column.name for column in COLUMNS if column.unit == "name"}
 
 
 def write(path: Path, grid: Axes, env: dict[str, Any]) -> int:
-    """Write the journal of a run over a grid, unsynced; returns the number of its records."""
+    """Write the journal of a run over a grid, without syncing, and return the number of records."""
     known = {entry.name: entry for entry in methods.catalogue()}
     path.parent.mkdir(parents=True)
     run = {"kind": "run", "command": "python -m bench run", "started": 1.0, "env": env["id"], "baseline": "dwconv7"}
@@ -85,17 +85,17 @@ def write(path: Path, grid: Axes, env: dict[str, Any]) -> int:
 
 
 def stages(path: Path, grid: Axes) -> Iterator[tuple[str, Callable[[], object]]]:
-    """What a resumed run and a report do, one after the other."""
+    """Yield the stages of a resumed run and a report."""
     yield "plan a resume", lambda: resumed(Request(grid, METRICS, path.parent))
     made: dict[str, Any] = {}
-    yield "read", lambda: made.update(journal=store.read(path))
+    yield "read", lambda: made.update(journal=journal.read_journal(path))
     yield "tidy", lambda: made.update(table=tidy(made["journal"]))
     yield "write tables", lambda: write_tables(made["journal"], made["table"])
     yield "leaderboard", lambda: leaderboard([made["journal"]], [made["table"]])
 
 
 def resumed(request: Request) -> Sweep:
-    """The sweep over an unfinished journal, with its estimates of what is left."""
+    """Plan a sweep over an unfinished journal, with estimates of the open jobs."""
     sweep = Sweep(request)
     sweep.estimates()
     return sweep
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=200_000)
     grid = axes(parser.parse_args().records)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "results" / "synthetic" / store.NAME
+        path = Path(folder) / "results" / "synthetic" / journal.JOURNAL
         count = write(path, grid, Pool().collect_env())
         print(f"{count} records, {path.stat().st_size / 1e6:.0f} MB")
         total = 0.0
@@ -117,7 +117,7 @@ def main() -> None:
             total += seconds
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             print(f"{name:14} {seconds:6.1f} s, {seconds / count * 1e5:6.2f} s per 100,000 records, {peak:.2f} GiB", flush=True)
-    print(f"{'together':14} {total:6.1f} s, {total / count * 1e5:6.2f} s per 100,000 records")
+    print(f"{'total':14} {total:6.1f} s, {total / count * 1e5:6.2f} s per 100,000 records")
 
 
 if __name__ == "__main__":

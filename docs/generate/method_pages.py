@@ -1,4 +1,4 @@
-"""One page a registered method, an index of them, and one of the parts that they share."""
+"""One page per registered method, an index of them, and a page on the parts that they share."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from methods import Entry
 from methods.registry import shipped
 
 HOOKS = {
-    "freeze": "keeps for inference what depends on the weights alone",
-    "kernel": "gives its spatial kernel",
-    "penalty": "adds a regulariser to the loss",
-    "flops": "states its operations in closed form",
-    "at_resolution": "can be moved to maps of another size",
-    "load_official": "takes the weights of the published code",
+    "freeze": "caches for inference what depends on the weights alone",
+    "kernel": "returns the spatial kernel",
+    "penalty": "returns a regulariser for the loss",
+    "flops": "gives the operations in closed form",
+    "at_resolution": "adapts to maps of another size",
+    "load_official": "loads weights of the published code",
 }
 
 
 def pages() -> dict[str, str]:
-    """The pages by their place in the reference."""
-    found = {f"methods/{entry.name}.md": "\n\n".join(page(entry)) + "\n" for entry in shipped()}
+    """Return each page by its path in the reference."""
+    methods = {f"methods/{entry.name}.md": "\n\n".join(page(entry)) + "\n" for entry in shipped()}
     others = {"methods/index.md": index(), "parts.md": parts(), "contract.md": contract()}
-    return found | {name: "\n\n".join(lines) + "\n" for name, lines in others.items()}
+    return methods | {name: "\n\n".join(lines) + "\n" for name, lines in others.items()}
 
 
 def index() -> Iterator[str]:
     yield "# Methods"
     yield (
-        "Every registered name. A page holds what `python -m bench info NAME` prints, the operator's formulas as the source states"
-        " them, what differs from the published code, and its cost in closed form. [Parts](../parts.md) are what several share."
+        "All registered methods. Each page shows the output of `python -m bench info NAME`, the formulas of the operator, its"
+        " differences from the published code, and its cost in closed form. [Parts](../parts.md) are shared by several methods."
     )
-    for module in sources.modules().values():
-        entries = [entry for entry in shipped() if sources.where(entry.name)[0] is module]
+    for module in sources.operators().values():
+        entries = [entry for entry in shipped() if sources.find(entry.name)[0] is module]
         if entries:
             yield f"## {module.name}"
             yield inline(module.doc.split("\n")[0])
             rows = [(f"[{code(entry.name)}]({entry.name}.md)", inline(entry.summary), kernel(entry)) for entry in entries]
-            yield table(("name", "what", "kernel size"), rows)
+            yield table(("name", "description", "kernel size"), rows)
     yield contents(entry.name for entry in shipped())
 
 
 def page(entry: Entry) -> Iterator[str]:
-    """What the registry and the sources say of a method."""
-    module, node = sources.where(entry.name)
+    """Yield the blocks of a method's page."""
+    module, node = sources.find(entry.name)
     summary, _, rest = (ast.get_docstring(node) or "").partition("\n\n")
     yield f"# {entry.name}"
     yield docstring(summary, link)
@@ -74,7 +74,7 @@ def facts(entry: Entry, module: sources.Module, node: ast.ClassDef) -> Iterator[
 
 
 def kernel(entry: Entry) -> str:
-    """What decides the kernel size."""
+    """Return how the kernel size is set."""
     if "kernel_size" in entry.hparams:
         return f"{entry.hparams['kernel_size']}"
     if entry.takes_kernel:
@@ -83,34 +83,34 @@ def kernel(entry: Entry) -> str:
 
 
 def options(entry: Entry) -> Iterator[str]:
-    """The options that are free, with their defaults."""
+    """Yield a table of the options that the name does not fix, with their defaults."""
     free = {name: value for name, value in entry.options.items() if name not in {*entry.hparams, "kernel_size"}}
     if free:
-        yield f"Options, set by `--set {entry.name}.OPTION=VALUE`, or in `ab` by `'{entry.name}[OPTION=VALUE]'`."
+        yield f"Options. Set them with `--set {entry.name}.OPTION=VALUE`, in `ab` with `'{entry.name}[OPTION=VALUE]'`."
         yield table(("option", "default"), ((code(name), code(repr(value))) for name, value in free.items()))
 
 
 def commands(entry: Entry) -> Iterator[str]:
-    """The commands that describe the method and measure it."""
+    """Yield commands that describe and measure the method."""
     size = " --kernel 5" if entry.needs_kernel else ""
     yield f"python -m bench info {entry.name}"
     yield f"python -m bench run --methods {entry.name}{size} --res 56 -o results/{entry.name}"
 
 
 def cost(module: sources.Module, node: ast.ClassDef) -> Iterator[str]:
-    """The closed form of the operations of one call for an image, as the class states it."""
-    found = sources.function(node, "flops")
-    if found is not None:
+    """Yield the source of the closed form of the operations per image."""
+    flops = sources.function(node, "flops")
+    if flops is not None:
         yield "## Cost"
-        yield "`Flops(kernel, apply)`: real operations of making the kernel and of applying it to one image ([cost](#part-cost))."
-        source = "\n".join(module.text.split("\n")[found.lineno - 1 : found.end_lineno])
+        yield "`Flops(kernel, apply)`: operations that generate the kernel, and that apply it to one image ([cost](#part-cost))."
+        source = "\n".join(module.text.split("\n")[flops.lineno - 1 : flops.end_lineno])
         yield fence(textwrap.dedent(source), "python")
 
 
 def parts() -> Iterator[str]:
     yield "# Parts of methods"
-    yield "What several methods are made of, as their sources say."
-    for module in sources.parts():
+    yield "Building blocks that several methods share, documented by their docstrings."
+    for module in sources.parts().values():
         yield f"(part-{module.name})="
         yield f"## {module.name}"
         yield docstring(module.doc, link)
@@ -122,23 +122,23 @@ def parts() -> Iterator[str]:
 
 
 def contract() -> Iterator[str]:
-    """Every check of methods/contract.py, in its order."""
-    tree = ast.parse((sources.FOLDER.parent / "bench" / "contract.py").read_text(encoding="utf-8"))
+    """Yield a table of the checks of methods/contract.py, in their order."""
+    tree = ast.parse((sources.FOLDER / "contract.py").read_text(encoding="utf-8"))
     docs = {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef)}
     listed = next(node.value for node in tree.body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "CHECKS")
     assert isinstance(listed, ast.Tuple)
     names = [ast.unparse(name) for name in listed.elts]
-    yield table(("check", "what it asks for"), ((code(name), inline(docs[name])) for name in names))
+    yield table(("check", "requirement"), ((code(name), inline(docs[name])) for name in names))
 
 
 def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
-    """A name with its arguments."""
+    """Return a class name, or a function name with its arguments."""
     if isinstance(node, ast.ClassDef):
         return code(node.name)
     return code(f"{node.name}({', '.join(arg.arg for arg in (*node.args.args, *node.args.kwonlyargs))})")
 
 
 def link(word: str) -> str:
-    """A word in backticks; the name of a part leads to it."""
+    """Return a word in backticks, with a link if it names a part."""
     name = word.split(".")[0]
-    return f"[{code(word)}](#part-{name})" if any(name == part.name for part in sources.parts()) else code(word)
+    return f"[{code(word)}](#part-{name})" if name in sources.parts() else code(word)

@@ -1,4 +1,4 @@
-"""The page of every verb with its options."""
+"""The page that lists every command with its options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pages() -> dict[str, str]:
 
 def page() -> Iterator[str]:
     yield "# Command line"
-    yield "What `python -m bench VERB --help` prints."
+    yield "Every command and its options, as `python -m bench COMMAND --help` prints them."
     for command, ctx in verbs(main, click.Context(main, info_name="python -m bench")):
         yield f"## {' '.join(ctx.command_path.split()[3:])}"
         yield docstring(inspect.cleandoc(command.help or ""))
@@ -29,7 +29,7 @@ def page() -> Iterator[str]:
 
 
 def verbs(group: click.Group, above: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
-    """Every verb that does something, those of groups of verbs too."""
+    """Yield every command, including those of subgroups."""
     for name in group.list_commands(above):
         command = group.get_command(above, name)
         assert command is not None

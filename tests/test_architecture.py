@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("report",), ("pandas", "numpy", "seaborn", "matplotlib", "tabulate", "altair", "vl_convert", "pyarrow")),
     (("metrics",), ("torch", "numpy", "fvcore")),
     (("analysis",), ("torch", "pandas", "numpy", "seaborn", "matplotlib", "tabulate")),
-    (("executors",), ("torch", "scipy")),
+    (("executors",), ("torch",)),
     (("runner",), ("numpy", "torch")),  # torch: the methods of injected_slowdown alone
     (("cli",), ("click", "rich", "torch", "timm")),
     (("__main__",), ()),

@@ -35,7 +35,7 @@ def draw(table: pd.DataFrame, rows: Sequence[Row], folder: Path) -> Iterator[Pat
     rounds = pd.Series([rows[index].get("rounds_ms") for index in table.index], table.index, name="rounds_ms", dtype=object)
     for setting, requested in frames.settings(pd.concat([table, rounds], axis=1), "latency", FREE):
         ran = requested[requested["latency_status"] == "ok"]
-        if ran["side"].nunique() > 1 and ran["channels"].nunique() > 1:
+        if ran["label"].nunique() > 1 and ran["side"].nunique() > 1 and ran["channels"].nunique() > 1:
             name = frames.slug("winners", setting, envs)
             yield from plot(ran, requested, frames.title(setting, envs), folder, name)
 

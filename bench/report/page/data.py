@@ -29,7 +29,7 @@ TITLES = {
     "mem_peak_bytes": "memory",
     "params": "options",
     "params_count": "params",
-    "pct_of_limit": "% of limit",
+    "pct_of_limit": "share of limit",
     "kernel": "kernel size",
     "res": "resolution",
     "side": "resolution",

@@ -12,8 +12,7 @@ from bench.cli import main
 from bench.journal import JOURNAL, Writer
 from bench.report.recommend import answer
 from bench.report.recommend import text as recommend_text
-from tests.report.leaderboard.test_page import ENV, latency
-from tests.report.test_recommend import QUERY, journal, memory, seeded, steady, this_machine
+from tests.builders import ENV, QUERY, journal, latency, memory, seeded, steady, this_machine
 
 pytestmark = pytest.mark.usefixtures(this_machine.__name__)
 COMMANDS = {

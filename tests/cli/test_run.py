@@ -5,22 +5,17 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
 
 import methods
-from bench.cli import main
 from bench.columns import METRICS
 from bench.journal import JOURNAL, read_journal
 from bench.system import ceilings
 from bench.tables.cells import tidy
+from tests.builders import bench
 from tests.paths import PLUGINS
 
 FAULTS = str(PLUGINS / "faults.py")
 SWEEP = ["run", "--methods", "dwconv3", "--res", "8", "--channels", "4", "--metrics", "params,latency", "--executor", "inline"]
-
-
-def bench(*words):
-    return CliRunner().invoke(main, list(words), catch_exceptions=False)
 
 
 @pytest.fixture

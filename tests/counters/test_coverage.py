@@ -11,7 +11,7 @@ import methods
 from bench.counters.aten import COMPLEX, FORMULAS, FREE, KNOWN, REAL, REDUCTIONS
 from bench.counters.flops import Counter, UnknownOperator, count, operation_name
 from bench.workload.build import operator
-from tests.counters.test_selftest import workload_of
+from tests.builders import workload_of
 
 
 @pytest.mark.parametrize("mode", ["infer", "train"])

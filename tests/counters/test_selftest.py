@@ -20,10 +20,10 @@ from bench.counters.aten import cost
 from bench.counters.flops import Counter, checked, count_cached, operation_name
 from bench.counters.formulas import Call
 from bench.metrics.flops import steady
-from bench.spec import Cell
-from bench.workload.build import Workload, operator
+from bench.workload.build import operator
 from methods import contract
 from methods.parts import dense_paths, spectral
+from tests.builders import workload_of
 
 SIZES = [*contract.SIZES, (28, 28)]
 ODD = (13, 16)
@@ -36,11 +36,6 @@ OPTIONS = {
     "afno": {"fraction": 0.5},
     "shared_basis": {"shared_rank": 16, "unique_rank": 8},
 }
-
-
-def workload_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
-    kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
-    return Workload(Cell(name, *size, channels, kernel=kernel, **settings))
 
 
 # --- inference: the closed form ---

@@ -11,7 +11,7 @@ from bench.executors import admission as guard
 from bench.executors.process import Pool
 from bench.spec import PROTOCOLS, Cell, Energy, Job, Limits, Protocol, Timing
 from bench.workload.build import Workload
-from tests.cli.test_run import bench
+from tests.builders import bench
 from tests.paths import FAULTS
 
 STOCK = Cell("dwconv31_direct", 56, 56, channels=16)

@@ -6,30 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-import methods
 from bench import columns
 from bench.counters.flops import UnknownOperator, count
 from bench.counters.formulas import taps_inside
-from bench.metrics.flops import kernel_cost, measure, steady
-from bench.spec import Cell, Protocol
+from bench.metrics import flops
+from bench.metrics.flops import kernel_cost, steady
+from bench.spec import Cell
 from bench.workload.build import Workload
-from methods import contract
 from methods.parts.cost import rfft2_flops
+from tests.builders import values_of, workload_of
 
 CONV_METHODS = ["conv3", "conv7", "dwconv3", "dwconv7", "dwconv13", "dwconv31", "dwconv51", "dwconv_full"]
-
-
-def workload_of(name, size=(12, 12), channels=contract.CHANNELS, **settings):
-    kernel = contract.KERNEL if methods.get(name).entry.needs_kernel else None
-    return Workload(Cell(name, *size, channels, kernel=kernel, **settings))
-
-
-def values_of(workload):
-    rounds = measure(workload, Protocol())
-    next(rounds)
-    with pytest.raises(StopIteration) as end:
-        next(rounds)
-    return end.value.value.values
 
 
 @pytest.mark.parametrize("name", CONV_METHODS)
@@ -40,13 +27,13 @@ def test_backward_of_a_convolution_is_twice_its_forward(name):
 
 
 def test_columns_of_the_metric():
-    assert list(values_of(workload_of("dwconv7"))) == columns.columns_of("flops")
+    assert list(values_of(flops, workload_of("dwconv7"))) == columns.columns_of("flops")
 
 
 def test_values_of_a_fourier_convolution():
     """For dwconv31 at 56 x 56: transforms of 72 x 72, forward and inverse of the map, and of the kernel."""
     one, points, maps = rfft2_flops(72, 72), 72 * 37, 2 * 64 * 56 * 56
-    values = values_of(workload_of("dwconv31", (56, 56), 64, batch=2))
+    values = values_of(flops, workload_of("dwconv31", (56, 56), 64, batch=2))
     assert values["flops"] == 128 * (2 * one + 6 * points) + maps  # the bias
     assert values["flops_fft"] == 128 * 2 * one
     assert values["flops_kernel"] == 64 * one
@@ -58,20 +45,20 @@ def test_values_of_a_fourier_convolution():
 
 def test_training_call_costs_three_forwards():
     """The backward in Fourier space costs two forwards, for the gradients of the map and of the kernel."""
-    values = values_of(workload_of("dwconv31", (56, 56), 64, mode="train"))
+    values = values_of(flops, workload_of("dwconv31", (56, 56), 64, mode="train"))
     one = rfft2_flops(72, 72)
     assert values["flops_fft"] == 64 * 6 * one
     assert values["flops_kernel"] == 64 * one
-    assert values["gmacs"] == values_of(workload_of("dwconv31", (56, 56), 64))["gmacs"]
+    assert values["gmacs"] == values_of(flops, workload_of("dwconv31", (56, 56), 64))["gmacs"]
 
 
 def test_code_path_of_the_cells_device_is_counted():
-    assert values_of(workload_of("dwconv31", device="cpu"))["flops_fft"] > 0
-    assert values_of(workload_of("dwconv31", device="cuda:0", dtype="bf16"))["flops_fft"] == 0
+    assert values_of(flops, workload_of("dwconv31", device="cpu"))["flops_fft"] > 0
+    assert values_of(flops, workload_of("dwconv31", device="cuda:0", dtype="bf16"))["flops_fft"] == 0
 
 
 def test_counts_do_not_depend_on_the_precision():
-    assert values_of(workload_of("dwconv31", mode="train")) == values_of(workload_of("dwconv31", mode="train", dtype="bf16"))
+    assert values_of(flops, workload_of("dwconv31", mode="train")) == values_of(flops, workload_of("dwconv31", mode="train", dtype="bf16"))
 
 
 def test_kernel_computed_only_in_inference_is_not_counted_in_training():
@@ -81,7 +68,7 @@ def test_kernel_computed_only_in_inference_is_not_counted_in_training():
 
 
 def test_opaque_freeze_gives_null():
-    values = values_of(Given(Cell("own_freeze", 12, 12, channels=16)))
+    values = values_of(flops, Given(Cell("own_freeze", 12, 12, channels=16)))
     assert values["flops_kernel"] is None and values["kernel_share"] is None
     assert (values["flops"], values["sfu_ops"]) == (0, 16 * 144)
 
@@ -127,10 +114,10 @@ def test_op_count_decomposes_composite_operations_in_inference_mode():
 
 def test_op_count_of_a_method():
     """For dwconv31: pad, transform, product, inverse transform, crop, bias. In training also the kernel and the backward."""
-    assert values_of(workload_of("dwconv31"))["op_count"] == 6
-    assert values_of(workload_of("dwconv3"))["op_count"] == 1
-    assert values_of(workload_of("dwconv3", mode="train"))["op_count"] == 2
-    assert values_of(workload_of("dwconv31", mode="train"))["op_count"] > 18
+    assert values_of(flops, workload_of("dwconv31"))["op_count"] == 6
+    assert values_of(flops, workload_of("dwconv3"))["op_count"] == 1
+    assert values_of(flops, workload_of("dwconv3", mode="train"))["op_count"] == 2
+    assert values_of(flops, workload_of("dwconv31", mode="train"))["op_count"] > 18
 
 
 class Twice(nn.Module):
@@ -159,7 +146,7 @@ class Given(Workload):
 
 def test_unknown_operation_is_named():
     with pytest.raises(UnknownOperator, match=r"bench_tests\.twice"):
-        values_of(Given(Cell("twice", 12, 12)))
+        values_of(flops, Given(Cell("twice", 12, 12)))
     with pytest.raises(UnknownOperator, match=r"aten\.lgamma"):
         count(torch.empty(3, device="meta").lgamma)
     with pytest.raises(UnknownOperator, match=r"aten\.sin\.default"):  # a known name with arguments that its formula does not cover

@@ -15,7 +15,7 @@ from bench.columns import COLUMNS
 from bench.journal import JOURNAL, Journal, Writer, read_journal
 from bench.report.export import latex
 from bench.report.write import write_reports
-from tests.report.leaderboard.test_page import ENV, latency, params
+from tests.builders import ENV, latency, params
 
 HOSTILE = "a_b|c&d%e#f$g{h}i~j^k\\l<img src=x>"
 

@@ -5,51 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.journal import Journal
-from bench.plan import accuracy_cell
 from bench.report.recommend import answer as recommend
 from bench.report.recommend import text as recommend_text
-from bench.report.recommend.answer import Query
-from bench.spec import Cell, Job, Protocol, Record, Training
 from bench.system import machine
-from tests.report.leaderboard.test_page import ENV, latency
-
-QUERY = Query(56, 56, 64)
-
-
-@pytest.fixture(autouse=True)
-def this_machine(monkeypatch):
-    """Pretend to be the machine of `ENV`."""
-    monkeypatch.setattr(machine, "hardware", lambda: {"cpu": "Processor", "cores": 2})
-
-
-def steady(method, ms, half=0.01, session=1.0, env="e1", **cell):
-    """Return a latency of eight equal rounds with a relative half-width of `half`."""
-    record = latency(method, ms, **cell)
-    record.values.update(latency_lo_ms=ms * (1 - half), latency_hi_ms=ms * (1 + half), rounds=8, timer="wall")
-    rounds = {clock: [ms] * 8 for clock in ("clean", "cpu", "wall")}
-    return replace(record, rounds=rounds, session=session, env=env)
-
-
-def memory(method, size, status="ok", env="e1", session=1.0):
-    values = {"mem_peak_bytes": size} if status == "ok" else {}
-    detail = "" if status == "ok" else "no room"
-    return Record(Job(Cell(method, 56, 56), "memory", Protocol(), "c"), status, detail, values, env=env, session=session)
-
-
-def seeded(method, *percents, data="digits", env="e1"):
-    task = replace(Training(), data=data)
-    for seed, percent in enumerate(percents):
-        cell = replace(accuracy_cell(Cell(method, 56, 56), task), seed=seed)
-        status = "ok" if percent is not None else "oom"
-        values = {} if percent is None else {"accuracy": percent}
-        yield Record(Job(cell, "accuracy", task, "c"), status, "", values, env=env, started=float(seed))
-
-
-def journal(*records, name="run", envs=(ENV,)):
-    runs = [{"command": "x", "started": 1.0, "baseline": "dwconv7"}]
-    by_key = {f"{number} {record.job.key()}": record for number, record in enumerate(records)}
-    return Journal(Path(f"results/{name}/journal.jsonl"), by_key, {env["id"]: env for env in envs}, runs)
+from tests.builders import ENV, QUERY, journal, latency, memory, seeded, steady, this_machine  # noqa: F401
 
 
 def answer(*records, envs=(ENV,), **limits):

@@ -3,24 +3,19 @@
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
 
 import methods
-from bench.cli import main
 from bench.journal import JOURNAL, read_journal
 from bench.names import cell_of, setting_text
 from bench.runner.ab import fixed_rounds, text, trial
 from bench.spec import Cell, Limits, Record
 from bench.tables.cells import tidy
 from methods import Unsupported
+from tests.builders import bench
 from tests.paths import FAULTS
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 SMALL = ("--res", "8", "--channels", "4", "--rounds", "3")
-
-
-def bench(*words):
-    return CliRunner().invoke(main, list(words), catch_exceptions=False)
 
 
 def read(label):

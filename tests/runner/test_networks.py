@@ -7,36 +7,27 @@ import urllib.error
 import pytest
 import timm
 import torch
-from click.testing import CliRunner
 
 import methods
 from bench import names, nets
-from bench.cli import main
 from bench.cli.networks import baseline_label
 from bench.journal import JOURNAL, read_journal
 from bench.metrics import flops, params
 from bench.metrics.flops import steady
 from bench.nets import library
 from bench.plan import Axes, cells
-from bench.spec import ORIGINAL, Cell, Protocol
+from bench.spec import ORIGINAL, Cell
 from bench.tables.cells import tidy
 from bench.workload.build import Workload
 from bench.workload.cost import predict
 from bench.workload.failures import diagnose
+from tests.builders import bench, values_of
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 
 
 def workload_of(network, method=ORIGINAL, size=(64, 64), **settings):
     return Workload(Cell(method, *size, 3, level="model", network=network, **settings))
-
-
-def values_of(metric, workload):
-    rounds = metric.measure(workload, Protocol())
-    next(rounds)
-    with pytest.raises(StopIteration) as end:
-        next(rounds)
-    return end.value.value.values
 
 
 def build(text, operator=None, classes=7, channels=3, size=(32, 32)):
@@ -257,10 +248,6 @@ def test_a_baseline_that_is_not_measured_is_an_error(requested):
 
 
 # --- commands ---
-
-
-def bench(*words):
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 SWEEP = ["run", "--level", "model", "--backbone", "test_resnet,test_convnext", "--executor", "inline"]

@@ -7,30 +7,13 @@ import pytest
 from bench.journal import JOURNAL, Writer, read_journal
 from bench.metrics import params
 from bench.nets.published import SPECTRUM
-from bench.plan import accuracy_cell
 from bench.report.leaderboard import protocol, reach
 from bench.report.leaderboard.page import sections
 from bench.report.text import escape, points
 from bench.spec import ORIGINAL, Cell, Job, Protocol, Record, Timing, Training
 from bench.tables.cells import complete_rows, tidy
 from bench.workload.build import Workload
-from tests.report.leaderboard.test_page import ENV, rows
-
-TASK = Training(data="farpair[distance=6]", res=32)
-
-
-def trained(method, accuracy, seed=0, task=TASK, status="ok", detail="", network="mixer", rounds=(), evals=(), **values):
-    cell = replace(accuracy_cell(Cell(method, 8, 8), task, network), seed=seed)
-    results = {"accuracy": accuracy, "accuracy_floor": 50.0, "accuracy_floor_of": "chance", "accuracy_lr": 0.02}
-    results |= {"accuracy_validation": accuracy, "accuracy_params": 1234, "accuracy_train_s": 12.0, "accuracy_epochs": 10}
-    return Record(
-        Job(cell, "accuracy", task, "c"), status, detail,
-        {**results, **values} if status == "ok" else {}, dict(rounds), dict(evals), env="e1",
-    )  # fmt: skip
-
-
-def seeds(method, *accuracies, **kwargs):
-    return [trained(method, accuracy, seed, **kwargs) for seed, accuracy in enumerate(accuracies)]
+from tests.builders import ENV, TASK, rows, seeds, trained
 
 
 def timed(method, ms):

@@ -13,29 +13,7 @@ from bench.report.leaderboard.gallery import gallery
 from bench.report.leaderboard.page import leaderboard
 from bench.report.leaderboard.ranking import without_empty
 from bench.report.text import Footnotes, escape, short, write_generated
-from bench.spec import Cell, Job, Protocol, Record, Timing
-
-ENV = {
-    "id": "e1",
-    "cpu": "Processor",
-    "cores": 2,
-    "memory_gb": 8,
-    "cpu_capability": "AVX2",
-    "gpus": [],
-    "torch": "2.9",
-    "python": "3.11",
-}
-ENV |= {"os": "Linux", "malloc": "tuned", "commit": None}
-
-
-def latency(method, ms, status="ok", detail="", **cell):
-    values = {"latency_ms": ms, "latency_lo_ms": ms / 1.1, "latency_hi_ms": ms * 1.1, "contended": 0} if status == "ok" else {}
-    rounds = {clock: [ms, ms * 1.001, ms] for clock in ("clean", "cpu", "wall")} if values else {}
-    return Record(Job(Cell(method, 56, 56, **cell), "latency", Timing(), "c"), status, detail, values, rounds, env="e1")
-
-
-def params(method, count):
-    return Record(Job(Cell(method, 56, 56), "params", Protocol(), "c"), "ok", "", {"params_count": count}, env="e1")
+from tests.builders import ENV, at, latency, params, rows
 
 
 def page(tmp_path, *records, name="mine", started=1.0):
@@ -46,10 +24,6 @@ def page(tmp_path, *records, name="mine", started=1.0):
         for record in records:
             writer.record(record)
     return leaderboard([read_journal(path) for path in sorted(tmp_path.glob("*/journal.jsonl"))])
-
-
-def rows(text):
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
 
 
 def test_methods_are_ranked_and_compared_with_the_baseline(tmp_path):
@@ -184,10 +158,6 @@ def test_empty_columns_are_dropped():
         {"method": "a", "GMAC": "1"},
         {"method": "b", "GMAC": ""},
     ]
-
-
-def at(side, record):
-    return replace(record, job=replace(record.job, cell=replace(record.job.cell, height=side, width=side)))
 
 
 def test_contents_link_to_every_run_and_analysis(tmp_path):

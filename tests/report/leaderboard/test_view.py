@@ -12,7 +12,7 @@ from bench.report.leaderboard.view import SPLITTING, View
 from bench.spec import Cell, Energy, Job, Protocol, Record, Training
 from bench.stats import ratios
 from bench.tables.cells import complete_rows
-from tests.report.leaderboard.test_page import ENV, at, latency, params, rows
+from tests.builders import ENV, at, latency, params, rows
 
 
 def seeded(method, *percents):

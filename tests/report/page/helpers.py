@@ -4,7 +4,7 @@ import shutil
 
 from bench.journal import Writer, read_journal
 from bench.spec import Cell, Job, Protocol, Record, Timing
-from tests.report.leaderboard.test_accuracy import seeds
+from tests.builders import seeds
 
 EVIL = "<img src=x onerror=alert(1)>"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -1,1 +1,1 @@
-""""""
+"""Everything that starts executors: sweeps, A/B comparisons, audits."""

@@ -1,1 +1,1 @@
-""""""
+"""Statistics of repeated measurements: intervals of rounds, ratios and verdicts, ranks."""

@@ -1,1 +1,1 @@
-""""""
+"""Tidy rows, computed from journals: one row per cell, per training, per crossover."""

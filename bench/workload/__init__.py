@@ -1,1 +1,1 @@
-""""""
+"""One cell with its module, its inputs and the measured call; its predicted cost; the status of its exceptions."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from bench import journal
 from bench.spec import Cell, Job, Protocol, Record
 from tests.paths import FAULTS
+
+TABLES = ["table.csv", *(["table.parquet"] if find_spec("pyarrow") else []), "README.md", "LEADERBOARD.md"]
 
 
 def job(method):
@@ -39,7 +42,7 @@ def test_what_an_operator_prints_stays_out_of_the_sweeps_output(out):
     result = sweep(out, "--methods", "chatters,fine", "--metrics", "memory")
     assert result.returncode == 0, result.stderr
     assert "CHATTER" not in result.stdout + result.stderr
-    assert [Path(line).name for line in result.stdout.splitlines()] == ["table.csv", "README.md", "LEADERBOARD.md"]
+    assert [Path(line).name for line in result.stdout.splitlines()] == TABLES
 
 
 def test_what_a_plugin_prints_stays_out_of_the_json(tmp_path):

@@ -1,1 +1,1 @@
-""""""
+"""Kernel networks fitted to target kernels."""

@@ -1,1 +1,1 @@
-""""""
+"""Effective kernel sizes, compared with untrained copies of a network."""

@@ -1,1 +1,1 @@
-""""""
+"""Effective receptive fields, before and after training."""

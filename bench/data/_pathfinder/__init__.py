@@ -1,1 +1,1 @@
-""""""
+"""Geometry and rendering of Pathfinder images."""

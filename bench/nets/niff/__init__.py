@@ -1,1 +1,1 @@
-""""""
+"""Networks with NIFF layers: ResNet, DenseNet, MobileNetV2, ConvNeXt."""

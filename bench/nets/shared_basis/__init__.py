@@ -1,1 +1,1 @@
-""""""
+"""ResNets whose convolutions share filter bases (Kang and Kim)."""

@@ -1,1 +1,1 @@
-""""""
+"""Tables of a run in other formats: JSON, Parquet, LaTeX."""

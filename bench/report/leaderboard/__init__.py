@@ -1,1 +1,1 @@
-""""""
+"""The leaderboard in markdown."""

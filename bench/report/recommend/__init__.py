@@ -1,1 +1,1 @@
-""""""
+"""Recommendation of a method for a setting and limits."""

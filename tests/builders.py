@@ -10,11 +10,13 @@ from click.testing import CliRunner
 
 import methods
 from bench.cli import main
-from bench.journal import Journal
+from bench.journal import JOURNAL, Journal, Writer, read_journal
 from bench.plan import accuracy_cell
+from bench.report.leaderboard.page import sections
 from bench.report.recommend.answer import Query
 from bench.spec import Cell, Job, Protocol, Record, Timing, Training
 from bench.system import machine
+from bench.tables.cells import complete_rows
 from bench.workload.build import Workload
 from methods import contract
 
@@ -116,3 +118,15 @@ def journal(*records, name="run", envs=(ENV,)):
 def this_machine(monkeypatch):
     """Pretend to be the machine of `ENV`."""
     monkeypatch.setattr(machine, "hardware", lambda: {"cpu": "Processor", "cores": 2})
+
+
+def accuracy_page(tmp_path, *records):
+    """Return the leaderboard sections of a run with these records."""
+    path = tmp_path / "run" / JOURNAL
+    with Writer(path) as writer:
+        writer.env(ENV)
+        writer.run({"command": "c", "started": 1.0, "baseline": "none"})
+        for record in records:
+            writer.record(record)
+    journal = read_journal(path)
+    return "\n".join(sections(journal, complete_rows(journal)))

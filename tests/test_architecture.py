@@ -122,6 +122,11 @@ def test_no_import_cycles():
     list(TopologicalSorter(graph).static_order())
 
 
+def test_test_files_stay_short():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in tracked(ROOT / "tests")}
+    assert {file: length for file, length in lengths.items() if length > 300} == {}
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_files_and_functions_stay_short(file):
     source = (ROOT / file).read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""What the kernels of a network look like and learned. Each analysis gives tidy tables, pictures and a page of findings."""
+"""Analyses of the kernels of a network. Each analysis writes tidy tables, figures and a page of results."""

@@ -1,4 +1,4 @@
-"""What an analysis looks at: a network as it begins, or with the weights of a training."""
+"""The networks of an analysis: untrained, or with the weights of a training."""
 
 from __future__ import annotations
 
@@ -14,100 +14,103 @@ from torch import nn
 from bench import names
 from bench.plan import IMAGE_CHANNELS, Axes, cells
 from bench.spec import Cell, Training, protocol_name
-from bench.system.torch_state import seed
-from bench.training import weights as kept
+from bench.system import torch_state
+from bench.training import weights
 from bench.workload.build import CLASSES, Workload
 from methods import Entry
 
 Size = tuple[int, int]
-PRETRAINED = "pretrained"  # the option of a library's network
+PRETRAINED = "pretrained"  # option of networks of a library
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network: its method and name in `cell`, the size of its images, and the file of its weights where it was trained."""
+    """A network: its method and name in `cell`, the size of its images, and the file of its weights if it was trained."""
 
     cell: Cell  # of level "model"
     size: Size  # (H, W) of its images
     classes: int = CLASSES
     channels: int = IMAGE_CHANNELS  # of an image
-    data: str = ""  # what it was trained on
-    weights: Path | None = None  # kept by a training, or a plain state dict
-    epoch: int | None = None  # after how many of its training's epochs; None where it was not trained here
-    epochs: int | None = None  # of that training
-    protocol: str = ""  # name of what it was trained under; see `spec.protocol_name`
+    data: str = ""  # data set that it was trained on
+    weights: Path | None = None  # file saved by a training, or a plain state dict
+    epoch: int | None = None  # number of epochs trained; None if it was not trained with this program
+    epochs: int | None = None  # total number of epochs of that training
+    protocol: str = ""  # name of the training protocol; see `spec.protocol_name`
 
     @property
     def label(self) -> str:
-        """Network and method, and what it was trained on."""
+        """Network, method and training data set."""
         return self.cell.label + (f", {self.data}" if self.data else "")
 
     @property
     def finished(self) -> bool:
-        """Whether these are the weights after the last epoch; so too where it was not trained here."""
+        """True for the weights after the last epoch, and for a network not trained with this program."""
         return self.epoch is None or self.epoch == self.epochs
 
     @property
-    def age(self) -> str:
-        """How far its training was, in words; empty where it was not trained here."""
+    def progress(self) -> str:
+        """Epochs trained, as "epoch 3 of 8"; empty if it was not trained with this program."""
         return "" if self.epoch is None else f"epoch {self.epoch} of {self.epochs}"
 
     @property
     def trained(self) -> bool:
-        """Here, elsewhere, or by those who published it."""
+        """True if it has trained weights: of this program, of a file, or as published by a library."""
         return self.epoch != 0 if self.weights is not None else dict(names.parse(self.cell.network).options).get(PRETRAINED, False)
 
     @cached_property
     def device(self) -> str:
         return self.cell.device
 
-    def fresh(self, begin: int = 0) -> nn.Module:
-        """The network before any training, drawn from seed `begin`, in evaluation mode."""
-        word = names.parse(self.cell.network)
-        plain = word._replace(options=tuple(option for option in word.options if option[0] != PRETRAINED))
-        return self._built(replace(self.cell, seed=begin, network=str(plain)))
+    def untrained_module(self, seed: int = 0) -> nn.Module:
+        """Return the network as initialised from this seed, in evaluation mode and without published weights."""
+        name = names.parse(self.cell.network)
+        plain = name._replace(options=tuple(option for option in name.options if option[0] != PRETRAINED))
+        return self._build(replace(self.cell, seed=seed, network=str(plain)))
 
-    def network(self) -> nn.Module:
-        """The network with its weights, in evaluation mode; as its name says, from the cell's seed, where it has no file of them.
+    def module(self) -> nn.Module:
+        """Return the network with its weights, in evaluation mode. Without a file, it is built from its name and the cell's seed.
 
-        Raises ValueError where the weights are of another network.
+        Raises ValueError if the weights are of another network.
         """
-        network = self._built(self.cell)
+        module = self._build(self.cell)
         if self.weights is not None:
-            state = _state(self.weights)
-            own = network.state_dict()
-            if wrong := _misfits(own, state):
-                amount = f"{len(wrong)} names or shapes differ from its {len(own)} weights"
-                raise ValueError(f"{self.weights} does not fit {self.cell.label}: {amount}, first '{wrong[0]}'")
-            network.load_state_dict(state)
-        return network
+            state = _load_state(self.weights)
+            own = module.state_dict()
+            if mismatches := _mismatches(own, state):
+                count = f"{len(mismatches)} names or shapes differ from its {len(own)} weights"
+                raise ValueError(f"{self.weights} does not fit {self.cell.label}: {count}, first '{mismatches[0]}'")
+            module.load_state_dict(state)
+        return module
 
-    def _built(self, cell: Cell) -> nn.Module:
-        seed(cell)
+    def _build(self, cell: Cell) -> nn.Module:
+        torch_state.seed(cell)
         return Workload(cell).network(self.classes, self.channels, self.size).to(self.device).eval()
 
 
-def kept_in(paths: Iterable[Path]) -> list[Network]:
-    """The networks of files that `run --keep-weights` wrote, or of folders of them; raises ValueError for none."""
-    files = [file for path in paths for file in (sorted(path.rglob(f"*{kept.SUFFIX}")) if path.is_dir() else [path])]
+def from_weights(paths: Iterable[Path]) -> list[Network]:
+    """Return the networks of files written by `run --keep-weights`, or of folders with such files.
+
+    Raises ValueError if there is no file or a file is of another kind.
+    """
+    files = [file for path in paths for file in (sorted(path.rglob(f"*{weights.SUFFIX}")) if path.is_dir() else [path])]
     if not files:
         raise ValueError(
-            "no kept weights there: `run --metrics accuracy --keep-weights last` writes them, with --force if it is done"
+            "no saved weights found: `run --metrics accuracy --keep-weights last` writes them; add --force if the run is complete"
         )
-    return [_of_file(file) for file in files]
+    return [_from_file(file) for file in files]
 
 
-def _of_file(file: Path) -> Network:
-    found = kept.read(file)
-    protocol, cell = found["job"].protocol, found["job"].cell
+def _from_file(file: Path) -> Network:
+    content = weights.read(file)
+    protocol, cell = content["job"].protocol, content["job"].cell
     assert isinstance(protocol, Training)
     size, name = (protocol.res, protocol.res), protocol_name(cell, protocol)
     cell = replace(cell, level="model", device="cpu")
-    facts = {key: found[key] for key in ("classes", "channels", "epoch", "epochs")}
-    return Network(cell, size, **facts, data=protocol.data, weights=file, protocol=name)
+    fields = {key: content[key] for key in ("classes", "channels", "epoch", "epochs")}
+    return Network(cell, size, **fields, data=protocol.data, weights=file, protocol=name)
 
 
-def named(
+def by_name(
     networks: Sequence[str],
     methods: Sequence[str],
     sizes: Sequence[Size],
@@ -115,32 +118,35 @@ def named(
     load: Path | None = None,
     classes: int = CLASSES,
 ) -> list[Network]:
-    """Networks by name, hosts with each method inside and those of the libraries as published too; raises ValueError.
+    """Return networks by name: hosts with each method inside, and networks of the libraries also as published.
 
-    `load` is a file with the state dict of the only one.
+    `load` is a file with a state dict; it requires exactly one network. Raises ValueError if the selection is empty or `load` is
+    given for several networks.
     """
     axes = Axes(tuple(methods), tuple(sizes), level="model", networks=tuple(networks))
-    found = [Network(cell, (cell.height, cell.width), classes, weights=load) for cell in cells(axes, known)]
-    if not found:
-        raise ValueError("nothing to analyse: give kept weights, or --backbone with --methods where the network is a host")
-    if load is not None and len(found) > 1:
-        raise ValueError(f"--load is of one network, not of {len(found)}: {', '.join(one.label for one in found)}")
-    return found
+    selected = [Network(cell, (cell.height, cell.width), classes, weights=load) for cell in cells(axes, known)]
+    if not selected:
+        raise ValueError("nothing to analyse: give saved weights, or --backbone with --methods if the network is a host")
+    if load is not None and len(selected) > 1:
+        labels = ", ".join(network.label for network in selected)
+        raise ValueError(f"--load needs exactly one network, not {len(selected)}: {labels}")
+    return selected
 
 
-def _misfits(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Names that only one of two state dicts has, or that have another shape there."""
-    both = own.keys() & given.keys()
-    return sorted((own.keys() ^ given.keys()) | {name for name in both if own[name].shape != getattr(given[name], "shape", None)})
+def _mismatches(own: Mapping[str, Any], loaded: Mapping[str, Any]) -> list[str]:
+    """Return the names that only one of two state dicts has, or whose shapes differ."""
+    both = own.keys() & loaded.keys()
+    return sorted((own.keys() ^ loaded.keys()) | {name for name in both if own[name].shape != getattr(loaded[name], "shape", None)})
 
 
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    """The weights in a file: kept by a training, or a state dict as such, under `state_dict` or `model` as publishers do.
+def _load_state(path: Path) -> dict[str, torch.Tensor]:
+    """Load a state dict: saved by a training, plain, or under `state_dict` or `model` as in published files.
 
-    Raises ValueError for another file.
+    Raises ValueError for any other file.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(next((found[name] for name in ("weights", "state_dict", "model") if isinstance(found.get(name), dict)), found))
-    except Exception as error:  # whatever a foreign file makes the reader raise, in many lines
-        raise ValueError(f"{path} holds no state dict of weights") from error
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        keys = ("weights", "state_dict", "model")
+        return dict(next((content[key] for key in keys if isinstance(content.get(key), dict)), content))
+    except Exception as error:  # reading another file may raise anything, in many lines
+        raise ValueError(f"{path} holds no state dict") from error

@@ -1,4 +1,4 @@
-"""What every analysis leaves behind: tables, pictures, a page, and by what and where they were made."""
+"""Output of every analysis: tables, figures, a page, and the command and environment that produced them."""
 
 from __future__ import annotations
 
@@ -22,37 +22,40 @@ class Findings:
     """The result of an analysis."""
 
     title: str
-    text: str  # markdown: what was looked at, the tables a reader wants, how to read them
+    text: str  # markdown: summary, tables, and how to read them
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # name -> tidy table, written as NAME.csv
-    figures: Mapping[str, Figure] = field(default_factory=dict)  # name -> picture, in order of the page
+    figures: Mapping[str, Figure] = field(default_factory=dict)  # name -> figure, in the order of the page
     columns: Mapping[str, str] = field(default_factory=dict)  # column -> unit and meaning
 
 
-def write(found: Findings, out: Path, command: str, env: Mapping[str, Any]) -> list[Path]:
-    """ANALYSIS.md, analysis.json, a CSV a table and figures/NAME.svg and .png in `out`; the paths. Raises OSError."""
+def write(findings: Findings, out: Path, command: str, env: Mapping[str, Any]) -> list[Path]:
+    """Write ANALYSIS.md, analysis.json, one CSV per table and figures/NAME.svg and .png to `out`. Return their paths.
+
+    Raises OSError if a file cannot be written and ValueError if ANALYSIS.md was written by hand.
+    """
     from bench.report.figures.canvas import save
 
     out.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, table in found.tables.items():
+    for name, table in findings.tables.items():
         paths.append(out / f"{name}.csv")
         table.to_csv(paths[-1], index=False)
-    for name, figure in found.figures.items():
+    for name, figure in findings.figures.items():
         paths += save(figure, out / "figures", name)
-    facts = {"command": command, "env": env, "columns": found.columns}
+    content = {"command": command, "env": env, "columns": findings.columns}
     paths.append(out / "analysis.json")
-    paths[-1].write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return [write_generated(out / PAGE, "\n".join(_page(found, command, env))), *paths]
+    paths[-1].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return [write_generated(out / PAGE, "\n".join(_page(findings, command, env))), *paths]
 
 
-def _page(found: Findings, command: str, env: Mapping[str, Any]) -> Iterable[str]:
+def _page(findings: Findings, command: str, env: Mapping[str, Any]) -> Iterable[str]:
     from bench.report.leaderboard.page import environment_text
 
-    yield f"# {found.title}\n"
+    yield f"# {findings.title}\n"
     yield f"- Reproduce: `{command}`" + (f" at commit {env['commit']}" if env.get("commit") else "")
     yield f"- Environment `{env['id']}`: {environment_text(dict(env))}\n"
-    yield found.text.rstrip() + "\n"
-    yield from (f"![{name}](figures/{name}.svg)\n" for name in found.figures)
-    if found.tables:
-        yield f"Tables: {', '.join(f'[{name}.csv]({name}.csv)' for name in found.tables)}.\n"
-    yield from (f"- `{column}`: {meaning}" for column, meaning in found.columns.items())
+    yield findings.text.rstrip() + "\n"
+    yield from (f"![{name}](figures/{name}.svg)\n" for name in findings.figures)
+    if findings.tables:
+        yield f"Tables: {', '.join(f'[{name}.csv]({name}.csv)' for name in findings.tables)}.\n"
+    yield from (f"- `{column}`: {meaning}" for column, meaning in findings.columns.items())

@@ -58,7 +58,9 @@ def test_code_path_of_the_cells_device_is_counted():
 
 
 def test_counts_do_not_depend_on_the_precision():
-    assert values_of(flops, workload_of("dwconv31", mode="train")) == values_of(flops, workload_of("dwconv31", mode="train", dtype="bf16"))
+    assert values_of(flops, workload_of("dwconv31", mode="train")) == values_of(
+        flops, workload_of("dwconv31", mode="train", dtype="bf16")
+    )
 
 
 def test_kernel_computed_only_in_inference_is_not_counted_in_training():

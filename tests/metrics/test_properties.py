@@ -4,20 +4,14 @@ import math
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 
 import methods
 from bench import columns, metrics
-from bench import journal as store
-from bench.cli import main
 from bench.executors import admission as guard
-from bench.executors import job as worker
 from bench.metrics import _shifts as shifts
 from bench.metrics.properties import HIGHEST, measure, smooth
-from bench.report.leaderboard import properties as report
 from bench.spec import Cell, Job, Limits, Protocol
-from bench.tables.cells import rows
 from bench.workload.build import Workload
 from methods import Unsupported, registry
 
@@ -278,37 +272,3 @@ def test_admission_uses_twice_the_resolution():
         guard.admit(Workload(job.cell), job, Limits(memory=1000))
     assert skip.value.prediction["predicted_bytes"] > 2 * 4 * 16 * 112 * 112
     assert guard.job_seconds(0.1, job) == pytest.approx(0.1 * guard.PROPERTY_CALLS)
-
-
-def test_run_writes_and_shows_properties(tmp_path):
-    out = tmp_path / "results" / "run"
-    words = ["run", "--methods", "niff,dwconv3", "--res", "8,12", "--channels", "4", "--baseline", "none", "--executor", "inline"]
-    result = CliRunner().invoke(main, [*words, "--metrics", "properties", "-o", str(out)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    found = list(rows(store.read_journal(out / store.JOURNAL)))
-    assert {row["properties_status"] for row in found} == {"ok"}
-    text = "\n".join(report.table([{**dict.fromkeys(columns.columns_of("properties")), **row} for row in found]))
-    assert text.count("`niff`") == 2 == text.count("`dwconv3`")
-    assert "e-" in text and "<sup>" not in text
-
-
-def test_failures_and_reasons_are_shown():
-    row = {"label": "a", "height": 8.0, "width": 9.0, **dict.fromkeys(columns.columns_of("properties"))}
-    failed = row | {"properties_status": "oom", "properties_detail": "too much"}
-    lacking = row | {"properties_status": "ok", "shift_error_circular": 0.0, "properties_why": "error_fp64: none"}
-    text = "\n".join(report.table([failed, lacking]))
-    assert "*oom*<sup>1</sup>" in text and "oom: too much" in text
-    assert "none<sup>2</sup>" in text and "error\\_fp64: none" in text
-    assert "8 x 9" in text
-    assert report.table([row | {"properties_status": None}]) == []
-
-
-def test_record_contains_every_way():
-    story = worker.run(Job(Cell("global_filter", 8, 8, channels=2), "properties"), Limits())
-    next(story)
-    with pytest.raises(StopIteration) as end:
-        story.send(True)
-    record = end.value.value
-    assert record.status == "ok", record.detail
-    assert set(record.samples["resolution_error"]) == {"bicubic", "pad_kernel", "pad_spectrum"}
-    assert record.values["resolution_error"] == min(record.samples["resolution_error"].values())

@@ -7,54 +7,12 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-import methods
-from bench.data import Splits
 from bench.nets.mixer import Mixer
-from bench.spec import Training
 from bench.training import loop
-from bench.training.loop import Diverged, Trainer, top1
+from bench.training.loop import Diverged, top1
 from bench.training.objective import penalties
-from bench.training.optim import criterion, lr_scales, mixing, parameter_groups, schedule
-
-TINY = Training(res=8, batch=16, epochs=2)
-
-
-class Scale(nn.Module):
-    """An operator of two parameters with equal gradients."""
-
-    def __init__(self, channels, resolution):
-        super().__init__()
-        self.mask_sigma = nn.Parameter(torch.ones(channels, 1, 1))
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
-
-    def forward(self, x):
-        return x * (self.mask_sigma + self.weight) + x.roll(1, -1)
-
-
-def images(count=32, seed=0):
-    """Return noise images, with values larger by one in the second class."""
-    labels = torch.arange(count) % 2
-    noise = torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
-    return TensorDataset(noise + labels.view(-1, 1, 1, 1), labels)
-
-
-def splits(count=32):
-    return Splits(images(count), images(32, 1), images(32, 2), classes=2, channels=1, trivial_accuracy=50.0)
-
-
-def host(operator=Scale, depth=1, seed=0):
-    torch.manual_seed(seed)
-    return Mixer(operator, classes=2, in_channels=1, width=4, depth=depth, resolution=(8, 8))
-
-
-def trainer(network=None, protocol=TINY, seed=0, count=32, lr=None, **extra):
-    return Trainer(network or host(), splits(count), protocol, seed, lr or protocol.lr[0], protocol.epochs, **extra)
-
-
-def trained(*args, **kwargs):
-    made = trainer(*args, **kwargs)
-    list(made.run())
-    return made
+from bench.training.optim import lr_scales, parameter_groups
+from tests.training.small import TINY, Scale, host, images, splits, trained, trainer
 
 
 def test_initial_network_is_the_same_for_every_operator():
@@ -240,48 +198,6 @@ def test_non_finite_logits_are_an_error(value):
         percent(nn.Identity(), TensorDataset(logits, torch.ones(300, dtype=torch.int64)))
 
 
-def rates(protocol, epochs, steps=10, lr=1.0):
-    optimizer, scheduler = schedule(nn.Linear(2, 2), protocol, lr, epochs, steps)
-    found = []
-    for step in range(epochs * steps):
-        found.append(optimizer.param_groups[0]["lr"])
-        scheduler.step_update(step + 1)
-    return [*found, optimizer.param_groups[0]["lr"]]
-
-
-def test_cosine_increases_in_the_warm_up_and_decreases_to_zero():
-    found = rates(replace(TINY, warmup=2), 10)
-    assert found[0] == pytest.approx(0.01)
-    assert found[:20] == sorted(found[:20]) and found[20:] == sorted(found[20:], reverse=True)
-    assert found[10] == pytest.approx((1 + 0.01) / 2)
-    assert found[50] == pytest.approx(0.5) and found[100] == pytest.approx(0, abs=1e-6)
-
-
-def test_warm_up_is_at_most_half_of_the_epochs():
-    found = rates(replace(TINY, warmup=20), 4)
-    assert found[:20] == sorted(found[:20]) and found[19] > 0.95
-    assert found[20] == pytest.approx(0.5)  # the value of the cosine over all steps at that epoch
-
-
-def test_multistep_drops_at_its_milestones():
-    found = rates(replace(TINY, schedule="multistep", milestones=(2, 3), warmup=0), 4)
-    assert found[:19] == [1.0] * 19  # timm drops one step early
-    assert found[20:29] == pytest.approx([0.1] * 9)
-    assert found[30:] == pytest.approx([0.01] * 11)
-
-
-def test_unknown_schedule_is_an_error():
-    with pytest.raises(ValueError, match="schedule must be one of cosine, multistep, not 'stairs'"):
-        schedule(nn.Linear(2, 2), replace(TINY, schedule="stairs"), 1.0, 2, 10)
-
-
-@pytest.mark.parametrize(("name", "nesterov"), [("sgd", True), ("momentum", False)])
-def test_momentum_optimiser(name, nesterov):
-    optimizer, _ = schedule(nn.Linear(2, 2), replace(TINY, optimizer=name), 0.1, 2, 10)
-    assert type(optimizer) is torch.optim.SGD
-    assert {(group["momentum"], group["nesterov"]) for group in optimizer.param_groups} == {(0.9, nesterov)}
-
-
 def test_weight_average_is_evaluated():
     protocol = replace(TINY, ema=0.5, epochs=3)
     made = trainer(protocol=protocol)
@@ -304,83 +220,3 @@ def test_long_average_follows_a_short_training():
     plain = trained(protocol=replace(TINY, epochs=20))
     assert done.curve[-1].loss == plain.curve[-1].loss, "the average does not change the training"
     assert done.curve[-1].validation > 90
-
-
-@pytest.mark.parametrize("setting", ["mixup", "cutmix"])
-def test_images_are_mixed_with_their_labels(setting):
-    protocol = replace(TINY, smoothing=0.1, **{setting: 1.0})
-    mix = mixing(protocol, 2, 16)
-    torch.manual_seed(0)
-    x, labels = images(16).tensors
-    mixed_images, mixed_labels = mix(x.clone(), labels)
-    assert mixed_labels.shape == (16, 2) and not torch.equal(mixed_images, x)
-    assert mixed_labels.sum(1).tolist() == pytest.approx([1.0] * 16)
-    assert mixed_labels.min() >= 0.05 - 1e-6, "smoothed here"
-    logits = torch.tensor([[3.0, 0.0]]).expand(16, 2)
-    expected = -(mixed_labels * logits.log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(criterion(protocol)(logits, mixed_labels), expected)
-    assert trained(protocol=replace(protocol, epochs=3)).curve[-1].loss > 0
-
-
-def test_odd_batch_cannot_be_mixed():
-    with pytest.raises(ValueError, match="an even batch in each process, not 15"):
-        trainer(protocol=replace(TINY, mixup=0.5, batch=15))
-    with pytest.raises(ValueError, match="not 5"):
-        trainer(protocol=replace(TINY, mixup=0.5), count=5)
-
-
-def test_labels_are_smoothed():
-    logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
-    plain, smooth = (criterion(replace(TINY, smoothing=s))(logits, labels) for s in (0.0, 0.2))
-    logs = logits.log_softmax(1)[0]
-    assert float(plain) == pytest.approx(-float(logs[0]))
-    assert float(smooth) == pytest.approx(-0.9 * float(logs[0]) - 0.1 * float(logs[1]))
-
-
-def vector(network):
-    return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
-
-
-def test_gradient_is_clipped():
-    moves = []
-    for clip in (0.0, 1e-3):
-        network = host()
-        before = vector(network)
-        protocol = replace(TINY, optimizer="momentum", weight_decay=0.0, clip=clip, lr=(1.0,), epochs=1, batch=32, warmup=0)
-        trained(network, protocol)
-        moves.append(float((vector(network) - before).norm()))
-    assert moves[1] == pytest.approx(1e-3, rel=1e-2) and moves[0] > 1e-2  # plain momentum's first step is lr times the gradient
-
-
-def test_channels_last_changes_only_the_layout():
-    operator = lambda c, r: nn.Conv2d(c, c, 3, padding=1)  # noqa: E731
-    plain, last = (trained(host(operator), replace(TINY, channels_last=one)) for one in (False, True))
-    weight = last.network.blocks[0].operator.weight
-    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
-    assert [e.loss for e in last.curve] == pytest.approx([e.loss for e in plain.curve], rel=1e-3)
-
-
-@pytest.mark.parametrize("name", ["niff", "dynamic_filter"])
-def test_bf16_training_computes_transforms_in_float32(name):
-    """Torch's CPU transforms do not support bfloat16, so they run in float32; the rest of the network is cast."""
-    seen = set()
-    network = host(methods.get(name).build)
-    network.head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
-    cast = lambda: torch.autocast("cpu", torch.bfloat16)  # noqa: E731
-    done = trained(network, replace(TINY, epochs=4, dtype="bf16"), cast=cast)
-    assert seen == {torch.bfloat16}
-    assert all(torch.isfinite(p).all() and p.dtype == torch.float32 for p in network.parameters())
-    assert done.curve[-1].loss < done.curve[0].loss
-
-
-def test_penalty_is_not_rounded_to_bf16():
-    class Fine(Scale):
-        def penalty(self):
-            return (self.weight.flatten()[None] @ self.weight.flatten()[:, None]).sum() * 1.001
-
-    def cast():
-        return torch.autocast("cpu", torch.bfloat16)
-
-    made = trainer(host(Fine), cast=cast)
-    next(made.probe())
-    assert made.penalty == pytest.approx(4 * 1.001, rel=1e-6)

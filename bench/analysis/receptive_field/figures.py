@@ -1,4 +1,4 @@
-"""Pictures of effective receptive fields: maps before and after training, and the share of the gradient in growing squares."""
+"""Figures of effective receptive fields: maps before and after training, and the share of the gradient in growing squares."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from bench.analysis.network import Network
-from bench.analysis.receptive_field.gradient import Middle
+from bench.analysis.receptive_field.gradient import OutputPixel
 from bench.analysis.receptive_field.squares import Curve
 from bench.report import style
 from bench.report.figures.canvas import below, canvas, handle, legend, theme
 from bench.report.style import Style
 
-DECADES = 4  # that the maps' colours span
-PAIRS = 3  # networks side by side in the picture of maps
-CROWD = 12  # networks in one picture
+DECADES = 4  # range of the colour scale of the maps
+NETWORKS_PER_ROW = 3  # in the figure of maps
+NETWORKS_PER_FIGURE = 12
 
 
 @dataclass
 class Field:
-    """What one network's output depends on; unless `status` is ok `detail` says why that is not known."""
+    """The effective receptive field of one network; `detail` is the reason if `status` is not ok."""
 
-    specimen: Network
+    network: Network
     trained: bool
     status: str
     detail: str
     scores: np.ndarray | None = None  # (H, W)
-    middle: Middle | None = None
+    pixel: OutputPixel | None = None
     curve: Curve | None = None
-    limit: str = ""  # HxW of the theoretical receptive field, or that it is the whole image; empty: unknown
+    limit: str = ""  # HxW of the theoretical receptive field, or "whole" for the whole image; empty if unknown
 
     @property
     def state(self) -> str:
@@ -42,69 +42,69 @@ class Field:
 
 
 @dataclass
-class Subject:
+class Comparison:
     """A network untrained, from several seeds, and trained."""
 
-    title: str  # the specimen's label, and what tells it from others of that label
-    specimen: Network
+    title: str  # label of the network, with a suffix if another network has the same label
+    network: Network
     data: str
     images: int
     untrained: list[Field] = field(default_factory=list)
     trained: list[Field] = field(default_factory=list)
 
     @property
-    def besides(self) -> str:
-        """The title behind the label."""
-        return self.title.removeprefix(self.specimen.label).removeprefix(", ")
+    def suffix(self) -> str:
+        """The part of the title after the label."""
+        return self.title.removeprefix(self.network.label).removeprefix(", ")
 
     @property
     def fields(self) -> list[Field]:
         return self.untrained + self.trained
 
     def states(self) -> Iterator[tuple[str, list[Field]]]:
-        """Untrained and trained, as far as there is something to show."""
+        """Yield the successful measurements of the untrained and of the trained state; a state without any is left out."""
         for fields in (self.untrained, self.trained):
-            if shown := [one for one in fields if one.status == "ok"]:
-                yield shown[0].state, shown
+            if measured := [result for result in fields if result.status == "ok"]:
+                yield measured[0].state, measured
 
 
-def draw(found: Sequence[Subject]) -> dict[str, Figure]:
-    """Maps and curves, `CROWD` networks to a picture; none where nothing could be measured."""
-    shown = [subject for subject in found if any(subject.states())]
+def draw(comparisons: Sequence[Comparison]) -> dict[str, Figure]:
+    """Draw maps and curves, `NETWORKS_PER_FIGURE` networks per figure. Return no figure if every measurement failed."""
+    measured = [comparison for comparison in comparisons if any(comparison.states())]
     figures: dict[str, Figure] = {}
     with theme():
-        for number in range(-(-len(shown) // CROWD)):
-            part = shown[number * CROWD : (number + 1) * CROWD]
-            end = f"-{number + 1}" if len(shown) > CROWD else ""
-            figures |= {f"maps{end}": maps(part), f"curves{end}": curves(part)}
+        for number in range(-(-len(measured) // NETWORKS_PER_FIGURE)):
+            selected = measured[number * NETWORKS_PER_FIGURE : (number + 1) * NETWORKS_PER_FIGURE]
+            end = f"-{number + 1}" if len(measured) > NETWORKS_PER_FIGURE else ""
+            figures |= {f"maps{end}": draw_maps(selected), f"curves{end}": draw_curves(selected)}
     return figures
 
 
-def maps(found: Sequence[Subject]) -> Figure:
-    """Share of the gradient by pixel, before and after training, on one logarithmic scale; means over seeds."""
-    states = max(len(list(subject.states())) for subject in found)
-    pairs = min(PAIRS if states > 1 else 2 * PAIRS, len(found))
-    rows = -(-len(found) // pairs)
-    names, common = names_of(found)
-    figure, axes = canvas(rows, pairs * states, 1.2 + rows * (8 / max(pairs * states, 3) + 0.25 + 0.15 * names[0].count("\n")))
+def draw_maps(comparisons: Sequence[Comparison]) -> Figure:
+    """Draw the share of the gradient per pixel before and after training, mean over seeds, on one logarithmic scale."""
+    states = max(len(list(comparison.states())) for comparison in comparisons)
+    columns = min(NETWORKS_PER_ROW if states > 1 else 2 * NETWORKS_PER_ROW, len(comparisons))
+    rows = -(-len(comparisons) // columns)
+    names, common = panel_names(comparisons)
+    figure, axes = canvas(rows, columns * states, 1.2 + rows * (8 / max(columns * states, 3) + 0.25 + 0.15 * names[0].count("\n")))
     figure.suptitle(common, fontsize=10, x=0.01, ha="left")
-    means = [[(state, mean(fields)) for state, fields in subject.states()] for subject in found]
-    most = max(float(share.max()) for both in means for _, share in both)
+    means = [[(state, mean_share(fields)) for state, fields in comparison.states()] for comparison in comparisons]
+    most = max(float(share.max()) for shares in means for _, share in shares)
     norm = LogNorm(most / 10**DECADES, most, clip=True)
     for panel in axes.flat:
         panel.set_axis_off()
-    for index, both in enumerate(means):
-        row, column = divmod(index, pairs)
-        for place, (state, share) in enumerate(both):
-            picture = panel_of(axes[row, column * states + place], share, norm, state)
-        axes[row, column * states].set_title(f"{names[index]}\n{both[0][0]}", fontsize=8)
-    bar = figure.colorbar(picture, ax=list(axes.flat), orientation="horizontal", shrink=0.5, aspect=40, extend="min")
-    bar.set_label("share of the |gradient| in a pixel", fontsize=9)
+    for index, shares in enumerate(means):
+        row, column = divmod(index, columns)
+        for offset, (state, share) in enumerate(shares):
+            image = draw_map(axes[row, column * states + offset], share, norm, state)
+        axes[row, column * states].set_title(f"{names[index]}\n{shares[0][0]}", fontsize=8)
+    bar = figure.colorbar(image, ax=list(axes.flat), orientation="horizontal", shrink=0.5, aspect=40, extend="min")
+    bar.set_label("share of |gradient| per pixel", fontsize=9)
     return figure
 
 
-def panel_of(panel: Axes, share: np.ndarray, norm: LogNorm, title: str) -> AxesImage:
-    """The map in its panel, and a title."""
+def draw_map(panel: Axes, share: np.ndarray, norm: LogNorm, title: str) -> AxesImage:
+    """Draw one map in its panel and return the image."""
     panel.set_axis_on()
     panel.set(xticks=[], yticks=[])
     panel.grid(False)
@@ -112,55 +112,55 @@ def panel_of(panel: Axes, share: np.ndarray, norm: LogNorm, title: str) -> AxesI
     return panel.imshow(share, cmap="magma", norm=norm, interpolation="nearest")
 
 
-def mean(fields: Sequence[Field]) -> np.ndarray:
-    """Mean over seeds of the scores, the sum of each made one: (H, W)."""
-    return np.mean([one.scores / one.scores.sum() for one in fields if one.scores is not None], axis=0)
+def mean_share(fields: Sequence[Field]) -> np.ndarray:
+    """Return the mean over seeds of the scores, each normalised to a sum of 1: (H, W)."""
+    return np.mean([field.scores / field.scores.sum() for field in fields if field.scores is not None], axis=0)
 
 
-def curves(found: Sequence[Subject]) -> Figure:
-    """Share of the gradient against the side of the square; untrained with its standard deviation over seeds, and trained."""
-    states = list(dict.fromkeys(state for subject in found for state, _ in subject.states()))
+def draw_curves(comparisons: Sequence[Comparison]) -> Figure:
+    """Draw the share of the gradient against the side of the square, one panel per state, with the deviation over seeds."""
+    states = list(dict.fromkeys(state for comparison in comparisons for state, _ in comparison.states()))
     figure, axes = canvas(1, len(states), 4.2, sharey=True)
-    (names, common), looks = names_of(found), looks_of(found)
-    for subject, look in zip(found, looks):
-        for state, fields in subject.states():
-            curve(axes[0, states.index(state)], fields, look)
+    (names, common), styles = panel_names(comparisons), styles_of(comparisons)
+    for comparison, line in zip(comparisons, styles):
+        for state, fields in comparison.states():
+            draw_curve(axes[0, states.index(state)], fields, line)
     for state, panel in zip(states, axes[0]):
         panel.set(title=state, xlabel="side of the square / side of the image", ylim=(0, 1.02), xlim=(0, None))
-    axes[0, 0].set_ylabel("share of the |gradient| in the square")
+    axes[0, 0].set_ylabel("share of |gradient| in the square")
     figure.suptitle(common, fontsize=10, x=0.01, ha="left")
-    legend(axes[0, -1], [handle(look, name) for look, name in zip(looks, names)])
-    below(figure, "Bands: one standard deviation over seeds.")
+    legend(axes[0, -1], [handle(line, name) for line, name in zip(styles, names)])
+    below(figure, "Bands: standard deviation over seeds.")
     return figure
 
 
-def curve(panel: Axes, fields: Sequence[Field], look: Style) -> None:
-    """Mean and standard deviation over seeds of one network's share by side."""
-    found = [one.curve for one in fields if one.curve is not None]
-    sides, mass = found[0].side / fields[0].specimen.size[0], np.array([one.mass for one in found])
-    dash = (0, look.dash) if look.dash else "-"
-    panel.plot(sides, mass.mean(0), color=look.colour, linestyle=dash, marker=look.marker, markevery=0.15, markersize=4.5)
+def draw_curve(panel: Axes, fields: Sequence[Field], line: Style) -> None:
+    """Draw the mean and the standard deviation over seeds of one network's share against the side."""
+    curves = [field.curve for field in fields if field.curve is not None]
+    sides, mass = curves[0].side / fields[0].network.size[0], np.array([curve.mass for curve in curves])
+    dash = (0, line.dash) if line.dash else "-"
+    panel.plot(sides, mass.mean(0), color=line.colour, linestyle=dash, marker=line.marker, markevery=0.15, markersize=4.5)
     if len(mass) > 1:
         spread = mass.std(0, ddof=1)
-        panel.fill_between(sides, mass.mean(0) - spread, mass.mean(0) + spread, color=look.colour, alpha=0.15, linewidth=0)
+        panel.fill_between(sides, mass.mean(0) - spread, mass.mean(0) + spread, color=line.colour, alpha=0.15, linewidth=0)
 
 
-def looks_of(found: Sequence[Subject]) -> list[Style]:
-    """The look of each one's method, as in every figure; of the network, or of the whole title, where that is there twice."""
-    labels = [subject.specimen.cell.label for subject in found]
+def styles_of(comparisons: Sequence[Comparison]) -> list[Style]:
+    """Return the style of each method, as in every figure; of the network or of the whole title if methods repeat."""
+    labels = [comparison.network.cell.label for comparison in comparisons]
     methods = [label.rpartition(" + ")[2] for label in labels]
-    titles = [f"{label} ({subject.title})" for label, subject in zip(labels, found)]
+    titles = [f"{label} ({comparison.title})" for label, comparison in zip(labels, comparisons)]
     return [style.of(name) for name in next((names for names in (methods, labels) if len(set(names)) == len(names)), titles)]
 
 
-def names_of(found: Sequence[Subject]) -> tuple[list[str], str]:
-    """What tells the networks apart, one below the other in a name each, and what they have in common."""
+def panel_names(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
+    """Return a name per network, of the properties in which the networks differ, one per line, and the common properties."""
     parts = [
-        (method, host, subject.data, "x".join(map(str, subject.specimen.size)) + " px", subject.besides)
-        for subject in found
-        for host, _, method in [subject.specimen.cell.label.rpartition(" + ")]
+        (method, host, comparison.data, "x".join(map(str, comparison.network.size)) + " px", comparison.suffix)
+        for comparison in comparisons
+        for host, _, method in [comparison.network.cell.label.rpartition(" + ")]
     ]
     common = [len(set(column)) == 1 for column in zip(*parts)]
-    common[0] = False  # the method stays
-    names = ["\n".join(part for part, alike in zip(one, common) if part and not alike) for one in parts]
+    common[0] = False  # always name the method
+    names = ["\n".join(part for part, alike in zip(properties, common) if part and not alike) for properties in parts]
     return names, ", ".join(part for part, alike in zip(parts[0], common) if part and alike)

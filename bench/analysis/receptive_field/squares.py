@@ -1,4 +1,4 @@
-"""How large an area holds a share of the gradient: in squares about its centre, and in the pixels that contribute most."""
+"""Area that holds a share of the gradient: squares around its centre, and the pixels that contribute most."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROUNDING = 1e-12  # of a share: sums of the same numbers in another order
+ROUNDING = 1e-12  # tolerance of a share: sums of the same values in another order
 
 
 class Curve(NamedTuple):
-    """Growing squares about one point: side in px, share of the sum, share of the image's area; (S,) each."""
+    """Squares of increasing size around one point: side in px, share of the sum, share of the image's area; (S,) each."""
 
     side: np.ndarray
     mass: np.ndarray
     area: np.ndarray
 
     def first(self, share: float) -> int:
-        """Index of the smallest square that holds at least this share."""
+        """Return the index of the smallest square that holds at least this share."""
         return int(np.argmax(self.mass >= share - ROUNDING))
 
 
 def squares(scores: np.ndarray, centre: tuple[float, float]) -> Curve:
-    """All squares about a point of a map (H, W) of scores that are not negative, up to one that covers the map.
+    """Return the sums over all squares around a point of a map (H, W) of non-negative scores, until one covers the map.
 
-    `centre` is in pixels, (0, 0) in the middle of the first, and each of its numbers a whole or a half one: about the middle of a
-    pixel sides are odd, between two even. Where the axes differ in that, a side along the second is one longer. At the border
-    squares are cut, and counted as they are cut.
+    `centre` is in pixels, with (0, 0) the centre of the first pixel; both coordinates are multiples of 0.5. Sides are odd around
+    the centre of a pixel and even around a point between two pixels. If the axes differ in this, the square is one pixel longer
+    along the second axis. Squares are clipped at the border; their sums and areas are those of the clipped squares.
     """
     sums = np.pad(scores.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    first = 2 - round(2 * centre[0] + 1) % 2  # 1 about the middle of a pixel, 2 between two
+    first = 2 - round(2 * centre[0] + 1) % 2  # 1 around the centre of a pixel, 2 between two pixels
     most = 2 * max(scores.shape) + 1
-    found = [_square(sums, centre, side) for side in range(first, most + 1, 2)]
-    full = next(index for index, (_, area) in enumerate(found) if area == scores.size) + 1
-    mass, area = np.array(found[:full], dtype=np.float64).T
+    sums_and_areas = [_square(sums, centre, side) for side in range(first, most + 1, 2)]
+    full = next(index for index, (_, area) in enumerate(sums_and_areas) if area == scores.size) + 1
+    mass, area = np.array(sums_and_areas[:full], dtype=np.float64).T
     return Curve(np.arange(first, most + 1, 2)[:full], mass / mass[-1], area / scores.size)
 
 
 def _square(sums: np.ndarray, centre: tuple[float, float], side: int) -> tuple[float, int]:
-    """Sum and area of a square, from the sums of all rectangles that begin at the first pixel."""
+    """Return sum and area of a clipped square, given the cumulative sums over both axes."""
     ends = []
     for middle, pixels in zip(centre, (size - 1 for size in sums.shape)):
         low, high = np.ceil(middle - side / 2), np.floor(middle + side / 2)
@@ -48,7 +48,7 @@ def _square(sums: np.ndarray, centre: tuple[float, float], side: int) -> tuple[f
     return float(mass), (bottom - top) * (right - left)
 
 
-def fewest(scores: np.ndarray, share: float) -> float:
-    """The share of the area of the smallest set of pixels that holds at least this share of the sum."""
+def smallest_area(scores: np.ndarray, share: float) -> float:
+    """Return the area of the smallest set of pixels that holds at least this share of the sum, relative to the image."""
     mass = np.sort(scores.astype(np.float64), axis=None)[::-1].cumsum()
     return float(np.argmax(mass >= (share - ROUNDING) * mass[-1]) + 1) / scores.size

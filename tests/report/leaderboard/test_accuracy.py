@@ -4,33 +4,18 @@ from dataclasses import fields, replace
 
 import pytest
 
-from bench.journal import JOURNAL, Writer, read_journal
-from bench.metrics import params
-from bench.nets.published import SPECTRUM
+from bench.journal import JOURNAL, read_journal
 from bench.report.leaderboard import protocol, reach
-from bench.report.leaderboard.page import sections
-from bench.report.text import escape, points
-from bench.spec import ORIGINAL, Cell, Job, Protocol, Record, Timing, Training
-from bench.tables.cells import complete_rows, tidy
-from bench.workload.build import Workload
-from tests.builders import ENV, TASK, rows, seeds, trained
+from bench.report.text import points
+from bench.spec import ORIGINAL, Cell, Job, Record, Timing, Training
+from bench.tables.cells import tidy
+from tests.builders import TASK, accuracy_page, rows, seeds, trained
 
 
 def timed(method, ms):
     values = {"latency_ms": ms, "latency_lo_ms": ms, "latency_hi_ms": ms, "contended": 0}
     rounds = {"clean": [ms, ms * 1.001, ms]}
     return Record(Job(Cell(method, 8, 8), "latency", Timing(), "c"), "ok", "", values, rounds, env="e1")
-
-
-def page(tmp_path, *records):
-    path = tmp_path / "run" / JOURNAL
-    with Writer(path) as writer:
-        writer.env(ENV)
-        writer.run({"command": "c", "started": 1.0, "baseline": "none"})
-        for record in records:
-            writer.record(record)
-    journal = read_journal(path)
-    return "\n".join(sections(journal, complete_rows(journal)))
 
 
 def table_of(text, heading):
@@ -41,7 +26,7 @@ def table_of(text, heading):
 
 def test_methods_are_ranked_by_mean_accuracy_with_ties(tmp_path):
     """c has mean 60 and standard deviation 1: half-width 4.303 / sqrt(3) = 2.48; a and b do not differ significantly."""
-    text = page(
+    text = accuracy_page(
         tmp_path,
         *seeds("c", 59.0, 60.0, 61.0),
         *seeds("a", 98.0, 99.0, 100.0),
@@ -58,25 +43,27 @@ def test_methods_are_ranked_by_mean_accuracy_with_ties(tmp_path):
 
 
 def test_one_seed_is_always_tied(tmp_path):
-    table = table_of(page(tmp_path, *seeds("a", 99.0), *seeds("b", 50.0)), "accuracy on")
+    table = table_of(accuracy_page(tmp_path, *seeds("a", 99.0), *seeds("b", 50.0)), "accuracy on")
     assert [line[:3] for line in table] == [["1=", "`a`", "99.0"], ["1=", "`b`", "50.0"]]
 
 
 def test_failed_seed_is_reported_and_has_no_rank(tmp_path):
-    text = page(tmp_path, *seeds("a", 99.0, 98.0), *seeds("b", 97.0), trained("b", None, 1, status="error", detail="step 3: <nan>"))
+    text = accuracy_page(
+        tmp_path, *seeds("a", 99.0, 98.0), *seeds("b", 97.0), trained("b", None, 1, status="error", detail="step 3: <nan>")
+    )
     assert table_of(text, "accuracy on")[-1][:4] == ["", "`b`", "*error*<sup>1</sup>", "2"]
     assert "<sup>1</sup> error: seed 1: step 3: &lt;nan&gt;" in text
 
 
 def test_table_of_failures_only(tmp_path):
-    text = page(tmp_path, trained("b", None, status="timeout", detail="300 s"))
+    text = accuracy_page(tmp_path, trained("b", None, status="timeout", detail="300 s"))
     assert table_of(text, "accuracy on") == [["`b`", "*timeout*<sup>1</sup>", "1"]]
 
 
 def test_each_protocol_has_a_table_and_a_description(tmp_path):
     searched = replace(TASK, lr=(0.005, 0.02), epochs=20, clip=1.0, channels_last=True)
     rounds = {"search_lr": [0.005, 0.02], "search_validation": [88.0, None]}
-    text = page(
+    text = accuracy_page(
         tmp_path, *seeds("a", 90.0), trained("a", 95.0, task=searched, rounds=rounds), trained("a", 96.0, network="mixer[depth=4]")
     )
     headings = [line for line in text.splitlines() if line.startswith("### accuracy")]
@@ -115,7 +102,7 @@ def test_effective_reach_is_sorted_and_has_the_receptive_field(tmp_path):
     def at(distance):
         return replace(TASK, data=f"farpair[distance={distance}]")
 
-    text = page(
+    text = accuracy_page(
         tmp_path,
         *(r for d, mean in ((6, 100.0), (12, 90.0), (18, 50.0)) for r in seeds("dwconv7", mean - 1, mean, task=at(d))),
         *(r for d in (6, 12, 18) for r in seeds("dwconv3", 49.0, 51.0, task=at(d))),
@@ -134,7 +121,7 @@ def test_effective_reach_is_sorted_and_has_the_receptive_field(tmp_path):
 
 
 def test_one_distance_gives_no_effective_reach(tmp_path):
-    assert "### effective reach" not in page(tmp_path, *seeds("a", 99.0))
+    assert "### effective reach" not in accuracy_page(tmp_path, *seeds("a", 99.0))
 
 
 def test_other_resolutions_have_changes_and_reasons_of_failures(tmp_path):
@@ -143,7 +130,7 @@ def test_other_resolutions_have_changes_and_reasons_of_failures(tmp_path):
         {"16": at_16, "24 native": at_16 - 10, "32 native": at_16 - 20, "32 pad|kernel": "oom: no room: <16> MB"}
         for at_16 in (91.0, 93.0)
     ]
-    text = page(
+    text = accuracy_page(
         tmp_path,
         *(trained("niff", evals["16"], seed, task=task, evals=evals) for seed, evals in enumerate(ways)),
         trained("dwconv7", 99.0, task=task, evals={"24": 98.0, "32": 90.5}),
@@ -159,12 +146,12 @@ def test_other_resolutions_have_changes_and_reasons_of_failures(tmp_path):
 
 
 def test_training_resolution_alone_gives_no_table(tmp_path):
-    assert "### other resolutions" not in page(tmp_path, trained("a", 90.0, evals={"32": 90.0}))
+    assert "### other resolutions" not in accuracy_page(tmp_path, trained("a", 90.0, evals={"32": 90.0}))
 
 
 def test_pareto_front_of_latency_and_accuracy_is_marked(tmp_path):
     """b is as accurate as a and slower; c is the slowest and the most accurate; d has no accuracy."""
-    text = page(
+    text = accuracy_page(
         tmp_path,
         *(timed(method, ms) for method, ms in (("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0))),
         *seeds("a", 89.0, 91.0), *seeds("b", 90.0, 90.0), *seeds("c", 95.0, 95.0),
@@ -177,11 +164,13 @@ def test_pareto_front_of_latency_and_accuracy_is_marked(tmp_path):
 
 
 def test_one_accuracy_gives_no_front(tmp_path):
-    assert "◆" not in page(tmp_path, timed("a", 1.0), timed("b", 2.0), *seeds("a", 89.0), trained("b", None, status="error"))
+    assert "◆" not in accuracy_page(
+        tmp_path, timed("a", 1.0), timed("b", 2.0), *seeds("a", 89.0), trained("b", None, status="error")
+    )
 
 
 def test_run_of_accuracies_only_has_no_latency_table(tmp_path):
-    text = page(tmp_path, *seeds("a", 99.0))
+    text = accuracy_page(tmp_path, *seeds("a", 99.0))
     assert [line for line in text.splitlines() if line.startswith("###")] == [
         "### accuracy on farpair[distance=6] at 32 px in mixer, cpu, 1 thread"
     ]
@@ -190,14 +179,14 @@ def test_run_of_accuracies_only_has_no_latency_table(tmp_path):
 def test_names_cannot_break_the_page(tmp_path):
     folder = replace(TASK, data="folder:/a|<b>*c")
     odd = trained("a|`b", 90.0, task=folder, accuracy_floor_of="<script>")
-    text = page(tmp_path, odd)
+    text = accuracy_page(tmp_path, odd)
     assert "### accuracy on folder:/a\\|&lt;b&gt;\\*c at 32 px" in text
     assert "`a\\|'b`" in text
     assert "<script>" not in text and "(&lt;script&gt;)" in text
 
 
 def test_published_networks_share_a_table(tmp_path):
-    text = page(
+    text = accuracy_page(
         tmp_path,
         *(trained(ORIGINAL, 90.0, network=name) for name in ("flexnet3", "flexnet7")),
         trained("niff", 91.0, network="resnet18"),
@@ -206,86 +195,9 @@ def test_published_networks_share_a_table(tmp_path):
     assert [line[1] for line in table_of(text, "accuracy on")] == ["`resnet18 + niff`", "`flexnet3`", "`flexnet7`"]
 
 
-def finished(measurement):
-    """Return the result of a metric."""
-    while True:
-        try:
-            next(measurement)
-        except StopIteration as end:
-            return end.value
-
-
-def network_row(method=ORIGINAL, network="dfformer_s18", metric="params", **values):
-    res = 32 if network.startswith("shared_resnet32") else 224
-    cell = Cell(method, res, res, channels=3, level="model", network=network)
-    return Record(Job(cell, metric, Protocol(), "c"), "ok", "", values, env="e1")
-
-
-def test_published_values_are_shown_with_the_reason_for_a_difference(tmp_path):
-    text = page(
-        tmp_path,
-        network_row(params_count=30_324_372),
-        network_row(metric="flops", gmacs=3.878, flops=7.9e9),
-        network_row(network="resnet50", metric="flops", gmacs=4.1, flops=8.2e9),
-        network_row(network="shared_resnet32", params_count=261_608),
-        network_row("niff", "resnet50", params_count=1),
-    )
-    (head, *lines), small = rows(text.split("#### 224 px")[1]), rows(text.split("#### 32 px")[1].split("####")[0])
-    assert head == ["method", "params", "published params", "GFLOP", "GMAC", "published GMAC"]
-    assert lines == [
-        ["`dfformer_s18`", "30,324,372", "30,324,372", "7.90", "3.88", "3.800<sup>1</sup>"],
-        ["`resnet50`", "", "25,557,032", "8.20", "4.10", "4.11"],
-        ["`resnet50 + niff`", "1", "", "", "", ""],
-    ]
-    assert f"<sup>1</sup> {escape(SPECTRUM)}" in text
-    assert small[1][-1] == "0.080" and small[1][2] == "0.197 M<sup>1</sup>"
-    assert "<sup>1</sup> for 10 classes" in text
-
-
-def test_no_published_columns_without_published_values(tmp_path):
-    assert "published params" not in page(tmp_path, network_row("niff", "resnet50", params_count=1)).split("## run", 1)[1]
-
-
-def test_replaced_convolutions_are_reported(tmp_path):
-    swapped = {"convs_exchanged": 13.0, "convs_kept": 7.0, "convs_kept_why": "3 1x1, 3 strided, 1 stem"}
-    text = page(tmp_path, network_row("niff", "resnet18", params_count=1, **swapped), network_row(network="vgg16", params_count=2))
-    assert "`resnet18 + niff`<sup>1</sup>" in text
-    assert "<sup>1</sup> 13 of 20 convolutions replaced; unchanged: 3 1x1, 3 strided, 1 stem" in text
-    assert text.count("convolutions replaced") == 1
-
-
-def test_replaced_convolutions_are_counted():
-    """ResNet-18 has a stem, three strided 3x3 and three 1x1 shortcut convolutions, and 13 others."""
-    cell = Cell("dwconv7", 64, 64, channels=3, level="model", network="resnet18")
-    values = finished(params.measure(Workload(cell), Protocol())).values
-    assert (values["convs_exchanged"], values["convs_kept"]) == (13, 7)
-    assert sorted(values["convs_kept_why"].split(", ")) == ["1 stem", "3 1x1", "3 strided"]
-    plain = finished(params.measure(Workload(replace(cell, method=ORIGINAL)), Protocol())).values
-    assert plain["convs_exchanged"] is plain["convs_kept_why"] is None
-
-
-def test_accuracy_of_another_protocol_is_noted(tmp_path):
-    """The rows of networks show the comparison group of networks; that of a host is another."""
-    text = page(
-        tmp_path,
-        trained(ORIGINAL, 90.0, network="resnet50"),
-        network_row(network="resnet50", params_count=2),
-        network_row("niff", "mixer", params_count=1),
-        network_row("niff", "mixer[depth=3]", params_count=3),
-        trained("niff", 90.0, network="mixer"),
-    )
-    accuracies = {line[0]: line[-1] for line in rows(text.split("#### 224 px")[1].split("###")[0])[1:]}
-    assert accuracies == {
-        "`resnet50`": "90.0",
-        "`mixer + niff`": "<sup>1</sup>",
-        "`mixer[depth=3] + niff`": "",
-    }
-    assert "<sup>1</sup> trained under another protocol, see below" in text
-
-
 def test_trivial_accuracy_is_neither_bold_nor_on_the_front(tmp_path):
     """All accuracies are within the error of seeds and test images of the trivial accuracy."""
-    text = page(
+    text = accuracy_page(
         tmp_path,
         *(timed(method, ms) for method, ms in (("a", 1.0), ("b", 2.0), ("c", 3.0))),
         *seeds("a", 49.0, 52.0), *seeds("b", 49.5, 51.0), *seeds("c", 50.0, 50.4),
@@ -297,8 +209,8 @@ def test_trivial_accuracy_is_neither_bold_nor_on_the_front(tmp_path):
 
 
 def test_tables_of_farpair_state_the_local_bound(tmp_path):
-    assert page(tmp_path, *seeds("a", 99.0, 98.0)).count(reach.LOCAL_BOUND_NOTE) == 1
-    assert reach.LOCAL_BOUND_NOTE not in page(tmp_path / "other", *seeds("a", 99.0, task=replace(TASK, data="digits")))
+    assert accuracy_page(tmp_path, *seeds("a", 99.0, 98.0)).count(reach.LOCAL_BOUND_NOTE) == 1
+    assert reach.LOCAL_BOUND_NOTE not in accuracy_page(tmp_path / "other", *seeds("a", 99.0, task=replace(TASK, data="digits")))
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def methods_inside(network: str, selected: tuple[str, ...]) -> tuple[str, ...]:
     """Return the methods to measure in a network. A library's network is also measured as published, our own only so."""
     if not network or nets.is_host(network):
         return selected
-    return (ORIGINAL, *selected) if nets.is_open(network) else (ORIGINAL,)
+    return (ORIGINAL, *selected) if nets.is_from_library(network) else (ORIGINAL,)
 
 
 def plan(axes: Axes, metrics: Iterable[str], known: Mapping[str, Entry], code: Mapping[str, str]) -> list[Job]:

@@ -1,6 +1,6 @@
-"""Operators behind one registry: every module of this folder that registers a class is a method.
+"""Registry of operators. Every module of this folder that registers a class adds a method.
 
-Importing this package costs no torch: `catalogue()` reads the decorators as text, `get(name)` imports the modules.
+Importing this package does not import torch: `catalogue()` parses the decorators, `get(name)` imports the modules.
 """
 
 from methods.catalogue import Entry

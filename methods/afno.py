@@ -1,20 +1,20 @@
-"""Adaptive Fourier neural operator: a small complex network at every frequency, the same weights for all.
+"""Adaptive Fourier neural operator: a small complex network, applied to every frequency with the same weights.
 
 Guibas et al., "Efficient Token Mixing for Transformers via Adaptive Fourier Neural Operators", ICLR 2022,
-https://arxiv.org/abs/2111.13587. The channels of X = rfft2(x) / sqrt(H W) fall into blocks of d = C / blocks; in each block
+https://arxiv.org/abs/2111.13587. The channels of X = rfft2(x) / sqrt(H W) are divided into blocks of d = C / blocks. In each block
 
     Z = W_2 relu(W_1 X + b_1) + b_2,    y = irfft2(shrink(Z)) * sqrt(H W) + x
 
-with complex d x d matrices and biases. relu and the soft threshold `shrink` act on real and imaginary part separately. The operator
-works on maps of any size.
+with complex d x d matrices and biases. relu and the soft threshold `shrink` act on the real and imaginary parts separately. The
+operator accepts maps of any size.
 
-How ours differs from the published code, equal to rounding:
-- maps (B, C, H, W) instead of tokens (B, H * W, C);
-- the factors sqrt(H W) go into W_1, W_2, b_2 and the threshold, which spares two passes over the spectrum;
-- the spectrum of a non-linear map is not that of a real image: it is made Hermitian, which the published code leaves to the inverse
-  transform; see `spectral.hermitian`;
-- `fraction` keeps floor(fraction * (W//2+1)) columns. Published: floor(fraction * (H*W//2+1)), which at 14 x 14 keeps all 8
-  columns for every fraction from 0.09 on; its 0.05 keeps floor(0.05 * 99) = 4, which is our 0.5.
+Differences from the published code (the first three are equal up to rounding):
+- Maps are (B, C, H, W) instead of tokens (B, H * W, C).
+- The factors sqrt(H W) are merged into W_1, W_2, b_2 and the threshold, which saves two passes over the spectrum.
+- The non-linear network does not preserve Hermitian symmetry. The spectrum is made Hermitian explicitly; the published code leaves
+  this to the inverse transform. See `spectral.hermitian`.
+- `fraction` retains floor(fraction * (W//2+1)) columns. Published: floor(fraction * (H*W//2+1)), which at 14 x 14 retains all 8
+  columns for every fraction from 0.09 on. The published 0.05 retains floor(0.05 * 99) = 4 columns, which is our 0.5.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from methods.registry import Resolution, Unsupported, register
 class AFNO(nn.Module):
     """AFNO: a two-layer complex network on the spectrum, block-diagonal over channels, plus the input.
 
-    `sparsity` is the soft threshold on the spectrum in units of the ortho-normalised transform; `fraction` of the columns is kept,
-    the lowest ones, the others become 0. Raises `Unsupported` where blocks do not divide C or no column is kept.
+    `sparsity` is the soft threshold on the spectrum, in units of the orthonormal transform. `fraction` is the share of columns that
+    is retained, lowest frequencies first; the others are set to 0. Raises `Unsupported` if blocks do not divide C or no column is
+    retained.
     """
 
     mixes_channels = True
@@ -52,7 +53,7 @@ class AFNO(nn.Module):
         if blocks < 1 or channels % blocks:
             raise Unsupported(f"{blocks} blocks do not divide {channels} channels")
         if not 0 < fraction <= 1 or self._columns(pair(resolution)[1], fraction) == 0:
-            raise Unsupported(f"fraction {fraction} keeps no column or more than all of a map {pair(resolution)[1]} pixels wide")
+            raise Unsupported(f"fraction {fraction} selects no column, or too many, of a map {pair(resolution)[1]} pixels wide")
         self.sparsity, self.fraction = sparsity, fraction
         width = channels // blocks
         self.w1 = nn.Parameter(torch.empty(2, blocks, width, width))  # (real and imaginary, block, in, out)
@@ -76,7 +77,7 @@ class AFNO(nn.Module):
         return irfft2(hermitian(mixed, width), (height, width)) + x
 
     def _mixed(self, spectrum: Tensor, scale: float) -> Tensor:
-        """sqrt(H W) * shrink(Z) for a spectrum sqrt(H W) * X (B, C, H, columns)."""
+        """Return sqrt(H W) * shrink(Z) for a spectrum sqrt(H W) * X (B, C, H, columns)."""
         blocks = spectrum.unflatten(1, self.w1.shape[1:3]).flatten(3)  # (B, blocks, d, H * columns)
         hidden = self._layer(self.w1 / scale, self.b1, blocks)
         hidden = torch.view_as_complex(F.relu(torch.view_as_real(hidden)))
@@ -86,7 +87,7 @@ class AFNO(nn.Module):
 
     @staticmethod
     def _layer(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-        """Complex block-diagonal layer on x (B, blocks, d, P)."""
+        """Apply a complex block-diagonal layer to x (B, blocks, d, P)."""
         return (torch.complex(*weight).mT @ x).add_(torch.complex(*bias)[..., None])
 
     def flops(self, height: int, width: int) -> Flops:
@@ -96,7 +97,10 @@ class AFNO(nn.Module):
         return Flops(0, 2 * channels * rfft2_flops(height, width) + layers)
 
     def load_official(self, state: dict[str, Tensor]) -> None:
-        """Weights of the published `AFNO2D`: `w1`, `w2` (2, blocks, d, d), `b1`, `b2` (2, blocks, d); else KeyError."""
+        """Load weights of the published `AFNO2D`: `w1`, `w2` (2, blocks, d, d) and `b1`, `b2` (2, blocks, d).
+
+        Raises KeyError for a missing or unknown name.
+        """
         if state.keys() != self.state_dict().keys():
-            raise KeyError(f"AFNO has the entries b1, b2, w1 and w2, not {sorted(state)}")
+            raise KeyError(f"the weights of AFNO are b1, b2, w1 and w2, not {sorted(state)}")
         self.load_state_dict(state)

@@ -1,7 +1,7 @@
-"""Read a method file as text: its registered names, settings and summaries, without running it.
+"""Parse the registered names, settings and summaries of a method file without importing it.
 
-`import torch` takes seconds; `--help`, `list` and completion must not. Values in a decorator, and defaults, are therefore literals
-or names of literals of the same file.
+`import torch` takes seconds, which `--help`, `list` and shell completion must not. Arguments of `@register` and default values of
+constructors must therefore be literals or names of literals in the same file.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """What `list` and the planner need to know of a method."""
+    """Name, summary, paper and options of a method, for `list` and the planner."""
 
     name: str
     summary: str
     paper: str
-    hparams: dict[str, Any]  # fixed by the name
+    hparams: dict[str, Any]  # constructor options that the registered name fixes
     options: dict[str, Any]  # constructor options with their defaults
     required: tuple[str, ...] = ()  # constructor options without a default
 
     @property
     def takes_kernel(self) -> bool:
-        """Whether `--kernel` applies: the class has a kernel size and the name does not fix it."""
+        """True if `--kernel` applies: the class has a kernel size that the name does not fix."""
         return "kernel_size" in (*self.options, *self.required) and "kernel_size" not in self.hparams
 
     @property
@@ -38,7 +38,7 @@ def first_line(doc: str | None) -> str:
 
 
 def describe_file(path: Path) -> list[Entry]:
-    """One `Entry` for each `@register(...)` in the file, in order of the decorators from the class upwards."""
+    """Return one `Entry` per `@register(...)` in the file, in order of application (from the class upwards)."""
     return _Reader(ast.parse(path.read_text(encoding="utf-8"), str(path))).entries()
 
 
@@ -62,7 +62,7 @@ class _Reader:
         ]
 
     def _entry(self, call: ast.Call, node: ast.ClassDef) -> Entry:
-        hparams = {word.arg: self._value(word.value) for word in call.keywords if word.arg}
+        hparams = {keyword.arg: self._value(keyword.value) for keyword in call.keywords if keyword.arg}
         paper = hparams.pop("paper", "")
         options, required = self._options(node)
         summary = first_line(ast.get_docstring(node))
@@ -74,7 +74,7 @@ class _Reader:
         return ast.literal_eval(node)
 
     def _options(self, node: ast.ClassDef) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Options of the class's constructor, or of the nearest base class of the same file that has one."""
+        """Return the options of the class's constructor, or of its nearest base class in the same file that has one."""
         for item in node.body:
             if isinstance(item, ast.FunctionDef) and item.name == "__init__":
                 return self._arguments(item.args)

@@ -1,7 +1,7 @@
-"""What every method must keep, as checks that run on any registered method: the tests run them, and so does `bench check`.
+"""Requirements that every registered method must satisfy. The tests and `bench check` run them.
 
-A check is a function of a `Method` that raises AssertionError with the reason. A class may state two exceptions of its own:
-`inert` (names of parameters whose gradient is zero by construction) and `not_exportable` (why `torch.export` cannot take it).
+A check is a function of a `Method` that raises AssertionError with the reason. A class may declare two exceptions: `inert` (names
+of parameters whose gradient is zero by construction) and `not_exportable` (the reason why `torch.export` does not support it).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from methods import Method
 
 CHANNELS = 16
 SIZES = [(12, 12), (9, 9), (10, 7), (7, 16)]  # even, odd, non-square with odd width, non-square with odd height
-KERNEL = 5  # for methods whose kernel size is free
+KERNEL = 5  # for methods that require a kernel size
 
 
 def make(method: Method, size: tuple[int, int] = (12, 12), seed: int = 0) -> Any:
@@ -31,23 +31,23 @@ def image(size: tuple[int, int], batch: int = 2, dtype: torch.dtype = torch.floa
     return torch.randn(batch, CHANNELS, *size, generator=generator, dtype=torch.float64).to(dtype)
 
 
-def distance(a: Tensor, b: Tensor) -> float:
-    """Relative error: largest difference over largest value of b."""
+def relative_error(a: Tensor, b: Tensor) -> float:
+    """Return max |a - b| / max |b|."""
     a, b = a.detach().double(), b.detach().double()
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30))
 
 
 def shape(method: Method) -> None:
-    """(B, C, H, W) -> (B, C, H, W), finite, built for even, odd and non-square maps."""
+    """Check that the output has the shape of the input and finite values, for even, odd and non-square maps."""
     for size in SIZES:
         x = image(size)
         y = make(method, size)(x)
-        assert y.shape == x.shape, f"{tuple(x.shape)} became {tuple(y.shape)}"
+        assert y.shape == x.shape, f"input of shape {tuple(x.shape)}, output of shape {tuple(y.shape)}"
         assert y.isfinite().all(), f"non-finite output at {size}"
 
 
 def other_sizes(method: Method) -> None:
-    """A map of another size than the one built for is filtered, or refused with ValueError."""
+    """Check that a map of another size than built for is processed or raises ValueError."""
     module = make(method)
     for size in SIZES[1:]:
         try:
@@ -57,7 +57,7 @@ def other_sizes(method: Method) -> None:
 
 
 def gradients(method: Method) -> None:
-    """Every parameter and the input receive a finite gradient that is not zero, in training mode."""
+    """Check that the input and every parameter receive a finite, non-zero gradient in training mode."""
     module = make(method).train()
     x = image((12, 12)).requires_grad_()
     y = module(x)
@@ -70,54 +70,54 @@ def gradients(method: Method) -> None:
 
 
 def deterministic(method: Method) -> None:
-    """The same seed gives the same weights and the same output, twice."""
+    """Check that two builds with one seed, and two calls of one module, give the same output."""
     x = image((12, 12))
     first, second = make(method, seed=3).eval(), make(method, seed=3).eval()
-    assert torch.equal(first(x), second(x)), "two builds under one seed differ"
-    assert torch.equal(first(x), first(x)), "two calls of one module differ"
+    assert torch.equal(first(x), second(x)), "two builds with the same seed give different outputs"
+    assert torch.equal(first(x), first(x)), "two calls of the same module give different outputs"
 
 
 def batch_independent(method: Method) -> None:
-    """In inference an image's result does not depend on its neighbours in the batch."""
+    """Check that in inference the output of an image does not depend on the rest of the batch."""
     module, x = make(method).eval(), image((12, 12), batch=3)
-    assert distance(module(x)[1:2], module(x[1:2])) < 1e-5
+    assert relative_error(module(x)[1:2], module(x[1:2])) < 1e-5
 
 
 def float64(method: Method) -> None:
-    """`.double()` computes in float64 and agrees with float32."""
+    """Check that `.double()` computes in float64 and agrees with float32."""
     module, x = make(method).eval(), image((12, 12), dtype=torch.float64)
     single = module(x.float())
     double = module.double()(x)
-    assert double.dtype == torch.float64, f"float64 became {double.dtype}"
-    assert distance(single, double) < 1e-4, f"float32 is {distance(single, double):.1e} away from float64"
+    assert double.dtype == torch.float64, f"the output of the float64 module is {double.dtype}"
+    assert relative_error(single, double) < 1e-4, f"the relative error of float32 is {relative_error(single, double):.1e}"
 
 
 def autocast(method: Method) -> None:
-    """Under bfloat16 autocast: bfloat16 out, gradients in float32, near the float32 result."""
+    """Check that bfloat16 autocast gives bfloat16 outputs close to float32, and float32 gradients."""
     module, x = make(method).eval(), image((12, 12)).requires_grad_()
     reference = module(x).detach()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = module(x)
-    assert y.dtype == torch.bfloat16, f"autocast gave {y.dtype}"
-    assert distance(y, reference) < 0.05, f"bfloat16 is {distance(y, reference):.1e} away"
+    assert y.dtype == torch.bfloat16, f"the output under autocast is {y.dtype}"
+    assert relative_error(y, reference) < 0.05, f"the relative error of bfloat16 is {relative_error(y, reference):.1e}"
     y.float().sum().backward()
     assert all(p.grad is None or p.grad.dtype == torch.float32 for p in module.parameters())
 
 
 def copies(method: Method) -> None:
-    """After a training forward, deepcopy and a state-dict round trip reproduce the module."""
+    """Check that deepcopy and a state-dict round trip reproduce the module after a training step."""
     module, x = make(method), image((12, 12))
     module(x).sum().backward()
     module.eval()
     twin = copy.deepcopy(module)
     fresh = make(method, seed=9).eval()
     fresh.load_state_dict(module.state_dict())
-    assert torch.equal(twin(x), module(x)), "a deepcopy differs"
-    assert torch.equal(fresh(x), module(x)), "the state dict does not hold everything"
+    assert torch.equal(twin(x), module(x)), "the output of a deepcopy differs"
+    assert torch.equal(fresh(x), module(x)), "the output after loading the state dict differs"
 
 
 def meta(method: Method) -> None:
-    """Built under the meta device it holds no memory and still gives shapes (FLOPs are counted so)."""
+    """Check that the module can be built and called on the meta device, where FLOPs are counted."""
     with torch.device("meta"):
         module = method.build(CHANNELS, (12, 12), KERNEL if method.entry.needs_kernel else None)
         y = module(torch.empty(2, CHANNELS, 12, 12))
@@ -126,32 +126,32 @@ def meta(method: Method) -> None:
 
 
 def frozen(method: Method) -> None:
-    """`freeze()` changes nothing but speed, follows a changed weight, and ends with `train()`."""
+    """Check that `freeze()` preserves the output, follows changed weights, and is undone by `train()`."""
     module, x = make(method).eval(), image((12, 12))
     if not hasattr(module, "freeze"):
         return
     with torch.no_grad():
         expected = module(x)
         module.freeze()
-        assert distance(module(x), expected) < 1e-5 and distance(module(x), expected) < 1e-5
+        assert relative_error(module(x), expected) < 1e-5 and relative_error(module(x), expected) < 1e-5
         parameter = next(p for p in module.parameters() if p.numel() > 1)
         parameter.add_(torch.linspace(0.5, 1.5, parameter.numel()).view_as(parameter))
         changed = module(x)
-        assert distance(changed, expected) > 1e-4, "a frozen module ignores a changed weight"
-        assert distance(changed, module.train().eval()(x)) < 1e-5, "train() does not drop the frozen kernel"
+        assert relative_error(changed, expected) > 1e-4, "the output of a frozen module does not follow a changed weight"
+        assert relative_error(changed, module.train().eval()(x)) < 1e-5, "train() does not drop the frozen kernel"
 
 
 def export(method: Method) -> None:
-    """`torch.export` takes the module and the program computes the same, or the class states why not."""
+    """Check that `torch.export` reproduces the output, unless the class declares `not_exportable`."""
     module, x = make(method).eval(), image((12, 12))
     if getattr(module, "not_exportable", ""):
         return
     program = torch.export.export(module, (x,))
-    assert distance(program.module()(x), module(x)) < 1e-5
+    assert relative_error(program.module()(x), module(x)) < 1e-5
 
 
 def declared_size(method: Method) -> None:
-    """`kernel()` gives (C, K, K) or (C, C, K, K), real and without gradient surprises."""
+    """Check that `kernel()`, if defined, is real and of shape (C, Kh, Kw) or (C, C, Kh, Kw)."""
     module = make(method)
     if hasattr(module, "kernel"):
         kernel = module.kernel()
@@ -160,8 +160,8 @@ def declared_size(method: Method) -> None:
 
 
 def cuda_untouched(method: Method) -> None:
-    """Building and running on the CPU asks for no CUDA context, whether or not there is a GPU."""
-    with patch("torch.cuda._lazy_init", side_effect=AssertionError("CUDA was asked for")):
+    """Check that building and running on the CPU does not initialise CUDA."""
+    with patch("torch.cuda._lazy_init", side_effect=AssertionError("CUDA was initialised")):
         make(method)(image((12, 12)))
 
 
@@ -183,10 +183,10 @@ CHECKS: tuple[Callable[[Method], None], ...] = (
 
 
 def check(method: Method) -> Iterator[tuple[str, str]]:
-    """Run every check: (name, "" or the reason it fails)."""
-    for one in CHECKS:
+    """Run every check. Yield its name and the reason of a failure, empty if it passes."""
+    for requirement in CHECKS:
         try:
-            one(method)
-            yield one.__name__, ""
-        except Exception as error:  # a check that raises anything is a check that fails, with that as its reason
-            yield one.__name__, f"{type(error).__name__}: {error}"
+            requirement(method)
+            yield requirement.__name__, ""
+        except Exception as error:  # any exception is a failure of the check
+            yield requirement.__name__, f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Standard and plain large-kernel convolutions: the yardstick of every other method."""
+"""Standard dense and depthwise convolutions, the baselines of all other methods."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from torch import Tensor, nn
 
 from methods.parts.cost import Flops, bins, rfft2_flops
 from methods.parts.freezing import Freezable
-from methods.parts.spectral import filter_depthwise, full_precision, kernel_spectrum, linear_size, pair, within_reach
+from methods.parts.spectral import crop_to_image, filter_depthwise, full_precision, kernel_spectrum, linear_size, pair
 from methods.registry import Resolution, Unsupported, register
 
 CONVNEXT = "https://arxiv.org/abs/2201.03545"
 REPLKNET = "https://arxiv.org/abs/2203.06717"
 RESNET = "https://arxiv.org/abs/1512.03385"
-# Smallest kernel for which the Fourier form is taken on a CPU: oneDNN's depthwise forward falls off a cliff at k = 15 in NCHW, its
-# weight gradient is slow from k = 9. On a GPU the direct form is taken.
+# Smallest kernel for which "auto" selects the Fourier form on a CPU: oneDNN's depthwise forward is much slower from k = 15 on in
+# NCHW, and its weight gradient is slow from k = 9 on. On a GPU "auto" selects the direct form.
 FFT_FROM = {"infer": 15, "train": 9}
 
 
 def odd_sizes(kernel_size: int | str, resolution: Resolution) -> tuple[int, int]:
-    """(Kh, Kw) of a kernel size, where "full" is as large as the map: 2 * floor(R / 2) + 1. Raises `Unsupported` for even sizes."""
+    """Return (Kh, Kw) of a kernel size. "full" is the size of the map, 2 * floor(R / 2) + 1.
+
+    Raises `Unsupported` if the size is not a positive odd number.
+    """
     height, width = pair(resolution)
     if kernel_size == "full":
         return 2 * (height // 2) + 1, 2 * (width // 2) + 1
@@ -38,7 +41,7 @@ def odd_sizes(kernel_size: int | str, resolution: Resolution) -> tuple[int, int]
 class Conv(nn.Module):
     """Standard dense convolution, zero padding, bias: y[o] = sum_i w[o, i] * x[i] + b[o].
 
-    With * torch's cross-correlation, at a pixel p and with x = 0 outside the map:
+    Here * is torch's cross-correlation. At a pixel p, with x = 0 outside the map:
 
         y[o, p] = sum_i sum_d w[o, i, d] x[i, p + d] + b[o],    d from -(K-1)/2 to (K-1)/2 along either axis
 
@@ -62,7 +65,7 @@ class Conv(nn.Module):
         return Flops(0, 2 * self.conv.weight.numel() * height * width)
 
     def load_official(self, state: dict[str, Tensor]) -> None:
-        """Weights of an `nn.Conv2d`: `weight` (C, C, K, K), `bias` (C)."""
+        """Load weights of an `nn.Conv2d`: `weight` (C, C, K, K), `bias` (C)."""
         self.conv.load_state_dict(state)
 
 
@@ -77,17 +80,17 @@ class Conv(nn.Module):
 @register("dwconv7", kernel_size=7, paper=CONVNEXT)
 @register("dwconv3", kernel_size=3, paper="https://arxiv.org/abs/1704.04861")
 class DepthwiseConv(Freezable):
-    """Plain depthwise large kernel, zero padding, bias: y[c] = w[c] * x[c] + b[c].
+    """Depthwise convolution, zero padding, bias: y[c] = w[c] * x[c] + b[c].
 
-    With * torch's cross-correlation, at a pixel p and with x = 0 outside the map:
+    Here * is torch's cross-correlation. At a pixel p, with x = 0 outside the map:
 
         y[c, p] = sum_d w[c, d] x[c, p + d] + b[c],    d from -(K-1)/2 to (K-1)/2 along either axis
 
-    `backend` is "direct" (torch's convolution), "fft" (the same sum through a zero-padded transform, equal to rounding) or "auto",
-    which takes the faster of the two for the device, the kernel size and the mode.
+    `backend` is "direct" (torch's convolution), "fft" (the same sum by a zero-padded FFT, equal up to rounding) or "auto", which
+    selects the faster of the two by device, kernel size and mode.
     """
 
-    target: str | None = None  # device type that "auto" decides for; None: the input's own
+    target: str | None = None  # device type for which "auto" decides; None: that of the input
 
     def __init__(
         self,
@@ -106,14 +109,14 @@ class DepthwiseConv(Freezable):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """nn.Conv2d's own: uniform within 1 / sqrt(Kh * Kw) for weight and bias."""
+        """Initialise as `nn.Conv2d` does: weight and bias uniform within +-1 / sqrt(Kh * Kw)."""
         bound = 1 / math.sqrt(self.weight[0].numel())
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         if self._path(x.device.type) == "fft":
-            return self._by_transform(x)
+            return self._fft_forward(x)
         kh, kw = self.weight.shape[-2:]
         return F.conv2d(x, self.weight, self.bias, padding=(kh // 2, kw // 2), groups=x.shape[1])
 
@@ -125,13 +128,13 @@ class DepthwiseConv(Freezable):
         return "fft" if on_cpu and max(self.weight.shape[-2:]) >= FFT_FROM[mode] else "direct"
 
     @full_precision
-    def _by_transform(self, x: Tensor) -> Tensor:
+    def _fft_forward(self, x: Tensor) -> Tensor:
         image = pair(x.shape[-2:])
         spectrum, size = self.cached(lambda: self._spectrum(image), image)
         return filter_depthwise(x, spectrum, size) + self.bias[:, None, None]
 
     def _spectrum(self, image: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
-        kernel = within_reach(self.weight[:, 0], image)
+        kernel = crop_to_image(self.weight[:, 0], image)
         size = linear_size(image, pair(kernel.shape[-2:]))
         return kernel_spectrum(kernel, size), size
 
@@ -143,10 +146,10 @@ class DepthwiseConv(Freezable):
         channels, _, kh, kw = self.weight.shape
         if self._path("meta") == "direct":
             return Flops(0, 2 * self.weight.numel() * height * width)
-        reach = [min(k, 2 * n - 1) for k, n in ((kh, height), (kw, width))]
-        size = linear_size((height, width), (reach[0], reach[1]))
+        cropped = min(kh, 2 * height - 1), min(kw, 2 * width - 1)
+        size = linear_size((height, width), cropped)
         return Flops(channels * rfft2_flops(*size), channels * (2 * rfft2_flops(*size) + 6 * bins(*size)))
 
     def load_official(self, state: dict[str, Tensor]) -> None:
-        """Weights of a depthwise `nn.Conv2d`: `weight` (C, 1, K, K), `bias` (C)."""
+        """Load weights of a depthwise `nn.Conv2d`: `weight` (C, 1, K, K), `bias` (C)."""
         self.load_state_dict(state)

@@ -1,20 +1,21 @@
-"""FFT-based dynamic token mixer: global circular filters that the image itself mixes from a few learned ones.
+"""FFT-based dynamic token mixer: global circular filters, mixed per image from a few learned filters.
 
 Tatsunami and Taki, "FFT-based Dynamic Token Mixer for Vision", AAAI 2024, https://arxiv.org/abs/2303.03932. With M = expansion * C
-hidden channels and N learned half spectra K_f, which all channels share,
+hidden channels and N learned half spectra K_f, which are shared by all channels,
 
     r = softmax_f(W_b StarReLU(W_a mean(x)))        routing (N, M), from the mixer's input
     h = act(W_1 x)                                  (M, H, W)
     y = W_2 irfft2(rfft2(h) * sum_f r_f K_f)        one circular filter of the map's size per image and channel, no biases
 
-How ours differs from the published code, equal to rounding on a map of the filters' own size:
-- channels first, so that the transforms run along contiguous axes;
-- the filters are one real matrix product of routing and spectra (published: a complex one);
-- W_2 commutes with the inverse transform and is applied before it: C transforms instead of M. Under autocast it therefore runs in
-  float32 with the Fourier part; W_1 and the router run in half precision;
-- the spectra are made Hermitian, which the published code leaves to the inverse transform; see `spectral.hermitian`;
-- another map size is refused, or answered as `filter_resize` says ("bicubic" is the published `weight_resize=True`);
-- float64 works (published: complex64 is hard-coded).
+Differences from the published code (equal up to rounding on maps of the size of the filters):
+- Channels are first, so that the transforms run along contiguous axes.
+- The filters are one real matrix product of routing weights and spectra (published: a complex product).
+- W_2 commutes with the inverse transform and is applied before it, which takes C transforms instead of M. Under autocast it
+  therefore runs in float32, as the transforms do. W_1 and the router run in half precision.
+- The spectra are made Hermitian explicitly; the published code leaves this to the inverse transform. See `spectral.hermitian`.
+- Maps of another size raise ValueError, or the filters are resized; see `filter_resize` ("bicubic" is the published
+  `weight_resize=True`).
+- float64 is supported (published: complex64 is hard-coded).
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ OFFICIAL = {
 
 
 class StarReLU(nn.Module):
-    """s * relu(x)^2 + b with learned scalars s (1) and b (0); Yu et al., "MetaFormer Baselines", https://arxiv.org/abs/2210.13452."""
+    """s * relu(x)^2 + b with learned scalars s and b, initially 1 and 0.
+
+    Yu et al., "MetaFormer Baselines", https://arxiv.org/abs/2210.13452.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,20 +64,18 @@ class StarReLU(nn.Module):
 
 
 def pointwise(weight: Tensor, x: Tensor) -> Tensor:
-    """A 1x1 convolution, weight (C_out, C_in), over the last axis of x (B, C_in, P): channels-first in and out.
-
-    Not `weight @ x`: torch folds that into one product that writes channels last.
-    """
+    """Apply a 1x1 convolution with weight (C_out, C_in) to x (B, C_in, P). The result (B, C_out, P) is channels first in memory."""
+    # `weight @ x` would be folded into one matrix product whose output is channels last
     return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
 
 
 @register("dynamic_filter", paper="https://arxiv.org/abs/2303.03932")
 class DynamicFilter(Resizable, Freezable):
-    """DFFormer's token mixer: map-sized circular filters, mixed for each image from a few learned spectra.
+    """DFFormer's token mixer: map-sized circular filters, mixed per image from a few learned spectra.
 
-    `activation` is "star_relu" or "gelu" (the router keeps StarReLU); the router's hidden width is `router_ratio` * C; `resize`
-    says what becomes of maps of another size than `resolution`. Raises `Unsupported` where an option leaves no channel, filter or
-    router unit.
+    `activation` is "star_relu" or "gelu"; the router always uses StarReLU. The hidden width of the router is `router_ratio` * C.
+    `resize` selects how the filters are applied to maps of another size than `resolution`. Raises `Unsupported` for an invalid
+    option, or if no channel, filter or router unit is left.
     """
 
     mixes_channels = True
@@ -108,7 +110,7 @@ class DynamicFilter(Resizable, Freezable):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The published ones: spectra 0.02 * normal, matrices normal with 0.02, cut off at 2."""
+        """Initialise as published: normal with standard deviation 0.02, for matrices truncated at +-2."""
         nn.init.normal_(self.basis, std=0.02)
         for matrix in (self.expand, self.project, *self._router_matrices()):
             nn.init.trunc_normal_(matrix, std=0.02)
@@ -120,34 +122,34 @@ class DynamicFilter(Resizable, Freezable):
         return self._filtered(self.routing(x), self._hidden_spectrum(x), pair(x.shape[-2:]))
 
     def routing(self, x: Tensor) -> Tensor:
-        """Shares (B, N, M) of the N learned filters in the filter of each hidden channel; they sum to 1 over N."""
-        shares = self.router(x.mean((-2, -1))).unflatten(1, (len(self.basis), -1))
-        return shares.softmax(1)
+        """Return the weights (B, N, M) of the N learned filters in the filter of each hidden channel. They sum to 1 over N."""
+        logits = self.router(x.mean((-2, -1))).unflatten(1, (len(self.basis), -1))
+        return logits.softmax(1)
 
     def _hidden_spectrum(self, x: Tensor) -> Tensor:
-        """rfft2 of act(W_1 x): (B, M, H, W//2+1)."""
+        """Return rfft2(act(W_1 x)): (B, M, H, W//2+1)."""
         hidden = self.act(pointwise(self.expand, x.flatten(2))).unflatten(2, x.shape[2:])
         return rfft2(hidden.to(torch.promote_types(hidden.dtype, torch.float32)))
 
     @full_precision
     def _filtered(self, routing: Tensor, spectrum: Tensor, size: Size) -> Tensor:
-        filtered = product(spectrum, self._filters(routing, size))  # no name for the filters: they are freed here
+        filtered = product(spectrum, self._filters(routing, size))  # the filters are not named, so that they are freed here
         pairs = torch.view_as_real(filtered)  # (B, M, H, W//2+1, 2)
         projected = pointwise(self.project, pairs.flatten(2)).unflatten(2, pairs.shape[2:])
         return irfft2(torch.view_as_complex(projected), size)
 
     def _filters(self, routing: Tensor, size: Size) -> Tensor:
-        """One half spectrum per image and hidden channel: (B, M, H, W//2+1)."""
+        """Return one half spectrum per image and hidden channel: (B, M, H, W//2+1)."""
         basis = self.cached(lambda: self._basis(size), size, self.resize)
         mixed = routing.mT.flatten(0, 1) @ basis  # (B * M, 2 * H * (W//2+1))
         return torch.view_as_complex(mixed.view(len(routing), -1, size[0], size[1] // 2 + 1, 2))
 
     def _basis(self, size: Size) -> Tensor:
-        """The learned spectra for maps of `size` as real rows (N, 2 * H * (W//2+1))."""
+        """Return the learned spectra for maps of `size` as real rows (N, 2 * H * (W//2+1))."""
         return torch.view_as_real(filter_spectrum(self.basis, self.size, size, self.resize)).flatten(1)
 
     def flops(self, height: int, width: int) -> Flops:
-        """Frozen, the spectra in their final form are kept; filters, router and both matrices are applied to each image."""
+        """Count FLOPs with cached spectra. Mixing of the filters, router and both matrices run per image."""
         filters, (hidden, channels), points = len(self.basis), self.expand.shape, bins(height, width)
         router = 2 * sum(matrix.numel() for matrix in self._router_matrices())
         matrices = 2 * hidden * channels * (height * width + 2 * points)  # W_1 on pixels, W_2 on real and imaginary parts
@@ -157,12 +159,12 @@ class DynamicFilter(Resizable, Freezable):
         return Flops(kernel, router + matrices + filtering + transforms)
 
     def load_official(self, state: dict[str, Tensor]) -> None:
-        """Weights of DFFormer's `DynamicFilter`: the names of `OFFICIAL`, `complex_weights` being (H, W//2+1, N, 2).
+        """Load weights of DFFormer's `DynamicFilter`: the names of `OFFICIAL`, with `complex_weights` (H, W//2+1, N, 2).
 
         With GELU there is no `act1`. Raises KeyError for a missing or unknown name.
         """
-        names = {theirs: ours for theirs, ours in OFFICIAL.items() if ours in self.state_dict()}
+        names = {official: own for official, own in OFFICIAL.items() if own in self.state_dict()}
         if state.keys() != names.keys():
-            raise KeyError(f"a dynamic filter has the entries {sorted(names)}, not {sorted(state)}")
-        given = {names[name]: tensor for name, tensor in state.items()}
-        self.load_state_dict({**given, "basis": given["basis"].permute(2, 0, 1, 3)})
+            raise KeyError(f"the weights of a dynamic filter are {sorted(names)}, not {sorted(state)}")
+        renamed = {names[name]: tensor for name, tensor in state.items()}
+        self.load_state_dict({**renamed, "basis": renamed["basis"].permute(2, 0, 1, 3)})

@@ -1,16 +1,17 @@
-"""Global filter of GFNet: one learned circular filter of the map's size for each channel.
+"""Global filter of GFNet: one learned circular filter per channel, as large as the map.
 
 Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021, https://arxiv.org/abs/2107.00645:
 
     y[c] = irfft2(K[c] * rfft2(x[c]))
 
-K (C, H, W//2+1) is a learned half spectrum. No pointwise convolution, no bias, no residual inside.
+K (C, H, W//2+1) is a learned half spectrum. There is no pointwise convolution, no bias and no residual.
 
-How ours differs from the published code, equal to rounding on a map of the filters' own size:
-- maps (B, C, H, W) instead of tokens (B, H * W, C);
-- the transforms are not scaled: "ortho" forward and inverse cancel in a filter;
-- the spectra are made Hermitian, which the published code leaves to the inverse transform; see `spectral.hermitian`;
-- another map size is refused, or answered as `filter_resize` says ("bicubic" is the published fine-tuning, there done once).
+Differences from the published code (equal up to rounding on maps of the size of the filters):
+- Maps are (B, C, H, W) instead of tokens (B, H * W, C).
+- The transforms are not scaled: the "ortho" factors of forward and inverse transform cancel.
+- The spectra are made Hermitian explicitly; the published code leaves this to the inverse transform. See `spectral.hermitian`.
+- Maps of another size raise ValueError, or the filters are resized; see `filter_resize` ("bicubic" is the published fine-tuning,
+  which resizes the weights once).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from methods.registry import Resolution, register
 class GlobalFilter(Resizable, Freezable):
     """GFNet's global filter: a learned spectrum per channel, a circular depthwise filter as large as the map.
 
-    `resize` says what becomes of maps of another size than `resolution`.
+    `resize` selects how the filter is applied to maps of another size than `resolution`.
     """
 
     def __init__(self, channels: int, resolution: Resolution, resize: Resize = "native"):
@@ -48,9 +49,9 @@ class GlobalFilter(Resizable, Freezable):
         return filter_spectrum(self.weight, self.size, size, self.resize)
 
     def kernel(self) -> Tensor:
-        """Taps (C, 2 * (H//2) + 1, 2 * (W//2) + 1) of the circular cross-correlation that the filter is at its own size.
+        """Return the taps (C, 2 * (H//2) + 1, 2 * (W//2) + 1) of the equivalent circular cross-correlation at the built size.
 
-        The offsets +H/2 and -H/2 of an even H are one pixel of the circle: its tap is shared between them.
+        For even H the offsets +H/2 and -H/2 are the same pixel; its tap is split equally between them.
         """
         kernel = irfft2(self._spectrum(self.size), self.size)
         for axis, n in ((-2, self.size[0]), (-1, self.size[1])):
@@ -69,7 +70,7 @@ class GlobalFilter(Resizable, Freezable):
         return Flops(channels * kernel, channels * (2 * rfft2_flops(height, width) + 6 * bins(height, width)))
 
     def load_official(self, state: dict[str, Tensor]) -> None:
-        """Weights of GFNet's `GlobalFilter`: `complex_weight` (H, W//2+1, C, 2). Raises KeyError for any other name."""
+        """Load weights of GFNet's `GlobalFilter`: `complex_weight` (H, W//2+1, C, 2). Raises KeyError for any other name."""
         if state.keys() != {"complex_weight"}:
-            raise KeyError(f"a global filter has the entry complex_weight, not {sorted(state)}")
+            raise KeyError(f"the only weight of a global filter is complex_weight, not {sorted(state)}")
         self.load_state_dict({"weight": state["complex_weight"].permute(2, 0, 1, 3)})

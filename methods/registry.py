@@ -1,10 +1,11 @@
-"""The one registry: a method is a name, the class behind it and the settings that the name fixes.
+"""Registry of methods. A method is a name, a class and the options that the name fixes.
 
     @register("dwconv31", kernel_size=31, paper="https://arxiv.org/abs/2203.06717")
     class DepthwiseConv(nn.Module):
         def __init__(self, channels, resolution, kernel_size=7): ...
 
-Decorators stack: one class, several named variants. This module imports no torch; the modules that do are imported by `load()`.
+Decorators can be stacked to register several named variants of a class. This module does not import torch; `load()` imports the
+modules that do.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _REGISTRY: dict[str, Method] = {}
 
 
 class Unsupported(Exception):
-    """Raised by a constructor to decline a setting; its text becomes the row's reason."""
+    """A setting that an operator does not support. Raised by constructors; the text becomes the reason in the row."""
 
 
 class UnknownMethod(KeyError):
-    """No method of that name; the text holds the nearest name and the list."""
+    """An unknown method name. The text gives the nearest name and all known names."""
 
     def __init__(self, name: str, known: list[str]):
         near = difflib.get_close_matches(name, known, n=1)
@@ -59,7 +60,10 @@ class Method:
     hparams: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, channels: int, resolution: Resolution, kernel: int | None = None, **overrides: Any) -> nn.Module:
-        """The operator at `channels` for maps of `resolution` pixels; raises `Unsupported` where it declines the setting."""
+        """Build the operator for `channels` channels and maps of `resolution` pixels.
+
+        Raises `Unsupported` if the operator does not support the setting.
+        """
         settings = {**self.hparams, **overrides}
         if kernel is not None:
             settings["kernel_size"] = kernel
@@ -67,7 +71,7 @@ class Method:
 
     @property
     def entry(self) -> Entry:
-        parameters = list(inspect.signature(self.cls).parameters.values())[2:]  # the sweep owns channels and resolution
+        parameters = list(inspect.signature(self.cls).parameters.values())[2:]  # the sweep sets channels and resolution
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         options = {p.name: p.default for p in named}
         required = tuple(name for name, default in options.items() if default is inspect.Parameter.empty)
@@ -76,7 +80,10 @@ class Method:
 
 
 def register(name: str, *, paper: str = "", **hparams: Any) -> Callable[[Cls], Cls]:
-    """Class decorator: make `name` stand for the class with `hparams` fixed. A second use of a name raises ValueError."""
+    """Return a class decorator that registers the class under `name` with `hparams` fixed.
+
+    Raises ValueError if the name is already registered.
+    """
 
     def add(cls: Cls) -> Cls:
         if name in _REGISTRY:
@@ -88,7 +95,7 @@ def register(name: str, *, paper: str = "", **hparams: Any) -> Callable[[Cls], C
 
 
 def load() -> None:
-    """Import every module of this folder and every entry point of the group `bench.methods`."""
+    """Import every module of this folder and load every entry point of the group `bench.methods`."""
     folder = str(Path(__file__).parent)
     for module in pkgutil.iter_modules([folder], "methods."):
         importlib.import_module(module.name)
@@ -97,9 +104,9 @@ def load() -> None:
 
 
 def load_file(path: str | Path) -> list[str]:
-    """Import a plugin file and return the names it registered. Loading the same file again changes nothing.
+    """Import a plugin file and return the names it registered. Loading the same file again has no effect.
 
-    Whatever the file raises comes out, and nothing of the file stays registered.
+    If the file raises an exception, the names it registered are removed and the exception is re-raised.
     """
     path = Path(path).resolve()
     module_name = f"methods_plugin_{path.stem}_{abs(hash(str(path))):x}"
@@ -125,7 +132,7 @@ def _registered_by(module_name: str) -> list[str]:
 
 
 def get(name: str) -> Method:
-    """The method of that name; raises `UnknownMethod`."""
+    """Return the method of a name. Raises `UnknownMethod`."""
     if name not in _REGISTRY:
         load()
     if name not in _REGISTRY:
@@ -134,19 +141,19 @@ def get(name: str) -> Method:
 
 
 def names() -> list[str]:
-    """Every registered name, in the order of the catalogue."""
+    """Return every registered name, in the order of the catalogue."""
     return [entry.name for entry in catalogue()]
 
 
 @cache
 def shipped() -> tuple[Entry, ...]:
-    """The methods of this package, read as text."""
+    """Return the methods of this package, parsed without importing them."""
     files = sorted(Path(__file__).parent.glob("*.py"))
     return tuple(entry for file in files for entry in describe_file(file))
 
 
 def catalogue() -> list[Entry]:
-    """What is known of every method, without importing torch: shipped ones are read as text, plugins as loaded."""
+    """Return the entries of all methods: shipped ones are parsed without importing torch, plugins are described once loaded."""
     entries = list(shipped())
     if entry_points(group="bench.methods"):
         load()

@@ -1,19 +1,20 @@
-"""Deeply shared filter bases: a dense convolution factored over filters that several layers own together.
+"""Deeply shared filter bases: dense convolutions factored over basis filters that several layers share.
 
 Kang and Kim, "Learning Shared Filter Bases for Efficient ConvNets", NeurIPS 2021, https://arxiv.org/abs/2006.05066. A layer is
 
-    z = [U * x ; S * x]        u filters of its own, then s shared ones, each C x K x K, no bias
+    z = [U * x ; S * x]        u unique, then s shared filters, each C x K x K, no bias
     y = A BN(z)                coefficients A of shape C x (u + s), no bias
 
-Nothing between basis and coefficients is non-linear, so in inference the layer is exactly one dense convolution: `fold`. A frozen
-operator runs as that where it costs no more than the two factors, (u + s)(K K + 1) >= C K K, and as the two factors otherwise.
+The layer is linear between basis and coefficients, so in inference it equals one dense convolution; see `fold`. A frozen operator
+runs as one dense convolution if that costs no more than the two factors, (u + s)(K K + 1) >= C K K.
 
-How ours differs from the published code:
-- U starts with orthonormal rows like S; published: normal with a variance of 2 / (u K K), a squared row norm near 2 C / u that the
-  regulariser then pulls to 1. `init="official"` gives that.
-- the u + s basis filters are one convolution, not two and a concatenation of maps: equal to rounding.
-- several bases in one group (the published "Double") each start orthonormal, not jointly so; `orthogonality` takes them jointly.
-- residual blocks are left to the host network; this is one convolution of them.
+Differences from the published code:
+- U is initialised with orthonormal rows, as S is. Published: normal with variance 2 / (u K K), which gives squared row norms near
+  2 C / u that the regulariser then reduces to 1. `init="official"` selects that.
+- The u + s basis filters are one convolution instead of two and a concatenation (equal up to rounding).
+- Several bases in one group (the published "Double") are each initialised orthonormal, not jointly. `orthogonality` treats them
+  jointly.
+- This is a single convolution. The residual blocks are part of the network.
 """
 
 from __future__ import annotations
@@ -35,21 +36,21 @@ LAMBDA = 10.0  # weight of the regulariser in every published training
 
 
 class SharedBasis(nn.Module):
-    """The s filters (s, C, Kh, Kw) that the operators of a group use together; orthonormal rows at the start."""
+    """The s filters (s, C, Kh, Kw) that the operators of a group share, initialised with orthonormal rows."""
 
     def __init__(self, rank: int, channels: int, size: tuple[int, int]):
         super().__init__()
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(rank, channels, *size)))
-        self.users = 1  # operators that filter with it
+        self.users = 1  # number of operators that use it
 
 
 @register("shared_basis", paper="https://arxiv.org/abs/2006.05066")
 class SharedBasisConv(Freezable):
-    """Dense convolution as 1x1 combinations of basis filters, most of them shared between layers.
+    """Dense convolution as a 1x1 combination of basis filters, most of them shared between layers.
 
-    `shared_rank` s defaults to C / 2 and `unique_rank` u to C / 64 rounded up; either may be 0. The cost grows with K * K, as that
-    of a dense convolution: above K = 11 it is allowed and of no use. Raises `Unsupported` for even kernels, a rank below 0 and
-    u + s = 0.
+    `shared_rank` s defaults to C / 2 and `unique_rank` u to C / 64 rounded up; either may be 0. The cost is proportional to K * K,
+    as for a dense convolution, so kernels above K = 11 are supported but not efficient. Raises `Unsupported` for even kernels,
+    negative ranks and u + s = 0.
     """
 
     mixes_channels = True
@@ -79,7 +80,10 @@ class SharedBasisConv(Freezable):
         self.reset_parameters(init)
 
     def reset_parameters(self, init: str) -> None:
-        """A normal with variance 2 / C (He, fan-out), U orthonormal; "official" draws U like A, with variance 2 / (u Kh Kw)."""
+        """Initialise A as normal with variance 2 / C (He, fan-out), U with orthonormal rows.
+
+        With "official" U is normal with variance 2 / (u Kh Kw).
+        """
         nn.init.kaiming_normal_(self.coefficients, mode="fan_out", nonlinearity="relu")
         if init == "official" and len(self.unique):
             nn.init.kaiming_normal_(self.unique, mode="fan_out", nonlinearity="relu")
@@ -88,14 +92,14 @@ class SharedBasisConv(Freezable):
 
     @classmethod
     def stack(cls, n: int, channels: int, resolution: Resolution, **options: Any) -> nn.ModuleList:
-        """n operators on one basis; `options` are the constructor's."""
+        """Build n operators that share one basis. `options` are those of the constructor."""
         operators = [cls(channels, resolution, **options) for _ in range(n)]
         for operator in operators[1:]:
             operator.share(operators[0].basis)
         return nn.ModuleList(operators)
 
     def share(self, basis: SharedBasis) -> None:
-        """Filter with another operator's basis from now on. Raises ValueError where its shape differs."""
+        """Use the basis of another operator. Raises ValueError if its shape differs."""
         if basis.weight.shape != self.basis.weight.shape:
             raise ValueError(f"a basis of shape {tuple(basis.weight.shape)} cannot replace {tuple(self.basis.weight.shape)}")
         self.basis.users -= 1
@@ -115,21 +119,21 @@ class SharedBasisConv(Freezable):
         return F.conv2d(F.conv2d(x, filters, padding=self.padding), coefficients, bias)
 
     def _filters(self) -> Tensor:
-        """[U ; S], (u+s, C, Kh, Kw)."""
+        """Return [U ; S], (u+s, C, Kh, Kw)."""
         return torch.cat([self.unique, self.basis.weight])
 
     def _dimensions(self) -> tuple[int, int, int]:
-        """C, u+s and the weights of one filter, C * Kh * Kw."""
+        """Return C, u+s and the number of weights per filter, C * Kh * Kw."""
         channels, rank = self.coefficients.shape[:2]
         return channels, rank, self.unique.shape[1:].numel()
 
     def _fold_pays(self) -> bool:
-        """Whether one dense convolution is at most as dear as basis and coefficients; of two equal ones it is a single pass."""
+        """Return True if one dense convolution costs no more than the two factors."""
         channels, rank, taps = self._dimensions()
         return rank * (taps + channels) >= channels * taps
 
     def _factored(self) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Filters, coefficients (C, u+s, 1, 1) and bias (C) with the running statistics of the batch norm taken in."""
+        """Return filters, coefficients (C, u+s, 1, 1) and bias (C), with the running statistics of the batch norm folded in."""
         norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
@@ -144,19 +148,22 @@ class SharedBasisConv(Freezable):
 
     @torch.no_grad()
     def fold(self) -> nn.Conv2d:
-        """The same map in inference as one convolution with its own weights (C, C, Kh, Kw) and bias (C)."""
+        """Return the equivalent convolution in inference, with its own weight (C, C, Kh, Kw) and bias (C)."""
         weight, _, bias = self._dense()
         channels, _, kh, kw = weight.shape
-        folded = nn.Conv2d(channels, channels, (kh, kw), padding=self.padding, device="meta")  # draws no random weights
+        folded = nn.Conv2d(channels, channels, (kh, kw), padding=self.padding, device="meta")  # consumes no random numbers
         folded.weight, folded.bias = nn.Parameter(weight), nn.Parameter(bias)
         return folded.eval()
 
     def kernel(self) -> Tensor:
-        """The folded kernel (C, C, Kh, Kw), with the running statistics whatever the mode."""
+        """Return the folded kernel (C, C, Kh, Kw), with the running statistics in either mode."""
         return self._dense()[0]
 
     def penalty(self) -> Tensor:
-        """LAMBDA times the shared-only `orthogonality`. Each of n operators on one basis gives an n-th, so their sum is right."""
+        """Return LAMBDA times `orthogonality` of the shared basis, divided by the number n of operators that use it.
+
+        The sum over the n operators therefore counts the basis once.
+        """
         return LAMBDA * orthogonality([[self]]) / self.basis.users
 
     def flops(self, height: int, width: int) -> Flops:
@@ -166,23 +173,23 @@ class SharedBasisConv(Freezable):
         return Flops(0, 2 * rank * (taps + channels) * height * width)
 
     def load_official(self, state: dict[str, Tensor]) -> None:
-        """Weights of one factored convolution of a published block, say its first.
+        """Load weights of one factored convolution of a published block.
 
         Names: `shared_basis.weight` (s, C, K, K), `basis_conv1.weight` (u, C, K, K), `basis_bn1.*`, `coeff_conv1.weight`
-        (C, u+s, 1, 1), each with or without its number; a rank of 0 has no entry. Raises KeyError for a missing or unknown name.
+        (C, u+s, 1, 1), each with or without the number. A rank of 0 has no weight. Raises KeyError for a missing or unknown name.
         """
         names = {"coeff_conv.weight": "coefficients"}
         names |= {f"basis_bn.{name}": f"norm.{name}" for name in self.norm.state_dict()}
         names |= {"shared_basis.weight": "basis.weight"} if len(self.basis.weight) else {}
         names |= {"basis_conv.weight": "unique"} if len(self.unique) else {}
-        given = {re.sub(r"_?\d*\.", ".", name, count=1): tensor for name, tensor in state.items()}
-        if given.keys() != names.keys() or len(given) != len(state):
-            raise KeyError(f"a factored convolution has the entries {sorted(names)}, not {sorted(state)}")
-        self.load_state_dict({**self.state_dict(), **{names[name]: tensor for name, tensor in given.items()}})
+        weights = {re.sub(r"_?\d*\.", ".", name, count=1): tensor for name, tensor in state.items()}
+        if weights.keys() != names.keys() or len(weights) != len(state):
+            raise KeyError(f"the weights of a factored convolution are {sorted(names)}, not {sorted(state)}")
+        self.load_state_dict({**self.state_dict(), **{names[name]: tensor for name, tensor in weights.items()}})
 
 
-class Filtering(Protocol):
-    """An operator that filters with a shared basis and filters of its own."""
+class UsesSharedBasis(Protocol):
+    """An operator with a shared basis and unique filters."""
 
     @property
     def basis(self) -> SharedBasis: ...
@@ -191,12 +198,12 @@ class Filtering(Protocol):
     def unique(self) -> Tensor: ...
 
 
-def orthogonality(groups: Iterable[Iterable[Filtering]], include_unique: bool = False) -> Tensor:
-    """How far the bases are from orthonormal: the mean of the squared entries of B B^T - I, over all groups together.
+def orthogonality(groups: Iterable[Iterable[UsesSharedBasis]], include_unique: bool = False) -> Tensor:
+    """Return the deviation of the bases from orthonormality: the mean squared entry of B B^T - I over all groups.
 
-    A group is the operators of one residual stage; its rows B are its bases (each once, several of them one below the other)
-    flattened to C K K. `include_unique` takes the published CIFAR-10 form: the shared rows against the shared and all unique rows
-    of the group, and the unique rows of each operator against each other.
+    A group is the operators of one residual stage. Its rows B are its distinct bases, concatenated and flattened to C K K.
+    `include_unique` selects the published CIFAR-10 form: products of the shared rows with the shared and all unique rows of the
+    group, and of the unique rows of each operator with each other.
     """
     errors = []
     for group in groups:
@@ -209,6 +216,6 @@ def orthogonality(groups: Iterable[Iterable[Filtering]], include_unique: bool = 
 
 
 def _gram_error(rows: Tensor, others: Tensor) -> Tensor:
-    """Squared entries of rows others^T - I, one after the other."""
+    """Return the squared entries of rows others^T - I, flattened."""
     gram = rows @ others.T
     return (gram - torch.eye(*gram.shape, dtype=gram.dtype, device=gram.device)).square().flatten()

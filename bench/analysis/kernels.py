@@ -33,7 +33,7 @@ from methods.dynamic_filter import DynamicFilter
 from methods.global_filter import GlobalFilter
 from methods.niff import Niff
 from methods.parts.continuous import ContinuousConv
-from methods.parts.spectral import Size, pair, within_reach
+from methods.parts.spectral import Size, pair, crop_to_image
 from methods.shared_basis import SharedBasisConv
 
 NO_KERNEL = {AFNO: "no convolution: a nonlinear network mixes its frequencies", DynamicFilter: "its filter depends on the image"}
@@ -147,7 +147,7 @@ def _centred_kernels(module: Any, size: Size) -> tuple[Tensor, Tensor]:
         folded = _fold(kernels, module.size) if isinstance(module, GlobalFilter) else kernels
         return folded, torch.ones_like(folded[0])
     both = torch.cat((kernels, torch.ones_like(kernels[:1])))
-    both = within_reach(_pad_to_odd(_dilate(both, pair(module.dilation)) if plain else both), size)
+    both = crop_to_image(_pad_to_odd(_dilate(both, pair(module.dilation)) if plain else both), size)
     return both[:-1], both[-1]
 
 

@@ -82,7 +82,7 @@ def masks(**options: Any) -> None:
 @out_option("receptive-field")
 def receptive_field(**options: Any) -> None:
     """Measure the effective receptive field before and after training: areas with 20, 50 and 99% of the gradient."""
-    _analyse_networks("receptive_field", options, data=options["data"], images=options["images"])
+    _analyse_networks("receptive_field", options, data_name=options["data"], images=options["images"])
 
 
 @analyze.command()
@@ -134,13 +134,13 @@ def _networks(options: dict[str, Any]) -> Any:
     if options["weights"]:
         if options["backbone"] or options["load"]:
             raise ValueError("give either saved weights or --backbone, not both")
-        return network.kept_in(options["weights"])
+        return network.from_weights(options["weights"])
     if not options["backbone"]:
         raise ValueError("give saved weights, or --backbone for networks by name")
     known = {entry.name: entry for entry in methods.catalogue()}
     selected = names.select(options["patterns"], known, kernel=False)
     check(options["backbone"], selected, options["res"][0])
-    return network.named(options["backbone"], selected, options["res"], known, options["load"], options["classes"])
+    return network.by_name(options["backbone"], selected, options["res"], known, options["load"], options["classes"])
 
 
 def _begin(out: Path) -> dict[str, Any]:

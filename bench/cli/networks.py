@@ -12,7 +12,7 @@ from bench.spec import ORIGINAL, Cell
 from methods import Entry, Unsupported
 
 if TYPE_CHECKING:
-    from bench.nets.swap import Swapped
+    from bench.nets.replacement import Replacements
 
 
 def check(networks: Sequence[str], methods: Collection[str], res: nets.Size) -> None:
@@ -23,7 +23,7 @@ def check(networks: Sequence[str], methods: Collection[str], res: nets.Size) -> 
     hosts = [network for network in networks if nets.is_host(network)]
     if hosts and not methods:
         raise ValueError(f"network '{hosts[0]}' needs --methods")
-    if methods and not hosts and not any(map(nets.is_open, networks)):
+    if methods and not hosts and not any(map(nets.is_from_library, networks)):
         raise ValueError(f"network '{networks[0]}' has its own operators and takes no method: omit --methods")
     for network in networks:
         try:
@@ -39,7 +39,7 @@ def check(networks: Sequence[str], methods: Collection[str], res: nets.Size) -> 
 def _build(network: str, res: nets.Size) -> None:
     import torch
 
-    if nets.is_open(network):
+    if nets.is_from_library(network):
         from bench.nets import library
 
         library.check(network)
@@ -76,7 +76,7 @@ def describe(network: str, method: str, known: Iterable[Entry], res: tuple[int, 
     """Describe which convolutions a method replaces in a library's network at a resolution. Raises ValueError."""
     from bench.workload.build import Workload
 
-    if not nets.is_open(network):
+    if not nets.is_from_library(network):
         raise ValueError(f"'{network}' is our own network: convolutions are replaced only in networks of timm and torchvision")
     check([network], (), res)
     entries = {entry.name: entry for entry in known}
@@ -89,7 +89,7 @@ def describe(network: str, method: str, known: Iterable[Entry], res: tuple[int, 
     return "\n".join([f"{cell.label}, images of {cell.res} px", "", *lines(module.swapped)])
 
 
-def lines(swapped: Swapped) -> list[str]:
+def lines(swapped: Replacements) -> list[str]:
     """Return one line per replaced convolution, then the counts of the unchanged ones by reason, and the parameters."""
     longest = max(len(layer.name) for layer in swapped.exchanged)
     text = [f"Replaced: {len(swapped.exchanged)} convolutions"]

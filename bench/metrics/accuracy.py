@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 
 from bench import data
 from bench.data import DataSpec, Splits
-from bench.nets.resolution import adapted, ways
+from bench.nets.resolution import adapt, ways
 from bench.spec import Training, protocol_name
 from bench.system.torch_state import seed
 from bench.training import distributed as ranks
@@ -133,7 +133,7 @@ class Task:
         for way, key in keys.items():
             yield
             try:
-                evals[key] = yield from self.top1(adapted(network, way), test)
+                evals[key] = yield from self.top1(adapt(network, way), test)
             except Exception as error:
                 evals[key] = reason(error)
 

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from bench.metrics._shifts import circular, distance, zero
-from bench.nets.resolution import adapted, ways
+from bench.nets.resolution import adapt, ways
 from bench.spec import Protocol
 from bench.system.torch_state import seed
 from bench.workload.build import Measurement, Workload, autocast
@@ -120,7 +120,7 @@ def resolution(workload: Workload) -> tuple[Values, dict[str, Any], list[str]]:
     errors, reasons = {}, []
     for way in ways(workload.module):
         try:
-            larger = response(operator(workload, adapted(workload.module, way)), large)(large)
+            larger = response(operator(workload, adapt(workload.module, way)), large)(large)
             errors[way] = distance(larger[..., ::2, ::2], reference_response)
         except Exception as error:
             reasons.append(f"resolution_error: {diagnose(error)[1]}")

@@ -51,7 +51,7 @@ def is_host(text: str) -> bool:
     return parse(text).name in HOSTS
 
 
-def is_open(text: str) -> bool:
+def is_from_library(text: str) -> bool:
     """Whether an operator may take the place of a network's convolutions: in those of the libraries."""
     return parse(text).name not in names()
 

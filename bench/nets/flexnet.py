@@ -31,7 +31,7 @@ FACTORS: dict[str, tuple[float, ...]] = {  # of the width, block by block
     "flexnet5": (1, 1.5, 1.5, 2, 2),
     "flexnet7": (1, 1, 1.5, 1.5, 1.5, 2, 2),
 }
-OURS = {"kernel_size", "out_channels"}  # options of the operator that the network sets
+FIXED_OPTIONS = {"kernel_size", "out_channels"}  # options of the operator that the network sets
 
 
 def build(
@@ -53,27 +53,27 @@ def build(
     `kernel_net` and `antialias`. Raises ValueError for another option, and for any beside a plain kernel.
     """
     widths = [int((width or WIDTH[name]) * factor) for factor in FACTORS[name]]
-    return FlexNet(layer_of(kernel, resolution, horizon, options), widths, classes, in_channels, dropout)
+    return FlexNet(make_layer_factory(kernel, resolution, horizon, options), widths, classes, in_channels, dropout)
 
 
-def layer_of(kernel: str | int, resolution: Size, horizon: int | None, options: Mapping[str, Any]) -> Layer:
+def make_layer_factory(kernel: str | int, resolution: Size, horizon: int | None, options: Mapping[str, Any]) -> Layer:
     """What makes a network's layers; see `build`."""
     if kernel == "flex":
-        unknown = options.keys() - (methods.get("flexconv").entry.options.keys() - OURS)
-        layer: Layer = partial(continuous, resolution, horizon, options)
+        unknown = options.keys() - (methods.get("flexconv").entry.options.keys() - FIXED_OPTIONS)
+        layer: Layer = partial(continuous_layer, resolution, horizon, options)
     else:
         unknown = set(options) if horizon is None else {"horizon", *options}
-        layer = partial(plain, kernel)
+        layer = partial(plain_layer, kernel)
     if unknown:
         raise ValueError(f"a FlexNet with kernel={kernel} has no option {', '.join(sorted(unknown))}")
     return layer
 
 
-def continuous(resolution: Size, horizon: int | None, options: Mapping[str, Any], inputs: int, outputs: int) -> FlexConv:
+def continuous_layer(resolution: Size, horizon: int | None, options: Mapping[str, Any], inputs: int, outputs: int) -> FlexConv:
     return FlexConv(inputs, resolution, horizon, out_channels=outputs, **options)
 
 
-def plain(size: str | int, inputs: int, outputs: int) -> nn.Conv2d:
+def plain_layer(size: str | int, inputs: int, outputs: int) -> nn.Conv2d:
     """A dense convolution with bias, zero padding. Raises ValueError for a size that is not odd."""
     if not isinstance(size, int) or size < 1 or size % 2 == 0:
         raise ValueError(f"kernel must be flex or a positive odd number, not {size!r}")

@@ -29,7 +29,7 @@ from methods.parts.filter_resize import Resize
 from methods.parts.spectral import pair
 
 
-class Plan(NamedTuple):
+class Config(NamedTuple):
     """Channels and blocks of each stage, the side of the first patches, and the start of g."""
 
     widths: tuple[int, ...]
@@ -38,14 +38,14 @@ class Plan(NamedTuple):
     scale: float | None = None
 
 
-PLANS = {
-    "gfnet_ti": Plan((256,), (12,), 16),
-    "gfnet_xs": Plan((384,), (12,), 16),
-    "gfnet_s": Plan((384,), (19,), 16),
-    "gfnet_b": Plan((512,), (19,), 16),
-    "gfnet_h_ti": Plan((64, 128, 256, 512), (3, 3, 10, 3), 4, 1e-3),
-    "gfnet_h_s": Plan((96, 192, 384, 768), (3, 3, 10, 3), 4, 1e-5),
-    "gfnet_h_b": Plan((96, 192, 384, 768), (3, 3, 27, 3), 4, 1e-6),
+CONFIGS = {
+    "gfnet_ti": Config((256,), (12,), 16),
+    "gfnet_xs": Config((384,), (12,), 16),
+    "gfnet_s": Config((384,), (19,), 16),
+    "gfnet_b": Config((512,), (19,), 16),
+    "gfnet_h_ti": Config((64, 128, 256, 512), (3, 3, 10, 3), 4, 1e-3),
+    "gfnet_h_s": Config((96, 192, 384, 768), (3, 3, 10, 3), 4, 1e-5),
+    "gfnet_h_b": Config((96, 192, 384, 768), (3, 3, 27, 3), 4, 1e-6),
 }
 
 
@@ -59,7 +59,7 @@ def build(
     resize: Resize = "native",
 ) -> GFNet:
     """The network of a name; `resize` goes to the filters, and where it is not "native" the position embedding is interpolated."""
-    return GFNet(PLANS[name], classes, in_channels, resolution, drop_path, resize)
+    return GFNet(CONFIGS[name], classes, in_channels, resolution, drop_path, resize)
 
 
 class PositionEmbedding(nn.Module):
@@ -110,7 +110,7 @@ class Block(nn.Module):
 class GFNet(nn.Module):
     """Images (B, in_channels, H, W) to logits (B, classes)."""
 
-    def __init__(self, plan: Plan, classes: int, in_channels: int, resolution: Size, drop_path: float, resize: Resize):
+    def __init__(self, plan: Config, classes: int, in_channels: int, resolution: Size, drop_path: float, resize: Resize):
         super().__init__()
         drops, inputs = iter(drop_paths(drop_path, sum(plan.depths))), (in_channels, *plan.widths)
         self.patch_embed, self.blocks, size = nn.ModuleList(), nn.ModuleList(), resolution

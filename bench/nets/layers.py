@@ -80,7 +80,7 @@ def load(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
     Raises KeyError for a missing or unknown name, ValueError for a wrong shape.
     """
-    weights, parts = Weights(state), dict(readers(module))
+    weights, parts = Weights(state), dict(modules_with_loader(module))
     for name, part in parts.items():
         own = weights.under(f"{name}.")
         part.load_official({key: own.take(key) for key in list(own)})
@@ -90,10 +90,10 @@ def load(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     assign(module, module.state_dict() | values)
 
 
-def readers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def modules_with_loader(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The outermost parts that read official weights themselves, with their names."""
     for name, child in module.named_children():
         if hasattr(child, "load_official"):
             yield prefix + name, child
         else:
-            yield from readers(child, f"{prefix}{name}.")
+            yield from modules_with_loader(child, f"{prefix}{name}.")

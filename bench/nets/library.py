@@ -15,19 +15,19 @@ import torch
 
 from bench import nets
 from bench.names import parse
-from bench.nets import swap
+from bench.nets import replacement
 
 if TYPE_CHECKING:
     from torch import nn
 
 LIBRARIES = ("timm", "torchvision")
 RGB = 3
-ONE_OUTPUT = {  # networks that give more than logits in training unless told otherwise; `init_weights` only silences a warning
+SINGLE_OUTPUT = {  # networks that give more than logits in training unless told otherwise; `init_weights` only silences a warning
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
-OWN_SIZE = ("crossvit",)  # networks that scale images of any size to their own, which is not to be changed
-ANSWER_SECONDS = 1.0  # in which the server of weights must answer
+RESCALES_IMAGES = ("crossvit",)  # networks that scale images of any size to their own, which is not to be changed
+TIMEOUT_SECONDS = 1.0  # in which the server of weights must answer
 
 
 def build(
@@ -46,7 +46,7 @@ def build(
     Under one seed the layers that stay have the same weights whatever the operator. `pretrained`: timm's weights for them. Raises
     ValueError for an unknown name or option, ConnectionError where the weights are neither here nor within reach.
     """
-    swap.check(where, min_kernel)
+    replacement.check_options(where, min_kernel)
     library, name = find(name)
     if library == "timm":
         network = _from_timm(name, classes, in_channels, resolution, pretrained, options)
@@ -55,7 +55,7 @@ def build(
     else:
         network = _from_torchvision(name, classes, in_channels, options)
     if operator is not None:
-        swap.swap(network, operator, where, min_kernel, resolution=resolution, in_channels=in_channels)
+        replacement.replace_convolutions(network, operator, where, min_kernel, resolution=resolution, in_channels=in_channels)
     return network
 
 
@@ -64,12 +64,12 @@ def check(text: str) -> None:
     word = parse(text)
     library, name = find(word.name)
     if library == "timm" and dict(word.options).get("pretrained"):
-        weights(name)
+        weights_source(name)
     with torch.device("meta"):
-        nets.build(text, None, 1, RGB, _usual_size(library, name))
+        nets.build(text, None, 1, RGB, _default_size(library, name))
 
 
-def _usual_size(library: str, name: str) -> nets.Size:
+def _default_size(library: str, name: str) -> nets.Size:
     import timm
 
     config = timm.get_pretrained_cfg(name) if library == "timm" else None
@@ -81,7 +81,7 @@ def find(name: str) -> tuple[str, str]:
     prefix, slash, rest = name.partition("/")
     asked = (prefix,) if slash and prefix in LIBRARIES else LIBRARIES
     bare = rest if len(asked) == 1 else name
-    known = {library: _known(library) for library in asked}
+    known = {library: _list_names(library) for library in asked}
     for library, members in known.items():
         if bare in members:
             return library, bare
@@ -91,7 +91,7 @@ def find(name: str) -> tuple[str, str]:
     raise ValueError(f"unknown network '{name}'{hint} (ours: {', '.join(nets.names())}; else any of {' or '.join(asked)})")
 
 
-def _known(library: str) -> list[str]:
+def _list_names(library: str) -> list[str]:
     if library == "timm":
         import timm
 
@@ -107,10 +107,10 @@ def _from_timm(
     import timm
 
     config = timm.get_pretrained_cfg(name)
-    if config is not None and config.fixed_input_size and not name.startswith(OWN_SIZE):
+    if config is not None and config.fixed_input_size and not name.startswith(RESCALES_IMAGES):
         options = {"img_size": resolution, **options}
     if pretrained and torch.get_default_device().type != "meta":  # where shapes are all that is asked for
-        options = {"pretrained": True, "pretrained_cfg_overlay": weights(name), **options}
+        options = {"pretrained": True, "pretrained_cfg_overlay": weights_source(name), **options}
     network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=in_channels, **options)
     return network
 
@@ -122,7 +122,7 @@ def _from_torchvision(name: str, classes: int, in_channels: int, options: dict[s
     """
     import torchvision
 
-    settings = ONE_OUTPUT.get(name, {}) | options
+    settings = SINGLE_OUTPUT.get(name, {}) | options
     with torch.device("cpu"):
         network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **settings)
     network.to(torch.get_default_device())
@@ -134,7 +134,7 @@ def _from_torchvision(name: str, classes: int, in_channels: int, options: dict[s
     return network
 
 
-def weights(name: str) -> dict[str, str]:
+def weights_source(name: str) -> dict[str, str]:
     """Where timm finds the pretrained weights: in a file that is here, else by its own ways ({}).
 
     Raises ValueError where there are none, ConnectionError within about a second where they are out of reach.
@@ -149,7 +149,7 @@ def weights(name: str) -> dict[str, str]:
         path = try_to_load_from_cache(config.hf_hub_id or name, file)
         if isinstance(path, str):
             return {"file": path}
-    if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not _is_reachable(constants.ENDPOINT):
         raise ConnectionError(
             f"the pretrained weights of '{name}' are not in {constants.HF_HUB_CACHE}, and {constants.ENDPOINT} cannot be reached: "
             "fetch them where there is a network, or leave out pretrained"
@@ -157,9 +157,9 @@ def weights(name: str) -> dict[str, str]:
     return {}
 
 
-def _answers(address: str) -> bool:
+def _is_reachable(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=ANSWER_SECONDS):
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS):
             return True
     except urllib.error.HTTPError:
         return True

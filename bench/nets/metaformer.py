@@ -31,7 +31,7 @@ from methods.parts.filter_resize import Resize
 
 DEPTHS = {"18": (3, 3, 9, 3), "36": (3, 12, 18, 3)}
 WIDTHS = {"s": (64, 128, 320, 512), "m": (96, 192, 384, 576), "b": (128, 256, 512, 768)}
-SCALED = 2  # stages from this one on scale their residuals
+FIRST_SCALED_STAGE = 2  # stages from this one on scale their residuals
 
 
 def build(
@@ -123,7 +123,7 @@ class MetaFormer(nn.Module):
             size = output_size(down.conv, size)
             self.downsample_layers.append(down)
             made = (mixers[stage](width, size) for _ in range(depths[stage]))
-            self.stages.append(nn.Sequential(*(Block(width, mixer, stage >= SCALED, next(drops)) for mixer in made)))
+            self.stages.append(nn.Sequential(*(Block(width, mixer, stage >= FIRST_SCALED_STAGE, next(drops)) for mixer in made)))
         self.norm = nn.LayerNorm(widths[-1], eps=EPSILON)
         self.head = Head(widths[-1], classes)
         self.apply(truncated_normal)

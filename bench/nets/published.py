@@ -162,7 +162,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {  # options of which a network says nothi
 }
 
 
-def of(network: str) -> Published | None:
+def find(network: str) -> Published | None:
     """The published figures of a network NAME[option=value,...]; None where there are none."""
     word = names.parse(network)
     name = word.name.removeprefix("timm/").removeprefix("torchvision/")

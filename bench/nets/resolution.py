@@ -20,7 +20,7 @@ def ways(network: nn.Module) -> tuple[str, ...]:
     return tuple(found) or ("",)
 
 
-def adapted(network: nn.Module, way: str) -> nn.Module:
+def adapt(network: nn.Module, way: str) -> nn.Module:
     """A copy whose operators follow the size of the maps they are given, in this manner where they know it, else in their first."""
     moved = copy.deepcopy(network)
 

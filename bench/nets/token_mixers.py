@@ -14,9 +14,9 @@ from methods.dynamic_filter import DynamicFilter, StarReLU
 from methods.global_filter import GlobalFilter
 from methods.parts.filter_resize import Resize
 
-INSIDE = {"dwconv.weight": "operator.weight", "complex_weights": "operator.complex_weight"} | {
+OFFICIAL_NAMES = {"dwconv.weight": "operator.weight", "complex_weights": "operator.complex_weight"} | {
     name: f"operator.{name}" for name in ("w1", "b1", "w2", "b2")
-}  # official names of what `Expanded` holds
+}  # official names of what `ExpandedMixer` holds
 
 
 def mixers(kind: str, resize: Resize) -> tuple[Build, ...]:
@@ -26,14 +26,14 @@ def mixers(kind: str, resize: Resize) -> tuple[Build, ...]:
         "dfformer": (dynamic,) * 4,
         "dfformer_k2": (partial(dynamic, num_filters=2),) * 4,
         "dfformer_d8": (partial(dynamic, router_ratio=1 / 8),) * 4,
-        "dfformer_afno": (partial(Expanded, AFNO),) * 4,
-        "cdfformer": (partial(Expanded, depthwise),) * 2 + (dynamic,) * 2,
-        "gfformer": (partial(Expanded, partial(GlobalFilter, resize=resize)),) * 4,
+        "dfformer_afno": (partial(ExpandedMixer, AFNO),) * 4,
+        "cdfformer": (partial(ExpandedMixer, depthwise),) * 2 + (dynamic,) * 2,
+        "gfformer": (partial(ExpandedMixer, partial(GlobalFilter, resize=resize)),) * 4,
     }
     return known[kind]
 
 
-class Expanded(nn.Module):
+class ExpandedMixer(nn.Module):
     """W_2 operator(StarReLU(W_1 x)) on (B, C, H, W), the operator on 2 C channels, no biases.
 
     With the depthwise convolution it is MetaFormer's separable one, https://arxiv.org/abs/2210.13452.
@@ -50,7 +50,7 @@ class Expanded(nn.Module):
         return self.pwconv2(self.operator(self.act1(self.pwconv1(x))))
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        load(self, {INSIDE.get(key, key): value for key, value in state.items()})
+        load(self, {OFFICIAL_NAMES.get(key, key): value for key, value in state.items()})
 
 
 def depthwise(channels: int, resolution: Size) -> nn.Module:

@@ -150,4 +150,4 @@ def within(prediction: Mapping[str, Any], limits: Limits) -> bool:
 
 def modules_to_preload(axes: Axes) -> tuple[str, ...]:
     """Return modules for the workers' server to import once: timm takes seconds to import."""
-    return ("timm",) if axes.level == "model" and any(map(nets.is_open, axes.networks)) else ()
+    return ("timm",) if axes.level == "model" and any(map(nets.is_from_library, axes.networks)) else ()

@@ -1,8 +1,8 @@
-"""The penalty that keeps a continuous kernel below the Nyquist frequency of its grid (FlexConv).
+"""Penalty on frequencies of a continuous kernel above the Nyquist frequency of its grid (FlexConv).
 
-Frequencies are in cycles per unit of position; a grid of N points over [-1, 1] resolves (N - 1) / 4 of them. A Gabor filter of
-layer l reaches f_l = max |W_l| / 2 pi + s max |gamma_l| / 2 pi, s standard deviations into the spectrum of its window. The two
-maxima are taken apart, as the published code does.
+Frequencies are in cycles per unit of position. The Nyquist frequency of a grid of N points over [-1, 1] is (N - 1) / 4. The highest
+frequency of a Gabor filter of layer l is f_l = max |W_l| / 2 pi + s max |gamma_l| / 2 pi, at s standard deviations of the spectrum
+of its window. The two maxima are independent, as in the published code.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Target = Literal["gabor", "gabor+mask"]
 
 
 def nyquist(horizon: int) -> float:
-    """Highest frequency that a grid of `horizon` points over [-1, 1] holds."""
+    """Return the Nyquist frequency of a grid of `horizon` points over [-1, 1]."""
     return (horizon - 1) / 4
 
 
 def filter_frequencies(net: MultiplicativeFilterNet, deviations: float = 2.0) -> Tensor:
-    """f_l of every filter layer: (layers + 1,)."""
-    top = net.frequency.abs().amax((1, 2))
+    """Return the highest frequency f_l of every filter layer: (layers + 1,)."""
+    highest = net.frequency.abs().amax((1, 2))
     if net.kind != "fourier":
-        top = top + deviations * net.gamma.abs().amax((1, 2))
-    return top / (2 * math.pi)
+        highest = highest + deviations * net.gamma.abs().amax((1, 2))
+    return highest / (2 * math.pi)
 
 
 def mask_frequency(mask: GaussianMask, deviations: float = 2.0) -> Tensor:
-    """Frequency that the narrower axis of the mask reaches, a scalar."""
+    """Return the highest frequency of the mask along its narrower axis, a scalar."""
     return deviations / mask.sigma.abs().amin() / (2 * math.pi)
 
 
@@ -43,7 +43,7 @@ def squared_excess(x: Tensor) -> Tensor:
 
 
 def offset_elu(x: Tensor) -> Tensor:
-    """5 (elu(x - 4) + 1)"""
+    """Return 5 (elu(x - 4) + 1)."""
     return 5 * (F.elu(x - 4) + 1)
 
 
@@ -56,10 +56,11 @@ def alias_penalty(
     function: Literal["l2_relu", "offset_elu"] = "l2_relu",
     deviations: float = 2.0,
 ) -> Tensor:
-    """Scalar penalty of one layer.
+    """Return the penalty of one layer, a scalar.
 
-    Filters multiply, so their frequencies add. "together" gives each of the L + 1 filters an equal share of the Nyquist frequency
-    (and of the mask's, with target "gabor+mask") and sums the penalties; "summed" penalises the sum once.
+    The filters are multiplied, so their frequencies add up. `method` "together" assigns each of the L + 1 filters an equal share of
+    the Nyquist frequency (and of the frequency of the mask, with target "gabor+mask") and sums the penalties. "summed" penalises
+    the sum of the frequencies.
     """
     frequencies = filter_frequencies(net, deviations)
     shares = len(frequencies)

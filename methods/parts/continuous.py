@@ -1,4 +1,4 @@
-"""What FlexConv's dense and depthwise layers share: kernel net and mask on a grid, made into maps that kernels are mixed from."""
+"""Base class of FlexConv's dense and depthwise layers: kernels as linear combinations of masked maps on a grid."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from methods.parts.freezing import Freezable
 from methods.parts.gaussian_mask import GaussianMask, grid_axis
 from methods.parts.kernel_nets import KernelNet, MultiplicativeFilterNet
 from methods.parts.official_weights import Weights, assign
-from methods.parts.spectral import Size, pair, within_reach
+from methods.parts.spectral import Size, crop_to_image, pair
 from methods.registry import Resolution, Unsupported
 
 Init = Literal["official", "chang"]
-Mode = Literal["kept", "infer", "train"]
+Mode = Literal["cached", "infer", "train"]
 
 
-def horizon_of(kernel_size: int | None, resolution: Resolution) -> int:
-    """The grid's odd number of points along an axis: by default the larger side of the map, plus one where that is even."""
+def resolve_horizon(kernel_size: int | None, resolution: Resolution) -> int:
+    """Return the number of grid points along an axis, which is odd. The default is the longer side of the map, plus one if even.
+
+    Raises `Unsupported` for an even or too small `kernel_size`.
+    """
     if kernel_size is None:
         side = max(pair(resolution))
         return max(side + 1 - side % 2, 3)
     if not isinstance(kernel_size, int) or kernel_size < 3 or kernel_size % 2 == 0:
-        raise Unsupported(f"kernel_size, the horizon, must be an odd number of at least 3, not {kernel_size!r}")
+        raise Unsupported(f"kernel_size (the horizon) must be an odd number of at least 3, not {kernel_size!r}")
     return kernel_size
 
 
 def mask_spread(sigma: float, masked: bool = True) -> float:
-    """Bound of the Gabor windows' centres at initialisation."""
+    """Return the bound of the centres of the Gabor windows at initialisation."""
     return min(1.0, 1.667 * abs(sigma)) if masked else 1.0
 
 
@@ -40,16 +43,16 @@ def without_autocast(device: str) -> AbstractContextManager[Any]:
 
 
 class ContinuousConv(Freezable):
-    """Base class: k = s * mask(p) * (A h(p) + c) on the central part of a grid of `horizon` points along an axis.
+    """Base class: k = s * mask(p) * (A h(p) + c) on the central part of a grid of `horizon` points per axis.
 
-    `masked` multiplies by the mask, `crop` cuts the kernel to it; without a mask neither happens. `init` "chang" divides A and c by
-    the square root of the kernel's fan-in (Chang et al., "Principled Weight Initialization for Hypernetworks", ICLR 2020).
-    `antialias` is the factor of `penalty()` (FlexConv: 0.1 in the experiments across resolutions, else 0).
+    `masked` multiplies the kernel by the mask, `crop` crops it to the extent of the mask; both need a mask. `init` "chang" divides
+    A and c by the square root of the fan-in of the kernel (Chang et al., "Principled Weight Initialization for Hypernetworks", ICLR
+    2020). `antialias` is the factor of `penalty()` (FlexConv: 0.1 in the experiments across resolutions, else 0).
     """
 
-    target: str | None = None  # device type that "auto" decides for; None: the input's own
-    ways: ClassVar[tuple[str, ...]] = ("rescaled",)  # in which it can be deployed at another resolution
-    lr_scale: ClassVar[dict[str, float]] = {"mask": 0.1}  # for a trainer: the published factor on the mask's learning rate
+    target: str | None = None  # device type for which "auto" decides; None: that of the input
+    ways: ClassVar[tuple[str, ...]] = ("rescaled",)  # arguments of `at_resolution`
+    lr_scale: ClassVar[dict[str, float]] = {"mask": 0.1}  # published factor on the learning rate of the mask
     bias: nn.Parameter
 
     def __init__(
@@ -72,30 +75,30 @@ class ContinuousConv(Freezable):
         self.net, self.mask, self.init, self.masked, self.crop = net, mask, init, masked, crop
         self.antialias, self.antialias_target = antialias, antialias_target
         self.trained_at = max(pair(resolution))
-        self.horizon = self.built_horizon = horizon_of(kernel_size, resolution)
+        self.horizon = self.built_horizon = resolve_horizon(kernel_size, resolution)
         self.scale = 1.0
 
     def at_resolution(self, resolution: Resolution, way: str = "rescaled") -> Self:
-        """Deploy the same continuous kernel on maps of another resolution, in place (FlexConv's experiments across resolutions).
+        """Sample the same continuous kernel for maps of another resolution, in place (FlexConv's experiments across resolutions).
 
-        For maps of r' pixels along the longer side and a layer built for r the horizon N becomes that of a layer built for r'; a
-        horizon that was given becomes (N - 1) r' / r + 1, rounded to an odd number. Kernel values are multiplied by (r / r')^2, so
-        that sums over the kernel are kept. There is but one `way`.
+        For a layer built for maps of r pixels along the longer side and maps of r' pixels, a default horizon N becomes the default
+        for r'. Any other horizon becomes (N - 1) r' / r + 1, rounded to an odd number. Kernel values are multiplied by (r / r')^2,
+        which preserves sums over the kernel. "rescaled" is the only `way`.
         """
         ratio = max(pair(resolution)) / self.trained_at
-        usual = self.built_horizon == horizon_of(None, self.trained_at)
-        self.horizon = horizon_of(None if usual else max(3, 2 * round((self.built_horizon - 1) / 2 * ratio) + 1), resolution)
+        usual = self.built_horizon == resolve_horizon(None, self.trained_at)
+        self.horizon = resolve_horizon(None if usual else max(3, 2 * round((self.built_horizon - 1) / 2 * ratio) + 1), resolution)
         self.scale = 1 / ratio**2
         return self
 
     def cropped(self) -> Size:
-        """(Kh, Kw) of the kernel as its mask stands now."""
+        """Return (Kh, Kw) of the kernel for the current mask."""
         if self.mask is None or not self.crop:
             return self.horizon, self.horizon
         return self.mask.sizes(self.horizon)
 
     def maps(self, image: Size | None = None) -> Tensor:
-        """s * mask * [h; 1]: (hidden + 1, Kh, Kw), cut to the taps that can touch an image (H, W)."""
+        """Return s * mask * [h; 1]: (hidden + 1, Kh, Kw), cropped to the taps that can touch an image (H, W)."""
         rows, columns = (grid_axis(self.horizon, size, self.net.out_bias.device) for size in self.cropped())
         h = self.net.hidden_maps(rows, columns)
         maps = torch.cat((h, torch.ones_like(h[:1])))
@@ -103,15 +106,15 @@ class ContinuousConv(Freezable):
             maps = maps * self.mask(rows, columns)
         if self.scale != 1:
             maps = maps * self.scale
-        return maps if image is None else within_reach(maps, image)
+        return maps if image is None else crop_to_image(maps, image)
 
     def kernels(self, image: Size | None = None) -> Tensor:
-        """All spatial kernels (outputs of the net, Kh, Kw)."""
+        """Return all spatial kernels (outputs of the network, Kh, Kw)."""
         maps = self.maps(image)
         return (self.net.matrix() @ maps.flatten(1)).unflatten(1, maps.shape[1:])
 
-    def reach(self, image: Size) -> Size:
-        """(Kh, Kw) of the kernel that can touch an image (H, W)."""
+    def size_on(self, image: Size) -> Size:
+        """Return (Kh, Kw) of the kernel, cropped to the taps that can touch an image (H, W)."""
         kh, kw = self.cropped()
         return min(kh, 2 * image[0] - 1), min(kw, 2 * image[1] - 1)
 
@@ -120,9 +123,9 @@ class ContinuousConv(Freezable):
         return self.net.flops(kh * kw)
 
     def mode(self) -> Mode:
-        """What a forward does now: use what it keeps, make the kernel, or make it and differentiate."""
+        """Return how a forward pass obtains the kernel: from the cache, computed, or computed with gradients."""
         if self._frozen:
-            return "kept"
+            return "cached"
         return "train" if torch.is_grad_enabled() and self.net.out_weight.requires_grad else "infer"
 
     def device_kind(self, device: str) -> str:
@@ -130,14 +133,14 @@ class ContinuousConv(Freezable):
         return "cpu" if kind == "meta" else kind
 
     def penalty(self) -> Tensor:
-        """`antialias` times the anti-aliasing penalty ("together", two standard deviations); see `methods.parts.antialias`."""
+        """Return `antialias` times the penalty of `methods.parts.antialias` ("together", two standard deviations)."""
         if not self.antialias:
             return self.bias.new_zeros(())
         assert isinstance(self.net, MultiplicativeFilterNet)
         return self.antialias * alias_penalty(self.net, self.mask, self.horizon, self.antialias_target)
 
     def _chang_factor(self) -> float:
-        """1 / sqrt(fan-in) of the cropped kernel."""
+        """Return 1 / sqrt(fan-in) of the cropped kernel."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -147,10 +150,10 @@ class ContinuousConv(Freezable):
 
     @torch.no_grad()
     def load_official(self, state: dict[str, Tensor]) -> None:
-        """State dict of the published layer (`FlexConv`, `CKConv`, CCNN's `FlexConv` and `SeparableFlexConv`).
+        """Load the state dict of a published layer (`FlexConv`, `CKConv`, CCNN's `FlexConv` and `SeparableFlexConv`).
 
-        A CCNN layer that never ran gets the Chang factor now if `init` is "chang", as its first forward would have given it. Raises
-        KeyError for a key that is missing or unknown, ValueError for a horizon, a threshold or a shape that is not this layer's.
+        CCNN applies the Chang factor in the first forward pass. For a layer that never ran it is applied here if `init` is "chang".
+        Raises KeyError for a missing or unknown key, and ValueError if the horizon, the threshold or a shape differs.
         """
         weights = Weights(state)
         fresh = "initialized" in weights and not bool(weights.take("initialized"))
@@ -161,13 +164,13 @@ class ContinuousConv(Freezable):
             self._apply_chang()
 
     def from_official(self, weights: Weights) -> dict[str, Tensor]:
-        """Kernel net, mask and bias under our names."""
-        weights.drop("temperature")  # of a sigmoid mask that was never written
+        """Return the weights of kernel network, mask and bias under our names."""
+        weights.drop("temperature")  # of a sigmoid mask that the published code does not implement
         weights.constant("mask_threshold", self.mask.threshold if self.mask else 0.1)
         used = int(weights.take("train_length")) if "train_length" in weights else 0
         if used not in (0, self.horizon):
             raise ValueError(
-                f"the official layer ran with horizon {used}, this one with {self.horizon}: build with kernel_size={used}"
+                f"the official layer has horizon {used}, this layer {self.horizon}: build it with kernel_size={used}"
             )
         net = weights.under("Kernel.")
         own = {f"net.{name}": value for name, value in self.net.from_official(net).items()}

@@ -1,11 +1,12 @@
 """Convolution with a large dense kernel of low rank: k[o, i] = sum_r matrix[r, i, o] * map_r, zero padding, stride 1.
 
-The Fourier form never makes the C_out * C_in spatial kernels. It transforms the R maps, mixes their spectra by one real matrix
-product into the spectra of all kernels, and sums over input channels by one complex matrix product a frequency. The image is cut
-into tiles (overlap-save): the spectra grow with the tile, not with the image, but so does the share of a tile that is output.
+The Fourier form does not compute the C_out * C_in spatial kernels. It transforms the R maps, mixes their spectra into the spectra
+of all kernels by one real matrix product, and sums over input channels by one complex matrix product per frequency. The image is
+cut into tiles (overlap-save). The memory of the spectra is proportional to the tile, not to the image, but a smaller tile has a
+smaller share of output.
 
-Shapes: image (B, C_in, H, W), maps (R, Kh, Kw) odd and centred, matrix (R, C_in, C_out); N = B * tiles, F = bins of a tile's
-spectrum.
+Shapes: image (B, C_in, H, W), maps (R, Kh, Kw) odd and centred, matrix (R, C_in, C_out). N = B * tiles. F is the number of bins of
+the spectrum of a tile.
 """
 
 from __future__ import annotations
@@ -20,58 +21,60 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.parts.cost import Flops, bins, rfft2_flops
-from methods.parts.spectral import Size, good_size, irfft2, kernel_spectrum, rfft2
+from methods.parts.spectral import Size, fast_size, irfft2, kernel_spectrum, rfft2
 
 MAX_TILES = 24  # along an axis
-# What a step costs on one CPU core beside a matrix product of as many operations (`best_tiling`): transforms with their copies, and
-# reading kept spectra, which takes as long as the products of so many tiles.
+# Cost on one CPU core relative to a matrix product with as many operations, for `best_tiling`: transforms with their copies; and
+# reading cached spectra, in products of tiles.
 FFT_WEIGHT = 9
-READING = 4
-MAX_SPECTRA = 512 * 2**20  # bytes of kept kernel spectra, unless no tile does with less
-BAND = 8  # tiles that share a reading of kept spectra, where fewer save memory
-# Bytes of kernel spectra made at a time where they are not kept: a CPU core's cache; large elsewhere, where launches cost more.
+READ_WEIGHT = 4
+MAX_SPECTRA = 512 * 2**20  # bytes of cached kernel spectra, unless even the smallest tile needs more
+BAND = 8  # tiles per pass over the cached spectra; fewer use less memory
+# Bytes of kernel spectra computed at a time if they are not cached: the cache of a CPU core; more on other devices, where kernel
+# launches cost more.
 BLOCK = {"cpu": 2 * 2**20, "meta": 2 * 2**20}
 BLOCK_ELSEWHERE = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of overlap-save: `tiles` tiles of `size` points, each giving `step` outputs; `reach` = (K - 1) / 2."""
+    """One axis of overlap-save: `tiles` tiles of `size` points with `step` outputs each; `half_kernel` = (K - 1) / 2."""
 
     length: int
     tiles: int
     step: int
     size: int
-    reach: int
+    half_kernel: int
 
     @classmethod
     def cut(cls, length: int, kernel: int, tiles: int) -> Axis:
-        """A single tile needs no left margin: wrap-around then falls on the points past the image."""
+        """Divide an axis of `length` points into at most `tiles` tiles, for a kernel of `kernel` taps."""
+        # A single tile needs no left margin: the wrap-around only affects points past the image.
         step = -(-length // tiles)
         tiles = -(-length // step)
-        return cls(length, tiles, step, good_size(step + (kernel - 1 if tiles > 1 else kernel // 2)), kernel // 2)
+        return cls(length, tiles, step, fast_size(step + (kernel - 1 if tiles > 1 else kernel // 2)), kernel // 2)
 
     @property
     def window(self) -> int:
-        """Points of the image that a tile sees."""
+        """Number of image points in a tile."""
         return self.size if self.tiles > 1 else self.length
 
     @property
     def start(self) -> int:
-        """First valid output of a tile."""
-        return self.reach if self.tiles > 1 else 0
+        """Index of the first valid output of a tile."""
+        return self.half_kernel if self.tiles > 1 else 0
 
     @property
     def margins(self) -> tuple[int, int]:
-        """Zeros before and after the image."""
+        """Number of zeros before and after the image."""
         if self.tiles == 1:
             return 0, 0
-        return self.reach, (self.tiles - 1) * self.step + self.size - self.reach - self.length
+        return self.half_kernel, (self.tiles - 1) * self.step + self.size - self.half_kernel - self.length
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Overlap-save in both directions."""
+    """Overlap-save along both axes."""
 
     rows: Axis
     columns: Axis
@@ -89,31 +92,31 @@ class Tiling:
         return self.rows.tiles * self.columns.tiles
 
     def transforms(self, planes: int) -> int:
-        """Operations of that many transforms of a tile."""
+        """Return the FLOPs of `planes` transforms of a tile."""
         return planes * rfft2_flops(*self.size)
 
     def flops(self, channels: Size, rank: int) -> Flops:
-        """Making the kernels' spectra from the maps, and filtering one image with them."""
+        """Return the FLOPs of computing the spectra of the kernels from the maps, and of filtering one image."""
         pairs = channels[0] * channels[1]
         apply = self.tiles * (self.transforms(sum(channels)) + 8 * self.bins * pairs)
         return Flops(self.transforms(rank) + 4 * self.bins * rank * pairs, apply)
 
 
-def one_tile(image: Size, kernel: Size) -> Tiling:
-    """The whole image in one transform."""
+def single_tile(image: Size, kernel: Size) -> Tiling:
+    """Return the tiling with one transform of the whole image."""
     return Tiling(*(Axis.cut(n, k, 1) for n, k in zip(image, kernel)))
 
 
 @cache
-def best_tiling(image: Size, kernel: Size, channels: Size, rank: int, kept: bool, batch: int = 1) -> Tiling:
-    """The tiling of least time for a batch, with spectra made for it, or `kept`: then their memory is bounded."""
+def best_tiling(image: Size, kernel: Size, channels: Size, rank: int, cached: bool, batch: int = 1) -> Tiling:
+    """Return the tiling with the lowest estimated time per batch. If the spectra are `cached`, their memory is bounded."""
     pairs = channels[0] * channels[1]
 
     def cost(tiling: Tiling) -> tuple[int, int]:
         tiles = batch * tiling.tiles
-        planes = tiles * sum(channels) + (0 if kept else rank)
-        products = 8 * tiles + (8 * READING if kept else 4 * rank)
-        excess = max(8 * tiling.bins * pairs - MAX_SPECTRA, 0) if kept else 0
+        planes = tiles * sum(channels) + (0 if cached else rank)
+        products = 8 * tiles + (8 * READ_WEIGHT if cached else 4 * rank)
+        excess = max(8 * tiling.bins * pairs - MAX_SPECTRA, 0) if cached else 0
         return excess, FFT_WEIGHT * tiling.transforms(planes) + products * tiling.bins * pairs
 
     rows, columns = ([Axis.cut(n, k, i + 1) for i in range(min(n, MAX_TILES))] for n, k in zip(image, kernel))
@@ -121,13 +124,13 @@ def best_tiling(image: Size, kernel: Size, channels: Size, rank: int, kept: bool
 
 
 def basis_spectra(maps: Tensor, tiling: Tiling) -> Tensor:
-    """Spectra of the maps on a tile's grid, real and imaginary parts apart: (F, 2, R)."""
+    """Return the spectra of the maps on the grid of a tile, as real and imaginary parts: (F, 2, R)."""
     spectra = torch.view_as_real(kernel_spectrum(maps, tiling.size).flatten(1))
     return spectra.permute(1, 2, 0).contiguous()
 
 
 def dense_spectra(basis: Tensor, matrix: Tensor) -> Tensor:
-    """Spectra of all kernels (F, C_in, C_out), complex, from (F, 2, R) and (R, C_in, C_out)."""
+    """Return the complex spectra of all kernels (F, C_in, C_out) from (F, 2, R) and (R, C_in, C_out)."""
     parts = (basis.flatten(0, 1) @ matrix.flatten(1)).view(*basis.shape[:2], *matrix.shape[1:])
     return torch.complex(parts[:, 0], parts[:, 1])
 
@@ -135,11 +138,11 @@ def dense_spectra(basis: Tensor, matrix: Tensor) -> Tensor:
 def _blocks(image: Tensor, matrix: Tensor) -> Iterator[slice]:
     per_bin = matrix[0].numel() * image.element_size()
     step = max(1, BLOCK.get(image.device.type, BLOCK_ELSEWHERE) // per_bin)
-    return (slice(at, at + step) for at in range(0, image.shape[0], step))
+    return (slice(start, start + step) for start in range(0, image.shape[0], step))
 
 
 class _MixFromBasis(torch.autograd.Function):
-    """image (F, N, C_in) times `dense_spectra(basis, matrix)`, block by block: the spectra are never held, nor for backward."""
+    """image (F, N, C_in) times `dense_spectra(basis, matrix)`, by blocks. The spectra are not stored, nor saved for backward."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, basis: Tensor, matrix: Tensor) -> Tensor:
@@ -165,13 +168,13 @@ class _MixFromBasis(torch.autograd.Function):
 
 
 def mix_from_basis(image: Tensor, basis: Tensor, matrix: Tensor) -> Tensor:
-    """(F, N, C_out) from the tiles' spectra (F, N, C_in) and what the kernels' are made of."""
+    """Return the filtered spectra (F, N, C_out) of tiles (F, N, C_in), from the spectra of the maps and the matrix."""
     return _MixFromBasis.apply(image, basis, matrix)
 
 
 @torch.no_grad()
-def kept_spectra(basis: Tensor, matrix: Tensor) -> Tensor:
-    """`dense_spectra` to keep, made block by block and without a gradient: nothing of their size is held beside them."""
+def cached_spectra(basis: Tensor, matrix: Tensor) -> Tensor:
+    """Return `dense_spectra` without gradient, computed by blocks so that no temporary tensor is as large."""
     spectra = matrix.new_empty((basis.shape[0], *matrix.shape[1:]), dtype=matrix.dtype.to_complex())
     for part in _blocks(spectra, matrix):
         spectra[part] = dense_spectra(basis[part], matrix)
@@ -179,9 +182,9 @@ def kept_spectra(basis: Tensor, matrix: Tensor) -> Tensor:
 
 
 def filter_tiles(x: Tensor, tiling: Tiling, mix: Callable[[Tensor], Tensor], bands: bool = False) -> Tensor:
-    """x (B, C_in, H, W) cut into tiles, each tile's spectrum put through `mix` (F, N, C_in) -> (F, N, C_out): (B, C_out, H, W).
+    """Filter x (B, C_in, H, W) by tiles. `mix` maps spectra of tiles (F, N, C_in) to (F, N, C_out). Returns (B, C_out, H, W).
 
-    With `bands` rows of tiles go through a few at a time, which bounds the memory: for kernels' spectra that are kept.
+    With `bands` a few rows of tiles are processed at a time, which bounds the memory if the spectra of the kernels are cached.
     """
     rows, columns = tiling.rows, tiling.columns
     padded = F.pad(x, (*columns.margins, *rows.margins)) if tiling.tiles > 1 else x
@@ -193,9 +196,10 @@ def filter_tiles(x: Tensor, tiling: Tiling, mix: Callable[[Tensor], Tensor], ban
 
 
 def _filter_band(tiles: Tensor, tiling: Tiling, mix: Callable[[Tensor], Tensor]) -> Tensor:
-    """(B, C_in, n, m, tile) -> (B, C_out, n * step, m * step). One name for all steps: each gives back the memory of the last."""
+    """Filter tiles (B, C_in, n, m, *tile): (B, C_out, n * step, m * step)."""
     rows, columns = tiling.rows, tiling.columns
     batch, channels, n, m = tiles.shape[:4]
+    # one name for all intermediate results, so that each is freed
     y = rfft2(tiles.permute(0, 2, 3, 1, 4, 5).flatten(0, 2), tiling.size)
     y = mix(_transposed(y.flatten(2).flatten(0, 1)).view(-1, batch * n * m, channels))
     outputs = y.shape[2]
@@ -205,5 +209,5 @@ def _filter_band(tiles: Tensor, tiling: Tiling, mix: Callable[[Tensor], Tensor])
 
 
 def _transposed(matrix: Tensor) -> Tensor:
-    """A copy; torch transposes a plain matrix block by block, three axes it does not."""
+    """Return a transposed copy. torch copies matrices by blocks, but not tensors of three axes."""
     return matrix.t().contiguous()

@@ -1,17 +1,18 @@
-"""Learned spectra on maps of another size: one stored filter, four answers.
+"""Four modes to apply learned spectra to maps of another size.
 
 A stored filter is a tensor of real pairs (N, H, W//2+1, 2), the half spectrum of N circular filters of H x W pixels. A map of
 another size H' x W' needs another spectrum (N, H', W'//2+1):
 
-- "native"        none: another size raises ValueError. The published code compares only W//2+1 and so takes 15 columns for 14.
-- "bicubic"       interpolates real and imaginary parts with `align_corners=True` (GFNet's fine-tuning, DFFormer's
-                  `weight_resize`). Neither shifted nor rescaled: rows +u and -u move apart, so the filter changes its shape and
-                  loses energy (a random one a quarter of it at twice the size); it keeps roughly its extent in pixels.
-- "pad_kernel"    keeps the pixels: the kernel, centred at H//2, is zero-padded or cropped about its centre. The tap at offset
-                  -H/2 of an even H stays at -H/2.
-- "pad_spectrum"  keeps the extent relative to the map: the kernel is interpolated without aliasing. A frequency of u cycles a map
-                  has the gain it had, frequencies that the stored spectrum lacks have gain 0. Even sizes: growing splits the
-                  Nyquist entry over +H/2 and -H/2, shrinking adds the two entries that become one.
+- "native"        Another size raises ValueError. The published code compares only W//2+1, so it accepts 15 columns for 14.
+- "bicubic"       Real and imaginary parts are interpolated with `align_corners=True` (GFNet's fine-tuning, DFFormer's
+                  `weight_resize`). The spectrum is neither shifted nor rescaled: rows +u and -u move apart, which changes the shape
+                  of the filter and reduces its energy (by a quarter for a random filter at twice the size). The extent in pixels
+                  is roughly preserved.
+- "pad_kernel"    Preserves the taps: the kernel, centred at H//2, is zero-padded or cropped about its centre. For even H the tap
+                  at offset -H/2 stays at -H/2.
+- "pad_spectrum"  Preserves the extent relative to the map: the kernel is interpolated without aliasing. The gain at u cycles per
+                  map is unchanged; the gain is 0 at frequencies that the stored spectrum lacks. Even sizes: enlarging splits the
+                  Nyquist entry over +H/2 and -H/2, shrinking adds up the two entries that coincide.
 """
 
 from __future__ import annotations
@@ -30,30 +31,30 @@ Resize = Literal["native", "bicubic", "pad_kernel", "pad_spectrum"]
 
 
 def check_resize(mode: str) -> None:
-    """Raises `Unsupported` for a mode that does not exist."""
+    """Raise `Unsupported` for an unknown mode."""
     if mode not in get_args(Resize):
         raise Unsupported(f"resize must be one of {', '.join(get_args(Resize))}, not {mode!r}")
 
 
 def check_size(source: Size, target: Size, mode: Resize) -> None:
-    """Raises ValueError where filters of `source` cannot serve a map of `target`."""
+    """Raise ValueError if filters of size `source` cannot be applied to maps of size `target`."""
     if mode == "native" and target != source:
-        raise ValueError(f"filters of {source[0]}x{source[1]} do not fit a map of {target[0]}x{target[1]}; choose a resize mode")
+        raise ValueError(f"filters of {source[0]}x{source[1]} do not fit a map of {target[0]}x{target[1]}: set the option resize")
 
 
 class Resizable(nn.Module):
-    """A module with a filter of `size` and a `resize` mode, which a trained network may leave for another."""
+    """A module with a filter of `size` and a `resize` mode, which can be changed after training."""
 
     size: Size
     resize: Resize
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """The modes in which the filter meets another map size: the one that was chosen, or all."""
+        """Modes available for another map size: the selected one, or all if that is "native"."""
         return get_args(Resize)[1:] if self.resize == "native" else (self.resize,)
 
     def at_resolution(self, resolution: Resolution, way: str) -> Self:
-        """Answer another map size than `size` in this mode, in place; the size itself is met by the filter as it is in any mode."""
+        """Select the mode for maps of another size than `size`, in place. All modes are the same for maps of `size`."""
         check_resize(way)
         if pair(resolution) != self.size:
             self.resize = cast(Resize, way)
@@ -61,7 +62,10 @@ class Resizable(nn.Module):
 
 
 def filter_spectrum(pairs: Tensor, source: Size, target: Size, mode: Resize) -> Tensor:
-    """Hermitian half spectra (N, H', W'//2+1) for a map of `target`, from stored `pairs` (N, H, W//2+1, 2) of `source`."""
+    """Return Hermitian half spectra (N, H', W'//2+1) for maps of `target` from stored `pairs` (N, H, W//2+1, 2) of `source`.
+
+    Raises ValueError for another size in mode "native".
+    """
     check_size(source, target, mode)
     if mode == "bicubic" and target != source:
         return hermitian(_interpolate(pairs, target), target[1])
@@ -72,7 +76,10 @@ def filter_spectrum(pairs: Tensor, source: Size, target: Size, mode: Resize) -> 
 
 
 def resize_flops(source: Size, target: Size, mode: Resize) -> int:
-    """FLOPs of `filter_spectrum` for one filter: only "pad_kernel" transforms. Raises ValueError as `filter_spectrum` does."""
+    """Return the FLOPs of `filter_spectrum` per filter, which are transforms in mode "pad_kernel", else 0.
+
+    Raises ValueError for another size in mode "native".
+    """
     check_size(source, target, mode)
     return rfft2_flops(*source) + rfft2_flops(*target) if mode == "pad_kernel" and target != source else 0
 
@@ -96,7 +103,7 @@ def _pad_spectrum(spectrum: Tensor, width: int, target: Size) -> Tensor:
 
 
 def _pad_rows(spectrum: Tensor, target: int) -> Tensor:
-    """Rows 0, 1, ..., -1 in FFT order to the same order of `target` rows."""
+    """Pad or crop rows 0, 1, ..., -1 in FFT order to `target` rows in the same order."""
     source = spectrum.shape[-2]
     common = min(source, target)
     if target == source:
@@ -119,13 +126,13 @@ def _zero_rows(like: Tensor, rows: int) -> Tensor:
 
 
 def _pad_columns(spectrum: Tensor, source: int, target: int) -> Tensor:
-    """Half-spectrum columns of width `source` to those of width `target`; column W'/2 is made Hermitian by the caller, not here."""
+    """Pad or crop the columns of a half spectrum of width `source` to width `target`. The caller makes column W'/2 Hermitian."""
     common = min(source, target)
     if target == source:
         return spectrum
-    kept = spectrum[..., : common // 2 + 1]
+    columns = spectrum[..., : common // 2 + 1]
     if common % 2 == 0:
         # shrinking: K(u, W'/2) + conj K(-u, W'/2) is twice the Hermitian part
-        edge = kept[..., -1:] * (0.5 if target > source else 2.0)
-        kept = torch.cat([kept[..., :-1], edge], -1)
-    return F.pad(kept, (0, target // 2 + 1 - kept.shape[-1]))
+        edge = columns[..., -1:] * (0.5 if target > source else 2.0)
+        columns = torch.cat([columns[..., :-1], edge], -1)
+    return F.pad(columns, (0, target // 2 + 1 - columns.shape[-1]))

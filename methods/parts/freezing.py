@@ -1,4 +1,4 @@
-"""Kernels made once for inference: what an implicit or Fourier method may keep between two calls."""
+"""Caching of kernels and spectra between inference calls, for implicit and Fourier methods."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import nn
 
 
 class Freezable(nn.Module):
-    """A module whose kernel depends on its weights alone, not on the image.
+    """A module whose kernel depends only on its weights, not on the image.
 
-    `freeze()` switches to inference and lets the forward keep that kernel. One slot is kept, for the last map size; a changed
-    weight, device or dtype refills it, `train()` drops it. While frozen the weights receive no gradient; the input still does.
+    `freeze()` switches to inference and caches the kernel of the last map size. A changed weight, device or dtype updates the
+    cache; `train()` clears it. While frozen, the weights receive no gradient; the input does.
     """
 
-    _watched: tuple[torch.Tensor, ...] | None = None  # while frozen: the weights whose change refills the slot
-    _slot: tuple[Any, Any] | None = None
+    _watched: tuple[torch.Tensor, ...] | None = None  # while frozen: the tensors whose change invalidates the cache
+    _cache: tuple[Any, Any] | None = None  # (key, value)
 
     @property
     def _frozen(self) -> bool:
@@ -31,20 +31,20 @@ class Freezable(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         if mode:
-            self._watched = self._slot = None
+            self._watched = self._cache = None
         return super().train(mode)
 
     def cached(self, make: Callable[[], Any], *key: Any) -> Any:
-        """`make()`, or while frozen the value it gave before for the same `key` and unchanged weights."""
+        """Return `make()` or, while frozen, its cached result for the same `key` and unchanged weights."""
         if self._watched is None:
             return make()
         stamp = (*key, *((w._version, w.data_ptr(), w.device, w.dtype) for w in self._watched))
-        if self._slot is None or self._slot[0] != stamp:
+        if self._cache is None or self._cache[0] != stamp:
             with torch.inference_mode(False), torch.no_grad(), _without_autocast(self._watched[0].device.type):
-                self._slot = (stamp, make())
-        return self._slot[1]
+                self._cache = (stamp, make())
+        return self._cache[1]
 
 
 def _without_autocast(device: str) -> AbstractContextManager:
-    """A kept kernel has the precision of its weights, whichever mode the first call happened to be made in."""
+    """Disable autocast, so that the precision of a cached kernel does not depend on the mode of the first call."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

@@ -1,4 +1,4 @@
-"""The Gaussian mask that gives a continuous kernel its learned size: mask values and the crop they imply (FlexConv)."""
+"""Gaussian mask with learned size of a continuous kernel, and the resulting crop (FlexConv)."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ Size = tuple[int, int]
 
 
 def grid_axis(horizon: int, size: int, device: torch.device) -> Tensor:
-    """The central `size` of `horizon` equidistant positions in [-1, 1], in float64: (size,). Both numbers are odd."""
+    """Return the central `size` of `horizon` equidistant positions in [-1, 1], in float64: (size,). Both numbers are odd."""
     cut = (horizon - size) // 2
     return torch.linspace(-1, 1, horizon, dtype=torch.float64, device=device)[cut : cut + size]
 
 
 def cropped_size(horizon: int, mean: float, sigma: float, threshold: float, min_half_width: int = 1) -> int:
-    """Odd length of the part of an axis where exp(-((p - mean) / sigma)^2 / 2) exceeds `threshold`, symmetric about the centre.
+    """Return the odd number of grid points, centred, where exp(-((p - mean) / sigma)^2 / 2) exceeds `threshold`.
 
-    The mask falls to the threshold at |mean| + |sigma| sqrt(-2 ln threshold), in units of half the horizon; a reach of 1 or more
-    keeps the whole axis. `min_half_width` is in grid steps.
+    The mask equals the threshold at |mean| + |sigma| sqrt(-2 ln threshold), in units of half the horizon. If this is 1 or more, the
+    whole axis is retained. `min_half_width` is in grid steps.
     """
-    reach = abs(mean) + abs(sigma) * math.sqrt(-2 * math.log(threshold))
+    extent = abs(mean) + abs(sigma) * math.sqrt(-2 * math.log(threshold))
     whole = horizon // 2
-    half = whole if reach >= 1 else math.ceil(reach * whole) - 1
+    half = whole if extent >= 1 else math.ceil(extent * whole) - 1
     return 2 * min(max(half, min_half_width), whole) + 1
 
 
 class GaussianMask(nn.Module):
-    """exp(-((y - mean_y) / sigma_y)^2 / 2) exp(-((x - mean_x) / sigma_x)^2 / 2), one for all channels.
+    """exp(-((y - mean_y) / sigma_y)^2 / 2) exp(-((x - mean_x) / sigma_x)^2 / 2), the same for all channels.
 
-    `mean` and `sigma` (2,) hold (rows, columns) in units of half the horizon. Without `learn_mean` the mean is a constant zero.
-    `epsilon` is added to sigma^2 (CCNN: 1e-8).
+    `mean` and `sigma` (2,) are (rows, columns) in units of half the horizon. Without `learn_mean` the mean is constant zero.
+    `epsilon` is added to sigma^2 (CCNN: 1e-8). Raises ValueError if the threshold is not between 0 and 1 or sigma is 0.
 
-    The crop is a pair of Python integers, so that no forward waits for the device. They are read from the parameters where
-    autograd's counters show a change, that is once an optimiser step in training and never in inference, and in `train()`, `eval()`
-    and `load_state_dict`. Nothing is read while tracing or on the meta device: the last known size holds. Two kinds of change are
-    on no counter, the steps of a fused optimiser and writes through `.data`: after those, and between compiled steps, call
-    `update(force=True)`.
+    The crop is a pair of Python integers, so that the forward pass does not synchronise with the device. It is updated from the
+    parameters when their version counters change (once per optimiser step in training, never in inference) and by `train()`,
+    `eval()` and `load_state_dict`. While tracing and on the meta device the last known size is used. Steps of a fused optimiser and
+    writes through `.data` do not change the counters: after those, and between compiled steps, call `update(force=True)`.
     """
 
     def __init__(
@@ -54,21 +53,21 @@ class GaussianMask(nn.Module):
     ):
         super().__init__()
         if not 0 < threshold < 1:
-            raise ValueError(f"the crop threshold must lie between 0 and 1, not {threshold}")
+            raise ValueError(f"the crop threshold must be between 0 and 1, not {threshold}")
         if sigma == 0:
-            raise ValueError("sigma must not be 0: the mask would vanish")
+            raise ValueError("sigma must not be 0: the mask would be zero everywhere")
         self.epsilon, self.threshold, self.min_half_width = epsilon, threshold, min_half_width
         if learn_mean:
             self.mean = nn.Parameter(torch.zeros(2))
         else:
             self.register_buffer("mean", torch.zeros(2))
         self.sigma = nn.Parameter(torch.full((2,), sigma))
-        self._known = ((0.0, sigma), (0.0, sigma))  # (mean, sigma) of rows and columns
+        self._values = ((0.0, sigma), (0.0, sigma))  # (mean, sigma) of rows and columns
         self._stamp: tuple[object, ...] = ()
-        self.register_load_state_dict_post_hook(_reread)
+        self.register_load_state_dict_post_hook(_update_after_load)
 
     def forward(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Mask values (Kh, Kw) at row positions (Kh,) and column positions (Kw,)."""
+        """Return the mask (Kh, Kw) at row positions (Kh,) and column positions (Kw,)."""
         y, x = (
             torch.exp(-0.5 * (axis - mean) ** 2 / (sigma**2 + self.epsilon))
             for axis, mean, sigma in zip((rows, columns), self.mean.double(), self.sigma.double())
@@ -76,24 +75,24 @@ class GaussianMask(nn.Module):
         return (y[:, None] * x).to(self.sigma.dtype)
 
     def sizes(self, horizon: int) -> Size:
-        """(Kh, Kw) of the cropped kernel."""
+        """Return (Kh, Kw) of the cropped kernel."""
         self.update()
-        kh, kw = (cropped_size(horizon, mean, sigma, self.threshold, self.min_half_width) for mean, sigma in self._known)
+        kh, kw = (cropped_size(horizon, mean, sigma, self.threshold, self.min_half_width) for mean, sigma in self._values)
         return kh, kw
 
     def update(self, force: bool = False) -> None:
-        """Read mean and sigma from the device, if they seem changed since the last time."""
+        """Read mean and sigma from the device if their version counters changed, or always with `force`."""
         if torch.compiler.is_compiling() or self.sigma.is_meta:
             return
         counted = not (self.mean.is_inference() or self.sigma.is_inference())
         stamp = tuple((p.data_ptr(), p._version) for p in (self.mean, self.sigma)) if counted else ()
         if force or not counted or stamp != self._stamp:
             mean, sigma = self.mean.tolist(), self.sigma.tolist()
-            self._known = ((mean[0], sigma[0]), (mean[1], sigma[1]))
+            self._values = ((mean[0], sigma[0]), (mean[1], sigma[1]))
             self._stamp = stamp
 
     def from_official(self, weights: Weights) -> dict[str, Tensor]:
-        """FlexConv's `mask_params` (axis, (mean, sigma)) or CCNN's two vectors."""
+        """Return our state dict from FlexConv's `mask_params` (axis, (mean, sigma)) or the two vectors of CCNN."""
         if "mask_params" in weights:
             mean, sigma = weights.take("mask_params").unbind(1)
             return {"mean": mean, "sigma": sigma}
@@ -105,5 +104,5 @@ class GaussianMask(nn.Module):
         return self
 
 
-def _reread(mask: GaussianMask, incompatible_keys: object) -> None:
+def _update_after_load(mask: GaussianMask, incompatible_keys: object) -> None:
     mask.update(force=True)

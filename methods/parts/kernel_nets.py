@@ -1,17 +1,17 @@
-"""Networks that give a convolution kernel as a continuous function of position: MAGNet and its relatives, SIREN, MLP.
+"""Networks that compute a convolution kernel as a continuous function of position: MAGNet and variants, SIREN, MLP.
 
-A position is (row, column) in [-1, 1]^2. Every net maps it to `hidden` features and those, linearly, to one value per output
+A position is (row, column) in [-1, 1]^2. Each network maps it to `hidden` features, and these linearly to one value per output
 channel. On a grid of Kh x Kw positions the features are maps (hidden, Kh, Kw).
 
-    magnet, gabor, fourier   h_0 = f_0;  h_i = f_i * (A_i h_{i-1} + c_i), i = 1..L, with Gabor filters or plain sines f_i
+    magnet, gabor, fourier   h_0 = f_0;  h_i = f_i * (A_i h_{i-1} + c_i), i = 1..L, with Gabor filters or sines f_i
                              (FlexConv; Fathony et al., "Multiplicative Filter Networks", ICLR 2021)
     siren, nsiren            h_i = sin(omega_0 (W_i h_{i-1} + b_i)), or sin(omega_0 W_i h_{i-1} + b_i)
                              (Sitzmann et al., https://arxiv.org/abs/2006.09661)
     mlp                      h_i = ReLU(norm(W_i h_{i-1} + b_i))
 
-How the filters differ from the published code, equal to rounding: a Gabor filter is a product of two window functions times
-sin(a_y + b_x) = sin a_y cos b_x + cos a_y sin b_x, a matrix of rank two, so that exponentials and sines are taken at Kh + Kw points
-instead of Kh * Kw, in float64. The filters of all layers are made at once.
+Differences from the published code (equal up to rounding): a Gabor filter is the product of two window functions and
+sin(a_y + b_x) = sin a_y cos b_x + cos a_y sin b_x, a matrix of rank two. Exponentials and sines are therefore computed at Kh + Kw
+points instead of Kh * Kw, in float64. The filters of all layers are computed together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from methods.registry import Unsupported
 
 
 class KernelNet(nn.Module):
-    """Base: `hidden_maps` and a linear output. `matrix()` (outputs, hidden + 1) holds its weight and, last, its bias."""
+    """Base class: `hidden_maps`, then a linear output layer. `matrix()` (outputs, hidden + 1) is its weight and, last, its bias."""
 
     def __init__(self, outputs: int, hidden: int):
         super().__init__()
@@ -36,34 +36,34 @@ class KernelNet(nn.Module):
         self.out_bias = nn.Parameter(torch.empty(outputs))
 
     def hidden_maps(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Features (hidden, Kh, Kw) at float64 row positions (Kh,) and column positions (Kw,)."""
+        """Return the features (hidden, Kh, Kw) at float64 row positions (Kh,) and column positions (Kw,)."""
         raise NotImplementedError
 
     def matrix(self) -> Tensor:
         return torch.cat((self.out_weight, self.out_bias[:, None]), 1)
 
     def forward(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Kernel values (outputs, Kh, Kw)."""
+        """Return the kernels (outputs, Kh, Kw)."""
         maps = self.hidden_maps(rows, columns)
         return torch.addmm(self.out_bias[:, None], self.out_weight, maps.flatten(1)).unflatten(1, maps.shape[1:])
 
     def flops(self, points: int) -> int:
-        """Real operations of `hidden_maps` on a grid of that many points."""
+        """Return the FLOPs of `hidden_maps` on a grid of `points` points."""
         raise NotImplementedError
 
     def from_official(self, weights: Weights) -> dict[str, Tensor]:
-        """Our state dict, taken from the official implementation's names."""
+        """Return our state dict from the weights of the official implementation."""
         raise NotImplementedError
 
 
 class MultiplicativeFilterNet(KernelNet):
-    """MAGNet ("magnet": a Gabor window with a width per axis), isotropic Gabor ("gabor") or plain sines ("fourier").
+    """MAGNet ("magnet": Gabor filters with a window width per axis), isotropic Gabor filters ("gabor") or sines ("fourier").
 
-    `omega` scales the frequencies, `spread` bounds the windows' centres. `init` "official" draws as FlexConv's code does, "ccnn" as
-    its follow-up's: 2 pi omega instead of omega / sqrt(layers + 1), phases zero, mixing biases one, output biases zero.
+    `omega` scales the frequencies, `spread` bounds the centres of the windows. `init` "official" is that of FlexConv's code, "ccnn"
+    that of CCNN: 2 pi omega instead of omega / sqrt(layers + 1), phases 0, mixing biases 1, output biases 0.
     """
 
-    ALPHA = 6.0  # shape of the Gamma distribution of the first layer's inverse window widths; its rate is 1
+    ALPHA = 6.0  # shape of the Gamma distribution of the inverse window widths of the first layer; the rate is 1
 
     def __init__(self, kind: str, outputs: int, hidden: int, layers: int, omega: float, spread: float, init: str):
         super().__init__(outputs, hidden)
@@ -87,7 +87,7 @@ class MultiplicativeFilterNet(KernelNet):
         nn.init.uniform_(self.mu, -self.spread, self.spread)
         for i, gamma in enumerate(self.gamma):
             shape = self.ALPHA / (i + 1 if self.kind == "magnet" else self.layers + 1)
-            if not gamma.is_meta:  # older versions of torch draw no gamma there
+            if not gamma.is_meta:  # not implemented on the meta device by older versions of torch
                 gamma.copy_(torch._standard_gamma(torch.full_like(gamma, shape)))
         self.frequency.mul_(self.gamma)
 
@@ -105,7 +105,7 @@ class MultiplicativeFilterNet(KernelNet):
         nn.init.uniform_(self.out_weight, -bound, bound)
 
     def filters(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """All filters on the grid: (layers + 1, hidden, Kh, Kw)."""
+        """Return all filters on the grid: (layers + 1, hidden, Kh, Kw)."""
         a, b = (self.frequency.double()[..., j, None] * axis for j, axis in enumerate((rows, columns)))
         a = a + self.phase.double()[..., None]
         left, right = torch.stack((a.sin(), a.cos()), -1), torch.stack((b.cos(), b.sin()), -2)
@@ -115,7 +115,7 @@ class MultiplicativeFilterNet(KernelNet):
         return (left.to(dtype).flatten(0, 1) @ right.to(dtype).flatten(0, 1)).unflatten(0, self.phase.shape)
 
     def _window(self, axis: Tensor, j: int) -> Tensor:
-        """exp(-(gamma (p - mu))^2 / 2) along one axis: (layers + 1, hidden, K), float64."""
+        """Return exp(-(gamma (p - mu))^2 / 2) along one axis: (layers + 1, hidden, K), float64."""
         gamma = self.gamma.double()[..., min(j, self.gamma.shape[-1] - 1), None]
         return torch.exp(-0.5 * (gamma * (axis - self.mu.double()[..., j, None])) ** 2)
 
@@ -130,7 +130,7 @@ class MultiplicativeFilterNet(KernelNet):
         return points * (4 * self.hidden * (self.layers + 1) + 2 * self.hidden**2 * self.layers)
 
     def from_official(self, weights: Weights) -> dict[str, Tensor]:
-        linears = "linears" if "linears.0.weight" in weights else "linear"  # CCNN's plural
+        linears = "linears" if "linears.0.weight" in weights else "linear"  # CCNN uses the plural
         stacks = {
             "frequency": ("filters.{}.linear.weight", self.layers + 1),
             "phase": ("filters.{}.linear.bias", self.layers + 1),
@@ -144,7 +144,7 @@ class MultiplicativeFilterNet(KernelNet):
 
 
 class LayeredNet(KernelNet):
-    """A plain network, 2 -> hidden -> ... -> hidden -> outputs, of `layers` linear maps, the output's included."""
+    """A feed-forward network, 2 -> hidden -> ... -> hidden -> outputs, of `layers` linear layers including the output layer."""
 
     def __init__(self, outputs: int, hidden: int, layers: int):
         super().__init__(outputs, hidden)
@@ -153,7 +153,7 @@ class LayeredNet(KernelNet):
         self.bias = nn.Parameter(torch.empty(layers - 1, hidden))
 
     def activate(self, h: Tensor, bias: Tensor, i: int) -> Tensor:
-        """Output (hidden, P) of layer i, given W_i h_{i-1} and b_i (hidden, 1)."""
+        """Return the output (hidden, P) of layer i from W_i h_{i-1} and b_i (hidden, 1)."""
         raise NotImplementedError
 
     def hidden_maps(self, rows: Tensor, columns: Tensor) -> Tensor:
@@ -167,17 +167,17 @@ class LayeredNet(KernelNet):
         return 2 * points * (self.in_weight.numel() + self.mix_weight.numel())
 
     def from_sequence(self, weights: Weights, step: int) -> dict[str, Tensor]:
-        """Our weights, where the official linear maps stand at every `step`-th place of one sequence."""
-        places = [f"kernel_net.{step * i}" for i in range(len(self.bias) + 1)]
-        matrices = [weights.take(place + ".weight") for place in places]
-        biases = [weights.take(place + ".bias") for place in places]
-        mix = torch.stack(matrices[1:-1]) if len(places) > 2 else torch.empty_like(self.mix_weight)
+        """Return our weights if the official linear layers are every `step`-th module of one `nn.Sequential`."""
+        names = [f"kernel_net.{step * i}" for i in range(len(self.bias) + 1)]
+        matrices = [weights.take(name + ".weight") for name in names]
+        biases = [weights.take(name + ".bias") for name in names]
+        mix = torch.stack(matrices[1:-1]) if len(names) > 2 else torch.empty_like(self.mix_weight)
         own = {"in_weight": matrices[0], "mix_weight": mix, "bias": torch.stack(biases[:-1])}
         return own | {"out_weight": matrices[-1], "out_bias": biases[-1]}
 
 
 class Siren(LayeredNet):
-    """sin(omega (W h + b)); without `scaled_bias` sin(omega W h + b)."""
+    """SIREN: sin(omega (W h + b)), or sin(omega W h + b) without `scaled_bias`."""
 
     def __init__(self, outputs: int, hidden: int, layers: int, omega: float, scaled_bias: bool = True):
         super().__init__(outputs, hidden, layers)
@@ -200,7 +200,7 @@ class Siren(LayeredNet):
 
 
 class MLP(LayeredNet):
-    """ReLU layers, each after a layer norm over all features and positions: the kernel's values depend on the crop."""
+    """ReLU layers, each after a layer norm over all features and positions, so that kernel values depend on the crop."""
 
     EPSILON = 1e-12
 
@@ -226,19 +226,22 @@ class MLP(LayeredNet):
 
 
 OMEGA = {"magnet": 25.6, "gabor": 25.6, "fourier": 256.0, "siren": 30.0, "nsiren": 30.0}  # published frequency scales
-CCNN_OMEGA = 977.0  # of filter nets with CCNN's initialisation; its CIFAR-10 value
+CCNN_OMEGA = 977.0  # with CCNN's initialisation: the published value for CIFAR-10
 KINDS = (*OMEGA, "mlp")
 
 
 def make_kernel_net(
     kind: str, outputs: int, hidden: int, layers: int, omega: float | None = None, spread: float = 1.0, init: str = "official"
 ) -> KernelNet:
-    """A net by name; raises `Unsupported` for another. See `MultiplicativeFilterNet` for `spread` and `init`."""
+    """Build a kernel network by name. See `MultiplicativeFilterNet` for `spread` and `init`.
+
+    Raises `Unsupported` for an unknown name and for too few features or layers.
+    """
     if kind not in KINDS:
         raise Unsupported(f"kernel_net must be one of {', '.join(KINDS)}, not {kind!r}")
-    least = 2 if kind in ("siren", "nsiren", "mlp") else 1  # these count the output's layer
-    if hidden < 1 or layers < least:
-        raise Unsupported(f"a {kind} kernel net needs hidden >= 1 and layers >= {least}, not {hidden} and {layers}")
+    min_layers = 2 if kind in ("siren", "nsiren", "mlp") else 1  # the former include the output layer
+    if hidden < 1 or layers < min_layers:
+        raise Unsupported(f"kernel_net {kind} needs hidden >= 1 and layers >= {min_layers}, not {hidden} and {layers}")
     if kind == "mlp":
         return MLP(outputs, hidden, layers)
     if kind in ("siren", "nsiren"):

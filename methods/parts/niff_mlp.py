@@ -1,6 +1,6 @@
-"""The network of NIFF: what it sees of a frequency and what it makes of it.
+"""MLP of NIFF and its input coordinates.
 
-Letters: P points of a half spectrum, f a frequency.
+Notation: P is the number of points of a half spectrum, f a frequency.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTHS = 4  # of hats: 1, 2, 4 and 8 frequencies
+WIDTHS = 4  # number of widths of the bumps of `broaden`: 1, 2, 4 and 8 frequencies
 
 
 def coordinates(n: int, count: int, like: Tensor) -> Tensor:
-    """Network inputs of the frequency indices 0..count-1 of an axis of n and, below, of their negatives modulo n: (2, count).
+    """Return the network inputs (2, count) for the frequency indices 0..count-1 of an axis of n, and for their negatives modulo n.
 
-    Index k sits at j = (k + n//2) mod n of the shifted axis and has the coordinate j - n/2: an integer for even n, a half-integer
-    for odd n, as in the official grid.
+    Index k is at position j = (k + n//2) mod n of the shifted axis and has the coordinate j - n/2: an integer for even n, a
+    half-integer for odd n, as in the official grid.
     """
     index = torch.arange(count, device=like.device)
     shifted = (torch.stack((index, -index)) + n // 2) % n
@@ -29,7 +29,7 @@ def coordinates(n: int, count: int, like: Tensor) -> Tensor:
 
 
 class FrequencyMLP(nn.Module):
-    """2 -> hidden -> outputs with SiLU between the layers: one part, real or imaginary, of every spectrum."""
+    """2 -> hidden -> outputs with SiLU between the layers: the real or the imaginary part of every spectrum."""
 
     def __init__(self, hidden: tuple[int, ...], outputs: int):
         super().__init__()
@@ -38,9 +38,10 @@ class FrequencyMLP(nn.Module):
 
     @torch.no_grad()
     def broaden(self, steepness: float = 4.0) -> None:
-        """Make the second hidden layer see hats around frequency zero, 1, 2, 4, ... frequencies wide: kernels of every extent.
+        """Initialise the second hidden layer with bumps around frequency zero, 1, 2, 4 and 8 frequencies wide.
 
-        Its first layer then measures |f|, by pairs of opposite directions; the later layers stay as they are.
+        Kernels then have different extents. The first layer computes |f| from pairs of opposite directions; later layers are
+        unchanged.
         """
         layers: list[Any] = list(self.layers)
         first, second = layers[:2]
@@ -51,15 +52,15 @@ class FrequencyMLP(nn.Module):
         first.bias.zero_()
         widths = 2.0 ** (torch.arange(second.out_features).to(second.weight) % WIDTHS)
         second.weight.zero_()
-        # the mean of |cos| is 2 / pi, and silu(z) + silu(-z) is |z| but for its rounded corner
+        # the mean of |cos| is 2 / pi, and silu(z) + silu(-z) approximates |z|
         second.weight[:, : 2 * pairs] = -(math.pi / 2 / pairs / widths)[:, None]
         second.bias.fill_(steepness)
 
     def part(self, grid: Tensor, parity: Literal[1, -1]) -> Tensor:
-        """Even (parity 1) or odd (parity -1) part of the output at P frequencies: (outputs, P).
+        """Return the even (parity 1) or odd (parity -1) part of the output at P frequencies: (outputs, P).
 
-        grid (2, 2, P): coordinates x and y, at f and at -f. The last layer is linear, so the few hidden features are made even or
-        odd instead of the many outputs.
+        grid (2, 2, P): coordinates x and y, at f and at -f. The last layer is linear, so symmetrising the hidden features is
+        equivalent to symmetrising the outputs, which are more.
         """
         features = grid.flatten(1)
         for layer in cast("Iterable[nn.Linear]", self.layers):

@@ -1,4 +1,4 @@
-"""Reading a state dict of an official implementation: every key must be used, none may be missing."""
+"""Conversion of state dicts of official implementations, with an error for every missing and every unused key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Weights:
-    """A state dict that is emptied key by key. `take` raises KeyError for a missing key, `finish` for one that is left over."""
+    """A state dict that is consumed key by key. `take` raises KeyError for a missing key, `finish` for unused keys."""
 
     def __init__(self, state: Mapping[str, Tensor]):
         self._left = dict(state)
@@ -21,14 +21,14 @@ class Weights:
         return iter(self._left)
 
     def take(self, key: str) -> Tensor:
-        """The value of `key`, a 1x1 convolution's weight (M, N, 1, 1) as (M, N)."""
+        """Remove and return the value of `key`. The weight (M, N, 1, 1) of a 1x1 convolution is returned as (M, N)."""
         if key not in self._left:
             raise KeyError(f"the official weights lack '{key}'")
         value = torch.as_tensor(self._left.pop(key))
         return value.flatten(1) if value.ndim == 4 and value.shape[2:] == (1, 1) else value
 
     def under(self, prefix: str) -> Weights:
-        """The keys that begin with `prefix`, without it; they leave this object."""
+        """Remove the keys that begin with `prefix` and return them without it."""
         keys = [key for key in self._left if key.startswith(prefix)]
         return Weights({key.removeprefix(prefix): self._left.pop(key) for key in keys})
 
@@ -36,9 +36,9 @@ class Weights:
         self._left.pop(key, None)
 
     def constant(self, key: str, expected: float) -> None:
-        """Take a stored setting, where there is one, and raise ValueError if it is not ours."""
+        """Remove a stored setting, if present. Raises ValueError if it differs from `expected`."""
         if key in self and not torch.allclose(self.take(key).double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-6):
-            raise ValueError(f"the official weights belong to a layer with {key} other than {expected}")
+            raise ValueError(f"the official weights are of a layer with another {key} than {expected}")
 
     def finish(self) -> None:
         if self._left:
@@ -46,7 +46,7 @@ class Weights:
 
 
 def assign(module: nn.Module, own: Mapping[str, Tensor]) -> None:
-    """`load_state_dict` that names the first tensor of a wrong shape in a ValueError."""
+    """Load a state dict. Raises ValueError with the name of the first tensor of a wrong shape."""
     for key, value in module.state_dict().items():
         if key in own and own[key].shape != value.shape:
             raise ValueError(f"official weight for '{key}' has shape {tuple(own[key].shape)}, the layer {tuple(value.shape)}")

@@ -1,7 +1,7 @@
-"""The spectral core shared by every Fourier method: transforms, sizes, products, symmetry.
+"""Transforms, FFT sizes, products and symmetry of half spectra, for all Fourier methods.
 
-Convention: `rfft2` is not scaled, `irfft2` divides by the number of pixels (torch norm "backward"). A spectrum has shape
-(..., H, W//2+1). B batch, C channels, H rows, W columns.
+`rfft2` is not scaled, `irfft2` divides by the number of pixels (torch norm "backward"). A spectrum has shape (..., H, W//2+1).
+B batch, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Size = tuple[int, int]
 
 
 def pair(resolution: int | Sequence[int]) -> Size:
-    """(H, W) of an int, a pair or the end of a shape."""
+    """Return (H, W) of an int or a sequence of two."""
     if isinstance(resolution, int):
         return resolution, resolution
     height, width = resolution
@@ -26,8 +26,8 @@ def pair(resolution: int | Sequence[int]) -> Size:
 
 
 @cache
-def good_size(n: int) -> int:
-    """Smallest even length >= n whose prime factors are 2, 3, 5, 7: odd and prime lengths cost 2 to 9 times more a point."""
+def fast_size(n: int) -> int:
+    """Return the smallest even length >= n with prime factors 2, 3, 5, 7. Odd and prime lengths cost 2 to 9 times as much."""
     size = n + n % 2
     while True:
         rest = size
@@ -40,21 +40,21 @@ def good_size(n: int) -> int:
 
 
 def linear_size(image: Size, kernel: Size) -> Size:
-    """FFT size for a zero-padded "same" filter: n >= H + (K-1)/2 keeps wrap-around in the rows that are cut off."""
-    height, width = (good_size(n + k // 2) for n, k in zip(image, kernel))
+    """Return the FFT size of a zero-padded "same" filter. With n >= H + (K-1)/2 the wrap-around only affects cropped rows."""
+    height, width = (fast_size(n + k // 2) for n, k in zip(image, kernel))
     return height, width
 
 
 def _edge_columns(width: int) -> slice:
-    """The columns of a half spectrum that are their own mirror: 0 and, for even W, W/2."""
+    """Return the columns of a half spectrum that are their own mirror: 0 and, for even W, W/2."""
     return slice(None, None, width // 2) if width % 2 == 0 else slice(0, 1)
 
 
 def hermitian(spectrum: Tensor, width: int) -> Tensor:
-    """The part of a half spectrum (..., H, width//2+1) that a real image can see.
+    """Return the Hermitian part of a half spectrum (..., H, width//2+1), which is that of a real image.
 
-    Columns 0 and W/2 become (K(u) + conj K(-u)) / 2. The CPU's inverse transform does this by itself; cuFFT is defined only for
-    such input, so a learned spectrum must be made symmetric for the two to agree.
+    Columns 0 and W/2 become (K(u) + conj K(-u)) / 2. The inverse transform on the CPU does this implicitly. cuFFT is defined only
+    for Hermitian input, so a learned spectrum must be made Hermitian for the two to agree.
     """
     columns = _edge_columns(width)
     edge = spectrum[..., columns]
@@ -65,14 +65,14 @@ def hermitian(spectrum: Tensor, width: int) -> Tensor:
 
 
 def _column_weights(width: int, like: Tensor) -> Tensor:
-    """How often each column of the half spectrum occurs in the full one: 1 for its own mirror, else 2."""
+    """Return how often each column of the half spectrum occurs in the full one: 1 if it is its own mirror, else 2."""
     weights = torch.full((width // 2 + 1,), 2.0, dtype=like.real.dtype, device=like.device)
     weights[_edge_columns(width)] = 1.0
     return weights
 
 
 class _RFFT2(torch.autograd.Function):
-    """rfft2 whose backward is one real inverse transform; torch's own runs a full complex one."""
+    """rfft2 whose backward is one real inverse transform; that of torch is a full complex one."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, height: int, width: int) -> Tensor:
@@ -97,30 +97,30 @@ class _IRFFT2(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        half = torch.fft.rfft2(grad.contiguous(), norm="forward")  # the gradient of a sum is expanded, which MKL may refuse
+        half = torch.fft.rfft2(grad.contiguous(), norm="forward")  # MKL may reject the expanded gradient of a sum
         return half * _column_weights(ctx.size[1], half), None, None
 
 
 def rfft2(x: Tensor, size: Size | None = None) -> Tensor:
-    """Half spectrum of x (..., H, W), zero-padded at the end to `size` where given: (..., size[0], size[1]//2+1)."""
+    """Return the half spectrum of x (..., H, W), zero-padded at the end to `size` if given: (..., size[0], size[1]//2+1)."""
     height, width = size or (x.shape[-2], x.shape[-1])
     return _RFFT2.apply(x, height, width)
 
 
 def irfft2(spectrum: Tensor, size: Size) -> Tensor:
-    """Real image (..., *size) of a half spectrum that is Hermitian in its columns 0 and W/2."""
+    """Return the real image (..., *size) of a half spectrum that is Hermitian in columns 0 and W/2."""
     return _IRFFT2.apply(spectrum, *size)
 
 
 def product(image: Tensor, kernel: Tensor) -> Tensor:
-    """image * kernel, in place of `image` where no gradient is asked for (saves one map of memory)."""
+    """Return image * kernel, computed in place in `image` if no gradient is needed, which saves the memory of one map."""
     if torch.is_grad_enabled() and (image.requires_grad or kernel.requires_grad):
         return image * kernel
     return image.mul_(kernel)
 
 
 def filter_depthwise(x: Tensor, spectrum: Tensor, size: Size | None = None) -> Tensor:
-    """Filter x (B, C, H, W) with a spectrum broadcastable to (B, C, *half of size); circular where `size` is the map's own."""
+    """Filter x (B, C, H, W) with a spectrum broadcastable to (B, C, *half of size). Circular if `size` is that of the map."""
     height, width = x.shape[-2:]
     size = size or (height, width)
     y = irfft2(product(rfft2(x, size), spectrum), size)
@@ -128,20 +128,20 @@ def filter_depthwise(x: Tensor, spectrum: Tensor, size: Size | None = None) -> T
 
 
 def kernel_spectrum(kernel: Tensor, size: Size) -> Tensor:
-    """Spectrum that makes `filter_depthwise` the cross-correlation of torch's conv2d: kernel (..., Kh, Kw) odd, centred."""
+    """Return the spectrum with which `filter_depthwise` equals torch's conv2d, for a centred odd kernel (..., Kh, Kw)."""
     kh, kw = kernel.shape[-2:]
     placed = F.pad(kernel.flip(-2, -1), (0, size[1] - kw, 0, size[0] - kh))
     return rfft2(placed.roll((-(kh // 2), -(kw // 2)), (-2, -1)))
 
 
-def within_reach(kernel: Tensor, image: Size) -> Tensor:
-    """The centre of an odd kernel (..., Kh, Kw) that can touch the image: at most (2H-1) x (2W-1) taps."""
+def crop_to_image(kernel: Tensor, image: Size) -> Tensor:
+    """Crop an odd kernel (..., Kh, Kw) to the taps that can touch the image: at most (2H-1) x (2W-1)."""
     cut_h, cut_w = (max(k // 2 - (n - 1), 0) for k, n in zip(kernel.shape[-2:], image))
     return kernel[..., cut_h : kernel.shape[-2] - cut_h, cut_w : kernel.shape[-1] - cut_w]
 
 
 def full_precision(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Run `forward(self, x, ...)` in at least float32, also under autocast: half-precision FFTs exist for few sizes or none.
+    """Run `forward(self, x, ...)` in at least float32, also under autocast, because half-precision FFTs support few sizes.
 
     The result has the dtype that autocast gives a convolution, or that of x without autocast.
     """
@@ -155,6 +155,6 @@ def full_precision(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return forward(self, wide, *args).to(x.dtype)
         with torch.autocast(device, enabled=False):
             y = forward(self, wide, *args)
-        return y if y.dtype == torch.float64 else y.to(torch.get_autocast_dtype(device))  # autocast leaves float64 as it is
+        return y if y.dtype == torch.float64 else y.to(torch.get_autocast_dtype(device))  # autocast does not change float64
 
     return run

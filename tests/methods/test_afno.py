@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from methods import Unsupported
 from methods.afno import AFNO
-from methods.contract import SIZES, distance
+from methods.contract import SIZES, relative_error
 from methods.dynamic_filter import StarReLU
 from methods.parts.spectral import hermitian, irfft2, rfft2
 from tests.literal.afno import literal
@@ -35,10 +35,10 @@ def test_oracle_on_any_size(size, options):
     weights = [p.detach().numpy() for p in (module.w1, module.b1, module.w2, module.b2)]
     columns = int((size[1] // 2 + 1) * module.fraction)
     wanted = torch.from_numpy(oracle.afno(x.numpy(), *weights, module.sparsity, columns))
-    assert distance(module(x), wanted) < 1e-10
-    assert distance(module(x) - x, wanted - x) < 1e-10  # what the network itself adds
+    assert relative_error(module(x), wanted) < 1e-10
+    assert relative_error(module(x) - x, wanted - x) < 1e-10  # what the network itself adds
     with torch.no_grad():
-        assert distance(module(x), wanted) < 1e-10
+        assert relative_error(module(x), wanted) < 1e-10
 
 
 @pytest.mark.parametrize("options", [{"blocks": 1}, {"blocks": 2, "fraction": 0.7}], ids=str)
@@ -56,7 +56,7 @@ def test_dropped_columns_leave_the_input():
     """With one column kept, whatever varies along a row passes unchanged."""
     module, x = build((6, 8), blocks=2, fraction=0.2), image((6, 8))
     added = module(x) - x
-    assert distance(added, added.mean(3, keepdim=True).expand_as(added)) < 1e-12
+    assert relative_error(added, added.mean(3, keepdim=True).expand_as(added)) < 1e-12
     assert added.abs().max() > 0.1
 
 
@@ -64,8 +64,8 @@ def test_the_mixed_spectrum_needs_its_symmetric_part():
     """A network on a real image's spectrum gives one that no real image has; the CPU's inverse takes its symmetric part."""
     module, x = build((6, 8), blocks=2), image((6, 8))
     mixed = module._mixed(rfft2(x), 48**0.5)
-    assert distance(torch.view_as_real(hermitian(mixed, 8)), torch.view_as_real(mixed)) > 0.1
-    assert distance(irfft2(hermitian(mixed, 8), (6, 8)), torch.fft.irfft2(mixed, s=(6, 8))) < 1e-12
+    assert relative_error(torch.view_as_real(hermitian(mixed, 8)), torch.view_as_real(mixed)) > 0.1
+    assert relative_error(irfft2(hermitian(mixed, 8), (6, 8)), torch.fft.irfft2(mixed, s=(6, 8))) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_flops_by_hand():
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_literal_form(options):
     module, x = build(**options).float(), image().float()
-    assert distance(literal(module, x), module(x)) < 1e-5
+    assert relative_error(literal(module, x), module(x)) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_published_fraction_counts_pixels(vectors):
         AFNO(16, 14, blocks=4, fraction=0.05)
     module = AFNO(16, 14, blocks=4)
     module.load_official(state(found))
-    assert distance(module(maps(found["native.x"], (14, 14))), maps(found["native.y"], (14, 14))) > 1e-3
+    assert relative_error(module(maps(found["native.x"], (14, 14))), maps(found["native.y"], (14, 14))) > 1e-3
 
 
 def test_official_mixer(vectors):

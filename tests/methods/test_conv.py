@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import methods
 from methods import Unsupported
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.conv import FFT_FROM, Conv, DepthwiseConv, odd_sizes
 from methods.parts.cost import bins, rfft2_flops
 from tests.literal.conv import literal
@@ -32,7 +32,7 @@ def test_dense_is_the_direct_sum(size, kernel):
     torch.manual_seed(0)
     module, x = Conv(3, size, kernel).double(), image(size)
     expected = oracle.dense(x.numpy(), module.conv.weight.detach().numpy(), module.conv.bias.detach().numpy())
-    assert distance(module(x), torch.from_numpy(expected)) < 1e-10
+    assert relative_error(module(x), torch.from_numpy(expected)) < 1e-10
 
 
 @pytest.mark.parametrize("backend", ["direct", "fft"])
@@ -42,8 +42,8 @@ def test_depthwise_is_the_direct_sum(size, kernel, backend):
     """Also for kernels as large as the map and for those larger than twice the map."""
     module, x = depthwise(size, kernel, backend=backend), image(size)
     expected = oracle.depthwise(x.numpy(), module.kernel().detach().numpy(), module.bias.detach().numpy())
-    assert distance(module(x), torch.from_numpy(expected)) < 1e-10
-    assert distance(module.freeze()(x), torch.from_numpy(expected)) < 1e-10
+    assert relative_error(module(x), torch.from_numpy(expected)) < 1e-10
+    assert relative_error(module.freeze()(x), torch.from_numpy(expected)) < 1e-10
 
 
 @pytest.mark.parametrize("size", [(6, 6), (5, 8)])
@@ -55,7 +55,7 @@ def test_transform_has_the_gradients_of_the_direct_form(size, kernel):
         (module(x) * image(size).flip(0)).sum().backward()
         gradients.append([x.grad, module.weight.grad, module.bias.grad])
     for direct, transform in zip(*gradients):
-        assert distance(transform, direct) < 1e-10
+        assert relative_error(transform, direct) < 1e-10
 
 
 @pytest.mark.parametrize("module", [Conv(2, 4, 3), *(DepthwiseConv(2, (3, 4), 5, backend=b) for b in ("direct", "fft"))])
@@ -176,7 +176,7 @@ def test_load_official(groups, cls):
     official, x = nn.Conv2d(6, 6, 5, padding=2, groups=groups), image((7, 8), channels=6, dtype=torch.float32)
     module = cls(6, (7, 8), 5)
     module.load_official(official.state_dict())
-    assert distance(module(x), official(x)) < 1e-5
+    assert relative_error(module(x), official(x)) < 1e-5
     for broken in ({"weight": official.weight}, {**official.state_dict(), "gamma": official.bias}):
         with pytest.raises((RuntimeError, KeyError, ValueError), match=r"weight|bias|gamma"):
             module.load_official(broken)
@@ -195,7 +195,7 @@ def test_initialisation_is_that_of_torch():
 def test_literal_form(build, size):
     torch.manual_seed(0)
     module, x = build(size).eval(), image(size, channels=4, dtype=torch.float32)
-    assert distance(module(x), literal(module, x)) < 1e-5
+    assert relative_error(module(x), literal(module, x)) < 1e-5
 
 
 def test_oracle_by_hand():

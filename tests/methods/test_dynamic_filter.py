@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from methods import Unsupported
-from methods.contract import SIZES, distance
+from methods.contract import SIZES, relative_error
 from methods.dynamic_filter import OFFICIAL, DynamicFilter, StarReLU
 from methods.parts.cost import bins, rfft2_flops
 from tests.literal.dynamic_filter import literal
@@ -52,10 +52,10 @@ def expected(module, x, kernels):
 def test_oracle(size, options):
     module, x = build(size, **options), image(size)
     wanted = expected(module, x, [taps(pairs, size[1]) for pairs in module.basis.detach().numpy()])
-    assert distance(module(x), wanted) < 1e-10
+    assert relative_error(module(x), wanted) < 1e-10
     with torch.no_grad():  # products and activation in place
-        assert distance(module(x), wanted) < 1e-10
-        assert distance(module.freeze()(x), wanted) < 1e-10
+        assert relative_error(module(x), wanted) < 1e-10
+        assert relative_error(module.freeze()(x), wanted) < 1e-10
 
 
 @pytest.mark.parametrize(("source", "target"), [((6, 8), (9, 10)), ((7, 5), (4, 6)), ((6, 6), (6, 7))], ids=str)
@@ -63,8 +63,8 @@ def test_oracle(size, options):
 def test_resizing_oracle(mode, source, target):
     module, x = build(source, resize=mode), image(target)
     wanted = expected(module, x, [resized_kernel(p, source, target, mode) for p in module.basis.detach().numpy()])
-    assert distance(module(x), wanted) < 1e-10
-    assert distance(module.freeze()(x), wanted) < 1e-10
+    assert relative_error(module(x), wanted) < 1e-10
+    assert relative_error(module.freeze()(x), wanted) < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_gradcheck_of_every_parameter(size, target, options):
 @pytest.mark.parametrize("size", SIZES)
 def test_rolled_in_is_rolled_out(size):
     module, x = build(size), image(size)
-    assert distance(module(x.roll((2, 5), (-2, -1))), module(x).roll((2, 5), (-2, -1))) < 1e-12
+    assert relative_error(module(x.roll((2, 5), (-2, -1))), module(x).roll((2, 5), (-2, -1))) < 1e-12
 
 
 def test_each_image_has_its_own_filter():
@@ -98,7 +98,7 @@ def test_each_image_has_its_own_filter():
     shares = module.routing(x)
     assert shares.shape == (2, 4, 8)
     torch.testing.assert_close(shares.sum(1), torch.ones(2, 8, dtype=torch.float64))
-    assert distance(shares[0], shares[1]) > 1e-3
+    assert relative_error(shares[0], shares[1]) > 1e-3
     torch.testing.assert_close(shares, module.routing(x.mean((2, 3), keepdim=True)))
 
 
@@ -129,7 +129,7 @@ def test_unsupported(options, reason):
 def test_symmetric_spectra_change_nothing_on_the_cpu(size):
     """The published form leaves the mixed spectra as they are learned."""
     module, x = build(size).float(), image(size).float()
-    assert distance(literal(module, x), module(x)) < 1e-6
+    assert relative_error(literal(module, x), module(x)) < 1e-6
 
 
 def test_parameter_counts():
@@ -160,7 +160,7 @@ def test_flops_of_the_matrix_products_are_those_run(options):
 
 def test_literal_form_with_other_options():
     module, x = build((6, 8), resize="bicubic", activation="gelu").float(), image((9, 10)).float()
-    assert distance(literal(module, x), module(x)) < 1e-5
+    assert relative_error(literal(module, x), module(x)) < 1e-5
 
 
 def load(vectors, size, prefix="param.", **options):
@@ -191,7 +191,7 @@ def test_official_mixer(vectors, name, size, options):
     module = load(found, size, **options)
     assert max(errors(module, official(module), found, "native", size).values()) < 1e-5
     if "routing" in found:
-        assert distance(module.routing(maps(found["native.x"], size)), torch.from_numpy(found["routing"])) < 1e-5
+        assert relative_error(module.routing(maps(found["native.x"], size)), torch.from_numpy(found["routing"])) < 1e-5
 
 
 def test_official_filters_at_15_columns(vectors):
@@ -214,7 +214,7 @@ def test_official_resizing(vectors, tag, size):
         stored = torch.from_numpy(found[f"resized_{size[0]}x{size[1] // 2 + 1}"]).permute(2, 0, 1, 3)
         same = DynamicFilter(8, size)
         same.load_state_dict({**module.state_dict(), "basis": stored})
-        assert distance(module._basis(size), same._basis(size)) < 1e-5
+        assert relative_error(module._basis(size), same._basis(size)) < 1e-5
 
 
 def test_official_block(vectors):
@@ -240,15 +240,15 @@ def test_official_small_network(vectors):
         stride, padding = (2, 1) if stage else (4, 2)
         x = F.conv2d(x.permute(0, 3, 1, 2), down["conv.weight"], down["conv.bias"], stride, padding).permute(0, 2, 3, 1)
         x = x if stage else norm(x, down["post_norm.weight"])
-        assert distance(x, torch.from_numpy(found[f"down{stage}"])) < 1e-5
+        assert relative_error(x, torch.from_numpy(found[f"down{stage}"])) < 1e-5
         for i in range(depth):
             prefix = f"param.stages.{stage}.{i}."
             x = metaformer_block(x, load(found, tuple(x.shape[1:3]), f"{prefix}token_mixer."), state(found, prefix))
-        assert distance(x, torch.from_numpy(found[f"stage{stage}"])) < 1e-5
+        assert relative_error(x, torch.from_numpy(found[f"stage{stage}"])) < 1e-5
     x = F.layer_norm(x.mean((1, 2)), (32,), p["norm.weight"], p["norm.bias"], 1e-6)
     hidden = F.relu(F.linear(x, p["head.fc1.weight"], p["head.fc1.bias"])).square()
     hidden = F.layer_norm(hidden, (128,), p["head.norm.weight"], p["head.norm.bias"])
-    assert distance(F.linear(hidden, p["head.fc2.weight"], p["head.fc2.bias"]), torch.from_numpy(found["n.y"])) < 1e-5
+    assert relative_error(F.linear(hidden, p["head.fc2.weight"], p["head.fc2.bias"]), torch.from_numpy(found["n.y"])) < 1e-5
 
 
 def test_official_star_relu(vectors):
@@ -259,9 +259,9 @@ def test_official_star_relu(vectors):
     y = act(x)
     y.backward(torch.from_numpy(found["n.gy"]))
     with torch.no_grad():
-        assert distance(act(x), y) < 1e-6
+        assert relative_error(act(x), y) < 1e-6
     for ours, name in [(y, "y"), (x.grad, "gx"), (act.scale.grad, "grad.scale"), (act.bias.grad, "grad.bias")]:
-        assert distance(ours, torch.from_numpy(found[f"n.{name}"])) < 1e-5
+        assert relative_error(ours, torch.from_numpy(found[f"n.{name}"])) < 1e-5
 
 
 def test_official_names_are_checked():
@@ -285,15 +285,15 @@ def test_autocast_keeps_the_fourier_part_in_float32():
         y = module(x)
         assert module._hidden_spectrum(x).dtype == torch.complex64
     assert y.dtype == torch.bfloat16 and spectra[0] == torch.bfloat16
-    assert distance(y, module(x)) < 0.03
+    assert relative_error(y, module(x)) < 0.03
 
 
 def test_frozen_spectra_are_kept_for_a_size():
     module = build((6, 6), resize="pad_spectrum").freeze()
     with torch.no_grad():
         module(image((9, 8)))
-        kept = module._slot
+        kept = module._cache
         module(image((9, 8)))
-        assert module._slot is kept
+        assert module._cache is kept
         module(image((6, 6)))
-        assert module._slot is not kept
+        assert module._cache is not kept

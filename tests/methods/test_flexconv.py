@@ -10,10 +10,10 @@ import torch
 import methods
 from bench.counters.flops import count_cached
 from methods import Unsupported
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.flexconv import DepthwiseFlexConv, FlexConv
 from methods.parts.antialias import alias_penalty
-from methods.parts.continuous import horizon_of
+from methods.parts.continuous import resolve_horizon
 from tests.literal.flexconv import literal
 from tests.reference import flexconv as oracle
 
@@ -84,7 +84,7 @@ def test_oracle_on_every_path_and_in_every_mode(cls, geometry):
         module = build(cls, (height, width), horizon, mean, sigma, backend=backend, learn_mean=True)
         y = torch.from_numpy(expected(module, x, oracle.gabor_features, epsilon=module.mask.epsilon))
         for output in all_modes(module, x):
-            assert distance(output, y) < 1e-10
+            assert relative_error(output, y) < 1e-10
 
 
 OPTIONS = {
@@ -106,7 +106,7 @@ def test_oracle_with_every_option(options, same):
     module = build(FlexConv, (6, 9), 9, (0.0, 0.0), (0.1, 0.25), **options)
     y = torch.from_numpy(expected(module, x, oracle.gabor_features, **same))
     for output in all_modes(module, x):
-        assert distance(output, y) < 1e-10
+        assert relative_error(output, y) < 1e-10
 
 
 def test_oracle_with_sine_networks():
@@ -114,7 +114,7 @@ def test_oracle_with_sine_networks():
     for kind in ("siren", "nsiren"):
         module = build(FlexConv, (5, 6), 7, kernel_net=kind, layers=3, omega=4.0)
         y = expected(module, x, lambda p, position, kind=kind: oracle.siren_features(p, position, 4.0, kind == "siren"))
-        assert distance(module(x), torch.from_numpy(y)) < 1e-10
+        assert relative_error(module(x), torch.from_numpy(y)) < 1e-10
 
 
 def test_paths_agree_on_an_anisotropic_kernel():
@@ -124,7 +124,7 @@ def test_paths_agree_on_an_anisotropic_kernel():
         module = build(FlexConv, (40, 31), 33, (0.1, -0.05), (0.3, 0.15), backend=backend)
         assert module.cropped() == (23, 11)
         outputs += all_modes(module, x)
-    assert all(distance(output, outputs[0]) < 1e-12 for output in outputs)
+    assert all(relative_error(output, outputs[0]) < 1e-12 for output in outputs)
 
 
 def check_gradients(module):
@@ -159,7 +159,7 @@ def test_gradients_of_the_depthwise_layer(backend):
 
 
 def test_horizon():
-    assert [horizon_of(None, size) for size in (1, 7, 32, (9, 12), (15, 4))] == [3, 7, 33, 13, 15]
+    assert [resolve_horizon(None, size) for size in (1, 7, 32, (9, 12), (15, 4))] == [3, 7, 33, 13, 15]
     for wrong in (4, 1, "full"):
         with pytest.raises(Unsupported, match="odd"):
             FlexConv(2, 8, wrong)
@@ -204,8 +204,8 @@ def test_deployed_at_double_resolution_the_kernel_passes_through_the_same_values
     coarse = module.kernel()
     fine = module.at_resolution(32).kernel()
     assert module.cropped() == (33, 33)
-    assert distance(4 * fine[..., ::2, ::2], coarse) < 1e-12
-    assert distance(module.at_resolution(16).kernel(), coarse) == 0
+    assert relative_error(4 * fine[..., ::2, ::2], coarse) < 1e-12
+    assert relative_error(module.at_resolution(16).kernel(), coarse) == 0
 
 
 def test_frozen_follows_mask_and_resolution():
@@ -215,10 +215,10 @@ def test_frozen_follows_mask_and_resolution():
     set_mask(module, (0.0, 0.0), (0.1, 0.5))
     assert module.cropped() == (3, 13)
     changed = module(x)
-    assert distance(changed, before) > 1e-3
+    assert relative_error(changed, before) > 1e-3
     deployed = module.at_resolution(24)(x)
-    assert distance(deployed, changed) > 1e-3
-    assert distance(module.train()(x), deployed) < 1e-12
+    assert relative_error(deployed, changed) > 1e-3
+    assert relative_error(module.train()(x), deployed) < 1e-12
 
 
 def test_copies_after_training_on_every_path():
@@ -239,12 +239,12 @@ def test_export_meta_and_autocast_on_every_path(name, backend):
         module.mask.sigma.copy_(torch.tensor([0.2, 0.3]))
     module.eval()  # the crop is read here, not while tracing
     program = torch.export.export(module, (x,))
-    assert distance(program.module()(x), module(x)) < 1e-5
+    assert relative_error(program.module()(x), module(x)) < 1e-5
     with torch.device("meta"):
         assert methods.get(name).build(8, (12, 10), **options)(torch.empty(2, 8, 12, 10)).shape == x.shape
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = module(x)
-    assert y.dtype == torch.bfloat16 and distance(y, module(x)) < 0.02
+    assert y.dtype == torch.bfloat16 and relative_error(y, module(x)) < 0.02
 
 
 def test_penalty_is_off_by_default_and_reaches_the_filters():
@@ -255,7 +255,7 @@ def test_penalty_is_off_by_default_and_reaches_the_filters():
     module = FlexConv(2, 16, antialias=0.1, antialias_target="gabor+mask")
     module.penalty().backward()
     assert module.mask.sigma.grad.abs().sum() > 0
-    assert distance(module.penalty(), 0.1 * alias_penalty(module.net, module.mask, 17, "gabor+mask")) < 1e-6
+    assert relative_error(module.penalty(), 0.1 * alias_penalty(module.net, module.mask, 17, "gabor+mask")) < 1e-6
 
 
 def test_flops_by_hand():
@@ -288,10 +288,10 @@ def test_flops_are_those_of_the_operators_that_run(name, backend):
 @pytest.mark.parametrize("cls", [FlexConv, DepthwiseFlexConv])
 def test_literal_form(cls, sigma):
     module, x = build(cls, (11, 14), 15, sigma=sigma), image(11, 14)
-    assert distance(literal(module, x), module(x)) < 1e-5
+    assert relative_error(literal(module, x), module(x)) < 1e-5
 
 
 def test_literal_form_by_transform():
     module, x = build(FlexConv, (11, 14), 55, sigma=(0.45, 0.6)), image(11, 14)
     assert min(module.cropped()) > 50
-    assert distance(literal(module, x), module(x)) < 1e-5
+    assert relative_error(literal(module, x), module(x)) < 1e-5

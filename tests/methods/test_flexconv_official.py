@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.flexconv import DepthwiseFlexConv, FlexConv
 from methods.parts.official_weights import Weights
 from tests.methods.test_flexconv import BACKENDS, all_modes
@@ -48,9 +48,9 @@ def test_official_layers(vectors, name):
     for backend in BACKENDS[OFFICIAL[name][0]]:
         module = official(name, data, backend)
         tolerance = TOLERANCE.get(name, 1e-5)
-        assert distance(module.kernel(), torch.from_numpy(data["kernel"]).reshape(module.kernel().shape)) < tolerance
+        assert relative_error(module.kernel(), torch.from_numpy(data["kernel"]).reshape(module.kernel().shape)) < tolerance
         for output in all_modes(module, x):
-            assert distance(output, torch.from_numpy(data["y"])) < tolerance
+            assert relative_error(output, torch.from_numpy(data["y"])) < tolerance
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -61,11 +61,11 @@ def test_official_gradients(vectors, name):
     for backend in BACKENDS[OFFICIAL[name][0]]:
         module, x = official(name, data, backend), torch.from_numpy(data["x"]).requires_grad_()
         module(x).backward(torch.from_numpy(data["grad_out"]))
-        assert distance(x.grad, torch.from_numpy(data["grad/x"])) < TOLERANCE.get(name, 1e-5)
+        assert relative_error(x.grad, torch.from_numpy(data["grad/x"])) < TOLERANCE.get(name, 1e-5)
         constants = {key: torch.zeros(2) for key in ("mask_mean_param",) if "grad/mask_width_param" in data}
         theirs = module.from_official(Weights(part(data, "grad/") | constants))
         for key, parameter in module.named_parameters():
-            assert distance(parameter.grad, theirs[key]) < TOLERANCE.get(name, 1e-5), key
+            assert relative_error(parameter.grad, theirs[key]) < TOLERANCE.get(name, 1e-5), key
 
 
 @pytest.mark.parametrize("name", [name for name in OFFICIAL if name.startswith("ccnn")])
@@ -75,7 +75,7 @@ def test_chang_factor_of_a_layer_that_never_ran(vectors, name):
     done = official(name, data)
     module = official(name, data)
     module.load_official(fresh)
-    assert distance(module.net.out_weight, done.net.out_weight) < 1e-6
+    assert relative_error(module.net.out_weight, done.net.out_weight) < 1e-6
 
 
 def test_official_across_resolutions(vectors):
@@ -85,8 +85,8 @@ def test_official_across_resolutions(vectors):
     for size in (16, 32):
         module.at_resolution(size)
         assert module.scale == (16 / size) ** 2 and module.horizon == size + 1
-        assert distance(module.kernel(), torch.from_numpy(data[f"kernel{size}"])) < 1e-5
-        assert distance(module(torch.from_numpy(data[f"x{size}"])), torch.from_numpy(data[f"y{size}"])) < 1e-5
+        assert relative_error(module.kernel(), torch.from_numpy(data[f"kernel{size}"])) < 1e-5
+        assert relative_error(module(torch.from_numpy(data[f"x{size}"])), torch.from_numpy(data[f"y{size}"])) < 1e-5
 
 
 def test_official_network(vectors):
@@ -118,7 +118,7 @@ def test_official_network(vectors):
             x = torch.relu(x + y)
         logits = torch.conv2d(x.mean((2, 3), keepdim=True), state["out_layer.weight"], state["out_layer.bias"]).flatten(1)
     assert [list(size) for size in sizes] == data["kernel_sizes"][:, 2:].tolist()
-    assert distance(logits, torch.from_numpy(data["logits"])) < 1e-5
+    assert relative_error(logits, torch.from_numpy(data["logits"])) < 1e-5
 
 
 def test_official_weights_that_do_not_fit_are_refused(vectors):

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.niff import Niff
 from methods.parts.cost import bins
 from methods.registry import Unsupported
@@ -53,14 +53,14 @@ def expected(module: Niff, x: torch.Tensor) -> torch.Tensor:
 def test_equations(mode, boundary, coords, size):
     module = seeded(3, (6, 5), mode=mode, boundary=boundary, coords=coords, out_channels=MODES[mode]).double()
     x = noise(2, 3, *size)
-    assert distance(module(x), expected(module, x)) < 1e-10
-    assert distance(module.freeze()(x), expected(module, x)) < 1e-10
+    assert relative_error(module(x), expected(module, x)) < 1e-10
+    assert relative_error(module.freeze()(x), expected(module, x)) < 1e-10
 
 
 @pytest.mark.parametrize("hidden", [(5,), BIG], ids=str)
 def test_equations_hold_for_any_hidden_layers(hidden):
     module, x = seeded(3, 5, hidden=hidden).double(), noise(1, 3, 5, 4)
-    assert distance(module(x), expected(module, x)) < 1e-10
+    assert relative_error(module(x), expected(module, x)) < 1e-10
 
 
 @pytest.mark.parametrize("boundary", ["circular", "zero"])
@@ -95,7 +95,7 @@ def test_parameters_are_counted_as_published(channels):
 def test_published_form_is_equal(name, size):
     torch.manual_seed(0)
     module, x = methods.get(name).build(5, size), noise(2, 5, *size, dtype=torch.float32)
-    assert distance(literal(module, x), module(x)) < 1e-5
+    assert relative_error(literal(module, x), module(x)) < 1e-5
 
 
 def test_published_form_refuses_our_options():
@@ -130,9 +130,9 @@ def test_kernel_is_the_impulse_response(size, mode, boundary):
     x[range(3), range(3), size[0] // 2, size[1] // 2] = 1
     response = module._filter(x)
     if mode == "full":
-        assert distance(response.transpose(0, 1), module.kernel()) < 1e-12
+        assert relative_error(response.transpose(0, 1), module.kernel()) < 1e-12
     else:
-        assert distance(response[range(3), range(3)], module.kernel()) < 1e-12
+        assert relative_error(response[range(3), range(3)], module.kernel()) < 1e-12
 
 
 def test_only_the_circular_boundary_wraps_around():
@@ -141,9 +141,9 @@ def test_only_the_circular_boundary_wraps_around():
     x[..., 4, 0] = 1
     around = seeded(2, 8).double()
     cut = seeded(2, 8, boundary="zero").double()
-    assert distance(cut(x)[0, ..., :4], around.kernel()[..., 4:]) < 1e-12
+    assert relative_error(cut(x)[0, ..., :4], around.kernel()[..., 4:]) < 1e-12
     assert cut(x)[..., 4:].abs().max() < 1e-12
-    assert distance(around(x)[0, ..., 4:], around.kernel()[..., :4]) < 1e-12
+    assert relative_error(around(x)[0, ..., 4:], around.kernel()[..., :4]) < 1e-12
 
 
 def test_coordinates_decide_what_another_size_changes():
@@ -153,8 +153,8 @@ def test_coordinates_decide_what_another_size_changes():
 
     index, normalized = seeded(4, 8).double(), seeded(4, 8, coords="normalized").double()
     assert torch.equal(low(normalized, 8, 1), low(index, 8, 1))
-    assert distance(low(index, 16, 1), low(index, 8, 1)) < 1e-12  # the same cycles a map
-    assert distance(low(normalized, 16, 2), low(index, 8, 1)) < 1e-12  # the same cycles a pixel
+    assert relative_error(low(index, 16, 1), low(index, 8, 1)) < 1e-12  # the same cycles a map
+    assert relative_error(low(normalized, 16, 2), low(index, 8, 1)) < 1e-12  # the same cycles a pixel
 
 
 def test_frozen_module_follows_the_map_size_and_copies():
@@ -162,8 +162,8 @@ def test_frozen_module_follows_the_map_size_and_copies():
     for size in [(8, 8), (6, 9), (8, 8)]:
         x = noise(2, 3, *size, dtype=torch.float32)
         fresh = seeded(3, 8, mode="split")
-        assert distance(copy.deepcopy(module)(x), fresh(x)) < 1e-6
-        assert distance(module(x), fresh(x)) < 1e-6
+        assert relative_error(copy.deepcopy(module)(x), fresh(x)) < 1e-6
+        assert relative_error(module(x), fresh(x)) < 1e-6
 
 
 def test_trains_after_a_first_call_in_inference_mode():
@@ -179,7 +179,7 @@ def test_split_mixes_in_half_precision_under_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = module(x)
     assert y.dtype == torch.bfloat16
-    assert distance(y, module(x)) < 0.02
+    assert relative_error(y, module(x)) < 0.02
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.niff import Niff
 from methods.parts.niff_mlp import coordinates
 
@@ -51,8 +51,8 @@ def test_official_vectors(vectors, case, precision):
     x = tensor(files["x"], dtype).requires_grad_()
     y = module(x)
     y.backward(tensor(files["grad_y"], dtype))
-    assert distance(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
-    assert distance(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
+    assert relative_error(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
+    assert relative_error(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
     gradients = named(files, f"g{suffix}.", dtype)
     if not gradients:  # modules of more than 3000 parameters have none in float64
         return
@@ -61,7 +61,7 @@ def test_official_vectors(vectors, case, precision):
         if name in module.inert:  # zero; the published code leaves a rounding error
             assert not parameter.grad.any()
         else:
-            assert distance(parameter.grad, reference.get_parameter(name)) < tolerance, name
+            assert relative_error(parameter.grad, reference.get_parameter(name)) < tolerance, name
 
 
 @pytest.mark.parametrize("case", [case for case, mode in CASES.items() if mode == "depthwise"])
@@ -69,7 +69,7 @@ def test_official_kernels(vectors, case):
     files = vectors(f"niff/{case}.npz")
     module = loaded(files, "depthwise", named(files, "w."), torch.float32)
     n = files["x"].shape[-1]
-    assert distance(module.kernel(), tensor(files["kernel_eff"]).roll((n // 2, n // 2), (-2, -1))) < 1e-5
+    assert relative_error(module.kernel(), tensor(files["kernel_eff"]).roll((n // 2, n // 2), (-2, -1))) < 1e-5
 
 
 @pytest.mark.parametrize("case", ["dw_small_c6_n8_b3", "full_tiny_3to5_n9_b2"])
@@ -92,9 +92,9 @@ def test_official_1x1_is_a_plain_convolution(vectors, case, precision):
     weight = tensor(files["w.mlp.weight"], dtype).requires_grad_()
     y = F.linear(x, weight) if channels_last else F.conv2d(x, weight[:, :, None, None])
     y.backward(tensor(files["grad_y"], dtype))
-    assert distance(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
-    assert distance(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
-    assert distance(weight.grad, tensor(files[f"g{suffix}.mlp.weight"], dtype)) < tolerance
+    assert relative_error(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
+    assert relative_error(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
+    assert relative_error(weight.grad, tensor(files[f"g{suffix}.mlp.weight"], dtype)) < tolerance
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -108,11 +108,11 @@ def test_official_convnext_block(vectors, precision):
     last = F.linear(F.gelu(F.linear(last, weights["pwconv1.mlp.weight"])), weights["pwconv2.mlp.weight"])
     y = x + (weights["gamma"] * last).permute(0, 3, 1, 2)
     y.backward(tensor(files["grad_y"], dtype))
-    assert distance(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
-    assert distance(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
+    assert relative_error(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
+    assert relative_error(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
     if precision == "float32":  # no parameter gradients in float64
         reference = loaded(files, "depthwise", named(files, "g.dwconv."), dtype)
         for name, parameter in filtering.named_parameters():
-            assert name in filtering.inert or distance(parameter.grad, reference.get_parameter(name)) < tolerance, name
+            assert name in filtering.inert or relative_error(parameter.grad, reference.get_parameter(name)) < tolerance, name
         for name, value in weights.items():
-            assert distance(value.grad, tensor(files[f"g.{name}"])) < tolerance, name
+            assert relative_error(value.grad, tensor(files[f"g.{name}"])) < tolerance, name

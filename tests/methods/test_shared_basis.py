@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import methods
 from methods import Unsupported
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.shared_basis import SharedBasis, SharedBasisConv, orthogonality
 from tests.literal.shared_basis import literal
 from tests.reference import shared_basis as oracle
@@ -55,11 +55,11 @@ def test_oracle_in_inference_training_and_frozen(size, options):
     weights = arrays(module)
     running = [module.norm.running_mean.numpy().copy(), module.norm.running_var.numpy().copy()]
     expected = torch.from_numpy(oracle.shared_basis(x.numpy(), *weights, *running))
-    assert distance(module.eval()(x), expected) < 1e-10
-    assert distance(module.freeze()(x), expected) < 1e-10
-    assert distance(module.fold()(x), expected) < 1e-10
+    assert relative_error(module.eval()(x), expected) < 1e-10
+    assert relative_error(module.freeze()(x), expected) < 1e-10
+    assert relative_error(module.fold()(x), expected) < 1e-10
     in_training = torch.from_numpy(oracle.shared_basis(x.numpy(), *weights))
-    assert distance(module.train()(x), in_training) < 1e-10
+    assert relative_error(module.train()(x), in_training) < 1e-10
 
 
 def test_running_statistics_after_one_batch():
@@ -68,8 +68,8 @@ def test_running_statistics_after_one_batch():
     z = torch.conv2d(x, torch.cat([module.unique, module.basis.weight]), padding=1).detach().numpy()
     mean, _, unbiased = (torch.from_numpy(values) for values in oracle.statistics(z))
     module(x)
-    assert distance(module.norm.running_mean, 0.9 * before[0] + 0.1 * mean) < 1e-10
-    assert distance(module.norm.running_var, 0.9 * before[1] + 0.1 * unbiased) < 1e-10
+    assert relative_error(module.norm.running_mean, 0.9 * before[0] + 0.1 * mean) < 1e-10
+    assert relative_error(module.norm.running_var, 0.9 * before[1] + 0.1 * unbiased) < 1e-10
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
@@ -89,7 +89,7 @@ def test_frozen_gradient_of_the_input():
         module, x = build(**options).eval(), image().requires_grad_()
         (expected,) = torch.autograd.grad(module(x).square().sum(), x)
         (actual,) = torch.autograd.grad(module.freeze()(x).square().sum(), x)
-        assert distance(actual, expected) < 1e-10
+        assert relative_error(actual, expected) < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_fold_stands_alone():
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.zero_()
-    assert distance(folded(x), expected) < 1e-12
+    assert relative_error(folded(x), expected) < 1e-12
     assert {name: tuple(t.shape) for name, t in folded.state_dict().items()} == {"weight": (6, 6, 3, 3), "bias": (6,)}
 
 
@@ -163,7 +163,7 @@ def test_kernel_is_the_impulse_response():
     module = build(kernel_size=5, size=(9, 9)).eval()
     impulse = torch.eye(6, dtype=torch.float64)[:, :, None, None] * nn.functional.pad(torch.ones(1, 1), (4, 4, 4, 4)).double()
     response = (module(impulse) - module(torch.zeros_like(impulse)))[:, :, 2:7, 2:7].flip(-2, -1)  # (C_in, C_out, K, K)
-    assert distance(module.kernel(), response.transpose(0, 1)) < 1e-10
+    assert relative_error(module.kernel(), response.transpose(0, 1)) < 1e-10
     assert module.kernel().requires_grad
 
 
@@ -182,7 +182,7 @@ def test_stack_shares_one_basis_and_sums_its_gradient():
 
     run(stack)
     run(apart)
-    assert distance(stack[0].basis.weight.grad, sum(op.basis.weight.grad for op in apart)) < 1e-10
+    assert relative_error(stack[0].basis.weight.grad, sum(op.basis.weight.grad for op in apart)) < 1e-10
 
 
 def test_copies_of_a_stack_share():
@@ -206,8 +206,8 @@ def test_frozen_stack_follows_the_shared_basis():
     before = stack[1](x)
     with torch.no_grad():
         stack[0].basis.weight.mul_(1.5)
-    assert distance(stack[1](x), before) > 1e-3
-    assert distance(stack[1](x), stack[1].train().eval()(x)) < 1e-10
+    assert relative_error(stack[1](x), before) > 1e-3
+    assert relative_error(stack[1](x), stack[1].train().eval()(x)) < 1e-10
 
 
 def test_frozen_follows_the_running_statistics():
@@ -215,8 +215,8 @@ def test_frozen_follows_the_running_statistics():
     before = module.freeze()(x)
     module.norm.running_mean.add_(0.5)
     after = module(x)
-    assert distance(after, before) > 1e-3
-    assert distance(after, module.train().eval()(x)) < 1e-10
+    assert relative_error(after, before) > 1e-3
+    assert relative_error(after, module.train().eval()(x)) < 1e-10
 
 
 def test_users_of_a_basis_are_counted():
@@ -290,5 +290,5 @@ def test_orthogonality_against_the_oracle(include_unique):
 def test_literal_form(options, mode):
     module, x = build(**options).float(), image().float()
     getattr(module, mode)()
-    assert distance(literal(copy.deepcopy(module), x), module(x)) < 1e-5
-    assert distance(literal(module.eval(), x), module.freeze()(x)) < 1e-5
+    assert relative_error(literal(copy.deepcopy(module), x), module(x)) < 1e-5
+    assert relative_error(literal(module.eval(), x), module.freeze()(x)) < 1e-5

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.shared_basis import SharedBasis, SharedBasisConv, orthogonality
 
 
@@ -92,19 +92,19 @@ def test_official_block(vectors, name, block, double):
     module = block(below("sd/", stored), double)
     tensors = module.official_names(double)
     x = torch.from_numpy(stored["x"]).requires_grad_()
-    assert distance(module.eval()(x), torch.from_numpy(stored["y_eval"])) < 1e-9
+    assert relative_error(module.eval()(x), torch.from_numpy(stored["y_eval"])) < 1e-9
     y = module.train()(x)
-    assert distance(y, torch.from_numpy(stored["y_train"])) < 1e-9
+    assert relative_error(y, torch.from_numpy(stored["y_train"])) < 1e-9
     y.square().sum().backward()
-    assert distance(x.grad, torch.from_numpy(stored["gx_train"])) < 1e-9
+    assert relative_error(x.grad, torch.from_numpy(stored["gx_train"])) < 1e-9
     gradients, largest = below("g/", stored), max(g.abs().max() for g in below("g/", stored).values())
     for parameter, expected in gradients.items():
         if parameter.startswith("basis_bn") and parameter.endswith("bias"):  # 0: the next batch norm takes any constant away
             assert max(expected.abs().max(), tensors[parameter].grad.abs().max()) < 1e-12 * largest
         else:
-            assert distance(tensors[parameter].grad, expected) < 1e-9, parameter
+            assert relative_error(tensors[parameter].grad, expected) < 1e-9, parameter
     for buffer, expected in below("after/", stored).items():
-        assert distance(tensors[buffer], expected) < 1e-9, buffer
+        assert relative_error(tensors[buffer], expected) < 1e-9, buffer
 
 
 @pytest.mark.parametrize("name", ["single", "double", "sharedonly", "nonshared"])
@@ -114,9 +114,9 @@ def test_official_block_folded_and_frozen(vectors, name):
     x, expected = torch.from_numpy(stored["x"]), torch.from_numpy(stored["y_eval"])
     module.conv1.freeze()
     module.conv2.freeze()
-    assert distance(module(x), expected) < 1e-9
+    assert relative_error(module(x), expected) < 1e-9
     module.conv1, module.conv2 = module.conv1.fold(), module.conv2.fold()
-    assert distance(module(x), expected) < 1e-9
+    assert relative_error(module(x), expected) < 1e-9
 
 
 def official_group(stored, kind, stage):
@@ -152,7 +152,7 @@ def test_official_regulariser(vectors, kind, include_unique, printed):
     (10 * value).backward()
     tensors = {name: tensor for _, names in groups for name, tensor in names.items()}
     for name, expected in below(f"{case}/g10/", stored).items():
-        assert distance(tensors[name].grad, expected) < 1e-5, name
+        assert relative_error(tensors[name].grad, expected) < 1e-5, name
 
 
 def test_official_regulariser_in_double(vectors):

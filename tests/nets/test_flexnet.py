@@ -8,11 +8,11 @@ import torch
 from bench import nets
 from bench.counters.flops import count
 from bench.nets.published import NETWORKS, matches
-from bench.nets.resolution import adapted, ways
+from bench.nets.resolution import adapt, ways
 from bench.training.objective import penalties
 from bench.training.optim import lr_scales, parameter_groups
 from bench.workload.build import prepare
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.flexconv import FlexConv
 
 TINY = "flexnet3[width=4,hidden=8]"
@@ -53,8 +53,8 @@ def test_official_logits(vectors):
     assert [list(layer.cropped()) for layer in layers(network)] == data["kernel_sizes"][:, 2:].tolist()
     x, expected = torch.from_numpy(data["x"]), torch.from_numpy(data["logits"])
     with torch.no_grad():
-        assert distance(network(x), expected) < 1e-5
-        assert distance(prepare(network, "infer")(x), expected) < 1e-5
+        assert relative_error(network(x), expected) < 1e-5
+        assert relative_error(prepare(network, "infer")(x), expected) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ def test_at_twice_the_resolution_the_kernels_are_rescaled():
     network = build("flexnet3[width=4,hidden=8,sigma=0.3]", size=(16, 16)).eval()
     assert ways(network) == ("rescaled",)
     coarse = [layer.kernel() for layer in layers(network)]
-    moved, x = adapted(network, "rescaled"), images((32, 32))
+    moved, x = adapt(network, "rescaled"), images((32, 32))
     logits = moved(x)
     for layer, before in zip(layers(moved), coarse):
         assert (layer.horizon, layer.scale) == (33, 0.25)
         fine = layer.kernel()
         middle, half = fine.shape[-1] // 2, before.shape[-1] // 2
         same = slice(middle - 2 * half, middle + 2 * half + 1, 2)
-        assert distance(4 * fine[..., same, same], before) < 1e-5
+        assert relative_error(4 * fine[..., same, same], before) < 1e-5
     by_hand = copy.deepcopy(network)
     for layer in layers(by_hand):
         layer.at_resolution(32)

@@ -8,17 +8,17 @@ from torch import nn
 from bench import nets
 from bench.counters.flops import count
 from bench.nets import published
-from bench.nets.gfnet import PLANS, Block, GFNet, Plan
+from bench.nets.gfnet import CONFIGS, Block, Config, GFNet
 from bench.nets.layers import load
-from bench.nets.resolution import adapted, ways
+from bench.nets.resolution import adapt, ways
 from bench.training.optim import parameter_groups
 from bench.workload.build import prepare
-from methods.contract import distance
+from methods.contract import relative_error
 from tests.reference.channels_last import errors, state
 
 PUBLISHED = nets.FAMILIES["gfnet"]
 FVCORE_NORM = 5  # operations that fvcore counts for a value of a layer norm
-FLAT, PYRAMID = Plan((16,), (2,), 8), Plan((8, 12, 16), (1, 2, 1), 4, 0.5)
+FLAT, PYRAMID = Config((16,), (2,), 8), Config((8, 12, 16), (1, 2, 1), 4, 0.5)
 PLANS_OF = {"flat": FLAT, "pyramid": PYRAMID}
 
 
@@ -102,9 +102,9 @@ def test_oracle(plan, size):
     p, x = official_state(plan, size), image(size, dtype=torch.float64)
     network = small(plan, size).double()
     network.load_official(p)
-    assert distance(network(x), oracle(p, plan, x)) < 1e-10
+    assert relative_error(network(x), oracle(p, plan, x)) < 1e-10
     with torch.inference_mode():
-        assert distance(prepare(network, "infer")(x), oracle(p, plan, x)) < 1e-10
+        assert relative_error(prepare(network, "infer")(x), oracle(p, plan, x)) < 1e-10
 
 
 @pytest.mark.parametrize("name", ["gfnet_block_7x7", "gfnet_block_layerscale_7x7"])
@@ -144,7 +144,7 @@ def test_a_training_step(plan):
 def test_scales_begin_small():
     starts = {name: getattr(meta(name).blocks[0][0].gamma, "shape", None) for name in PUBLISHED}
     assert {name for name, shape in starts.items() if shape is None} == {"gfnet_ti", "gfnet_xs", "gfnet_s", "gfnet_b"}
-    assert [PLANS[name].scale for name in ("gfnet_h_ti", "gfnet_h_s", "gfnet_h_b")] == [1e-3, 1e-5, 1e-6]
+    assert [CONFIGS[name].scale for name in ("gfnet_h_ti", "gfnet_h_s", "gfnet_h_b")] == [1e-3, 1e-5, 1e-6]
     torch.testing.assert_close(small(PYRAMID).blocks[1][0].gamma.detach(), torch.full((12,), 0.5))
 
 
@@ -155,17 +155,17 @@ def test_another_resolution():
         native(x)
     assert set(ways(native)) == {"bicubic", "pad_kernel", "pad_spectrum"}
     for way in ways(native):
-        assert distance(adapted(native, way)(x), small(FLAT, resize=way).eval()(x)) < 1e-6
+        assert relative_error(adapt(native, way)(x), small(FLAT, resize=way).eval()(x)) < 1e-6
 
 
 def test_the_position_embedding_is_interpolated():
     """As the published fine-tuning does: bicubic, pixels as areas. A moved network still answers its own size as before."""
     native, x = small(FLAT).eval(), torch.zeros(1, 16, 8, 9)
-    moved = adapted(native, "pad_kernel")
+    moved = adapt(native, "pad_kernel")
     expected = F.interpolate(native.pos_embed.weight, (8, 9), mode="bicubic", align_corners=False)
     torch.testing.assert_close(moved.pos_embed(x), expected)
     assert native.pos_embed.weight.shape == (1, 16, 6, 5)
-    assert distance(moved(image((48, 40))), native(image((48, 40)))) < 1e-6
+    assert relative_error(moved(image((48, 40))), native(image((48, 40)))) < 1e-6
 
 
 def test_the_position_embedding_is_not_decayed():

@@ -110,7 +110,7 @@ def test_pretrained_weights_there_are_none_of():
         build("torchvision/resnet18[pretrained=True]")
     bare = next(name for name in timm.list_models() if not getattr(timm.get_pretrained_cfg(name), "has_weights", False))
     with pytest.raises(ValueError, match=f"timm has no pretrained weights of '{bare}'"):
-        library.weights(bare)
+        library.weights_source(bare)
 
 
 PUBLISHED = {  # 1e9 multiply-adds of convolutions and matrix products at 224 x 224, as fvcore counts the published networks

@@ -15,11 +15,11 @@ from bench.counters.flops import count
 from bench.nets import published
 from bench.nets.layers import ChannelNorm, drop_paths, load
 from bench.nets.metaformer import Block, MetaFormer
-from bench.nets.resolution import adapted, ways
-from bench.nets.token_mixers import Expanded, depthwise, mixers
+from bench.nets.resolution import adapt, ways
+from bench.nets.token_mixers import ExpandedMixer, depthwise, mixers
 from bench.workload.build import prepare
 from methods.afno import AFNO
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.dynamic_filter import OFFICIAL, DynamicFilter
 from methods.global_filter import GlobalFilter
 from tests.literal import afno, dynamic_filter, global_filter
@@ -105,12 +105,12 @@ def test_official_small_network(vectors):
     network = small()
     network.load_official(state(found))
     x = torch.from_numpy(found["n.x"])
-    assert distance(network(x), torch.from_numpy(found["n.y"])) < 1e-5
+    assert relative_error(network(x), torch.from_numpy(found["n.y"])) < 1e-5
     for i, (down, stage) in enumerate(zip(network.downsample_layers, network.stages)):
         x = down(x)
-        assert distance(x, maps(found[f"down{i}"], x.shape[2:])) < 1e-5
+        assert relative_error(x, maps(found[f"down{i}"], x.shape[2:])) < 1e-5
         x = stage(x)
-        assert distance(x, maps(found[f"stage{i}"], x.shape[2:])) < 1e-5
+        assert relative_error(x, maps(found[f"stage{i}"], x.shape[2:])) < 1e-5
 
 
 def official(module, renamed):
@@ -136,7 +136,7 @@ def official(module, renamed):
 def test_official_mixers(vectors, name, operator, tags, renamed):
     found = vectors(f"dynamic_fft/{name}.npz")
     for tag, size in tags.items():
-        module = Expanded(operator, 8, (14, 14))
+        module = ExpandedMixer(operator, 8, (14, 14))
         module.load_official(state(found))
         assert max(errors(module, official(module, renamed), found, tag, size).values()) < 1e-5
 
@@ -186,7 +186,7 @@ def test_inference_with_kept_spectra_is_the_same():
     network, x = small().eval(), image((64, 96))
     with torch.inference_mode():
         expected = network(x)
-        assert distance(prepare(network, "infer")(x), expected) < 1e-6
+        assert relative_error(prepare(network, "infer")(x), expected) < 1e-6
 
 
 def test_another_resolution():
@@ -197,7 +197,7 @@ def test_another_resolution():
     assert set(ways(native)) == {"bicubic", "pad_kernel", "pad_spectrum"}
     for way in ways(native):
         chosen = small(resize=way).eval()
-        assert distance(adapted(native, way)(x), chosen(x)) < 1e-6
+        assert relative_error(adapt(native, way)(x), chosen(x)) < 1e-6
         assert ways(chosen) == (way,)
 
 
@@ -206,8 +206,8 @@ def test_stochastic_depth_rises_to_its_rate():
     rates = [getattr(block.drop_path, "drop_prob", 0.0) for stage in network.stages for block in stage]
     assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
     x = image((64, 96))
-    assert distance(network.train()(x), network.eval()(x)) > 1e-4
-    assert distance(network.eval()(x), small("dfformer_afno").eval()(x)) < 1e-6
+    assert relative_error(network.train()(x), network.eval()(x)) > 1e-4
+    assert relative_error(network.eval()(x), small("dfformer_afno").eval()(x)) < 1e-6
     for rate in (-0.1, 1.0):
         with pytest.raises(ValueError, match=f"not {rate}"):
             drop_paths(rate, 3)

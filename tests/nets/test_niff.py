@@ -15,7 +15,7 @@ from bench import nets
 from bench.counters.flops import count
 from bench.nets.niff.convnext import convert
 from bench.nets.published import NETWORKS, matches
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.niff import Niff
 from tests.methods.test_niff_official import PRECISIONS, named, tensor
 
@@ -215,8 +215,8 @@ def test_official_convnext_block(vectors, precision):
     x = tensor(files["x"], dtype).requires_grad_()
     y = block(x)
     y.backward(tensor(files["grad_y"], dtype))
-    assert distance(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
-    assert distance(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
+    assert relative_error(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
+    assert relative_error(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
 
 
 def test_depth_of_dropped_paths():

@@ -45,7 +45,7 @@ def within(value, bounds):
 def test_every_network_of_ours_but_hosts_has_an_entry():
     known = {name.partition("[")[0] for name in NETWORKS}
     assert {name for name in nets.names() if name not in known} == set(nets.HOSTS)
-    assert all(published.of(name) is entry for name, entry in NETWORKS.items())
+    assert all(published.find(name) is entry for name, entry in NETWORKS.items())
     assert IMAGENET == CLASSES
 
 
@@ -60,16 +60,16 @@ def test_every_network_of_ours_but_hosts_has_an_entry():
     ],
 )
 def test_options_that_change_nothing_are_left_out(text, entry):
-    assert published.of(text) is NETWORKS[entry]
+    assert published.find(text) is NETWORKS[entry]
 
 
 @pytest.mark.parametrize("text", ["shared_resnet34[rank=16]", "dfformer_s18[drop_path=0.1]", "vgg16", "mixer"])
 def test_what_was_not_published_has_no_entry(text):
-    assert published.of(text) is None
+    assert published.find(text) is None
 
 
 def test_defaults_are_those_of_the_networks():
-    for name, form in shared_resnet.FORMS.items():
+    for name, form in shared_resnet.CONFIGS.items():
         ranks = dict(zip(("rank", "unique"), form.ranks))
         stem = "cifar" if form.cifar10 else "imagenet"
         assert published.DEFAULTS[name] == {**ranks, "variant": "single", "stem": stem}

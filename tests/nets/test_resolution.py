@@ -6,7 +6,7 @@ from torch import nn
 
 import methods
 from bench.nets.mixer import Mixer
-from bench.nets.resolution import adapted, ways
+from bench.nets.resolution import adapt, ways
 
 METHODS = [name for name in methods.names() if not methods.get(name).entry.needs_kernel]
 
@@ -23,7 +23,7 @@ def test_every_method_runs_at_another_resolution_in_each_of_its_ways(name):
     before = {key: value.clone() for key, value in trained.state_dict().items()}
     for way in ways(trained):
         for size in ((24, 24), (12, 20)):
-            logits = adapted(trained, way)(torch.randn(2, 1, *size))
+            logits = adapt(trained, way)(torch.randn(2, 1, *size))
             assert logits.shape == (2, 10) and logits.isfinite().all()
     assert all(torch.equal(value, before[key]) for key, value in trained.state_dict().items())
 
@@ -32,7 +32,7 @@ def test_every_method_runs_at_another_resolution_in_each_of_its_ways(name):
 def test_at_the_trained_resolution_nothing_changes(name):
     trained, x = network(name), torch.randn(2, 1, 16, 16)
     for way in ways(trained):
-        torch.testing.assert_close(adapted(trained, way)(x), trained(x))
+        torch.testing.assert_close(adapt(trained, way)(x), trained(x))
 
 
 def test_the_ways_are_those_of_the_operators():
@@ -44,7 +44,7 @@ def test_the_ways_are_those_of_the_operators():
 
 def test_the_copy_moves_and_the_network_stays():
     trained = network("global_filter")
-    moved = [adapted(trained, way)(torch.ones(1, 1, 24, 24).cumsum(-1)) for way in ways(trained)]
+    moved = [adapt(trained, way)(torch.ones(1, 1, 24, 24).cumsum(-1)) for way in ways(trained)]
     assert not torch.allclose(moved[1], moved[2])
     with pytest.raises(ValueError, match="do not fit"):
         trained(torch.randn(1, 1, 24, 24))

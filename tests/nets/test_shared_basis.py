@@ -13,7 +13,7 @@ from bench.nets.shared_basis.blocks import Residual, SharedConv
 from bench.training.objective import penalties
 from bench.training.optim import parameter_groups
 from bench.workload.build import prepare
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.registry import Unsupported
 from methods.shared_basis import SharedBasis, SharedBasisConv, orthogonality
 from tests.methods import test_shared_basis_official as official
@@ -108,7 +108,7 @@ def test_two_bases_begin_orthonormal_together():
     for group in shared_of(build("shared_resnet32[rank=16,variant=double]")):
         rows = torch.cat([basis.weight.flatten(1) for basis in {conv.basis for conv in group}])
         assert len(rows) == 2 * group[0].basis.weight.shape[0]
-        assert distance(rows @ rows.T, torch.eye(len(rows))) < 1e-5
+        assert relative_error(rows @ rows.T, torch.eye(len(rows))) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["single", "double", "sharedonly", "nonshared"])
@@ -138,11 +138,11 @@ def test_official_bottleneck(vectors, name):
 
 def assert_like_official(block, stored):
     x = torch.from_numpy(stored["x"]).requires_grad_()
-    assert distance(block.eval()(x), torch.from_numpy(stored["y_eval"])) < 1e-9
+    assert relative_error(block.eval()(x), torch.from_numpy(stored["y_eval"])) < 1e-9
     y = block.train()(x)
-    assert distance(y, torch.from_numpy(stored["y_train"])) < 1e-9
+    assert relative_error(y, torch.from_numpy(stored["y_train"])) < 1e-9
     y.square().sum().backward()
-    assert distance(x.grad, torch.from_numpy(stored["gx_train"])) < 1e-9
+    assert relative_error(x.grad, torch.from_numpy(stored["gx_train"])) < 1e-9
 
 
 @pytest.mark.parametrize(("kind", "printed"), [("single", 94.826302), ("double", 45.989834)])
@@ -212,8 +212,8 @@ def test_folded_into_torchvisions_network(text):
     x = images(64)
     with torch.no_grad():
         expected = dense(x)
-        assert distance(network(x), expected) < 1e-4
-        assert distance(prepare(network, "infer")(x), expected) < 1e-4
+        assert relative_error(network(x), expected) < 1e-4
+        assert relative_error(prepare(network, "infer")(x), expected) < 1e-4
 
 
 def dense_form(conv):

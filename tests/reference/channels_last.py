@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from methods.contract import distance
+from methods.contract import relative_error
 
 
 def state(vectors, prefix="param."):
@@ -29,16 +29,16 @@ def errors(forward, parameters, vectors, tag, size):
     """
     x = maps(vectors[f"{tag}.x"], size).requires_grad_()
     y = forward(x)
-    found = {"y": distance(y, maps(vectors[f"{tag}.y"], size))}
+    found = {"y": relative_error(y, maps(vectors[f"{tag}.y"], size))}
     if f"{tag}.gy" not in vectors:
         return found
     y.backward(maps(vectors[f"{tag}.gy"], size))
-    found["gx"] = distance(x.grad, maps(vectors[f"{tag}.gx"], size))
+    found["gx"] = relative_error(x.grad, maps(vectors[f"{tag}.gx"], size))
     stored = state(vectors, f"{tag}.grad.")
     assert stored.keys() == parameters.keys()
     for name, (tensor, axes) in parameters.items():
         grad = tensor.grad if axes is None else tensor.grad.permute(axes)
-        found[name] = distance(grad, stored[name])
+        found[name] = relative_error(grad, stored[name])
     return found
 
 

@@ -1,8 +1,8 @@
-"""How large do filters get? The question of NIFF (Grabinski et al., TMLR 2024), asked of every method and every network.
+"""How large do filters get? The question of NIFF (Grabinski et al., TMLR 2024), for every method and every network.
 
-A kernel may be as large as the map and still do its work in a small window. Its mass, its effective size and what it is made of are
-measured at the size of map that the layer meets, beside untrained copies of the network, since many kernels are localised before
-any training, and beside even mass.
+A kernel may be as large as the map and still have most of its mass in a small window. Its mass, effective size and composition are
+measured at the size of the layer's map, and compared with untrained copies of the network, because many kernels are localised
+before any training, and with uniform mass.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.epochs import last
+from bench.analysis.epochs import last_epochs
 from bench.analysis.localisation import figures, tables, text
-from bench.analysis.localisation.layers import layers, named
-from bench.analysis.localisation.notebook import published
+from bench.analysis.localisation.layers import measure_layers, titled
+from bench.analysis.localisation.notebook import apply_recipe
 from bench.analysis.network import Network
 from bench.analysis.output import Findings
 
 
-def analyse(specimens: Sequence[Network], seeds: int, notebook: bool) -> Findings:
-    """Tables `layers`, `measures`, `mass`, `pca` and with `notebook` the published recipe; raises ValueError for bad weights.
+def analyse(networks: Sequence[Network], seeds: int, notebook: bool) -> Findings:
+    """Measure the kernels of the last saved epoch of each training.
 
-    Of each training the last kept epoch is looked at.
+    The tables are `layers`, `measures`, `mass` and `pca`, and with `notebook` that of the published recipe. Raises ValueError for
+    weights of another network.
     """
-    specimens = last(specimens)
-    found = layers(specimens, seeds)
-    by_recipe = [published(one, name, seeds) for one, name in named(specimens).items()] if notebook else None
-    made = {
-        "layers": tables.layers(found),
-        "measures": tables.measures(found),
-        "mass": tables.mass(found),
-        "pca": tables.components(found),
-        "notebook": pd.DataFrame([row for one in by_recipe or () for row in tables.recipe(one)]),
+    networks = last_epochs(networks)
+    layers = measure_layers(networks, seeds)
+    recipes = [apply_recipe(network, title, seeds) for network, title in titled(networks).items()] if notebook else None
+    frames = {
+        "layers": tables.layers_table(layers),
+        "measures": tables.measures_table(layers),
+        "mass": tables.mass_table(layers),
+        "pca": tables.components_table(layers),
+        "notebook": pd.DataFrame([row for recipe in recipes or () for row in tables.recipe_rows(recipe)]),
     }
-    filled = {name: table for name, table in made.items() if not table.empty}
-    return Findings("Localisation", text.page(found, seeds, by_recipe), filled, figures.draw(found), tables.COLUMNS)
+    filled = {name: frame for name, frame in frames.items() if not frame.empty}
+    return Findings("Localisation", text.page(layers, seeds, recipes), filled, figures.draw(layers), tables.COLUMNS)

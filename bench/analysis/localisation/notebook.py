@@ -1,14 +1,15 @@
-"""The published notebooks' recipe for NIFF, defects included, beside the same kernels measured rightly.
+"""The recipe of the published notebooks for NIFF, including its errors, and the correct measures of the same kernels.
 
-github.com/GeJulia/NIFF, plot_kernel_mass_ratio.ipynb and show_spatial_kernel.ipynb. For the blocks of a stage but its first, the
-networks are evaluated on a grid of N x N, the spectrum is transformed as it stands, shifted; the kernels of the stage are stacked.
+github.com/GeJulia/NIFF, plot_kernel_mass_ratio.ipynb and show_spatial_kernel.ipynb. For all blocks of a stage but the first, the
+networks are evaluated on a grid of N x N, the spectrum is transformed without removing its shift, and the kernels of the stage are
+stacked.
 
-- The point labelled 2 i + 1 is the mass of |h| in the window [c - i, c + i) of 2 i x 2 i pixels, c = N / 2: not centred, and 0 at
+- The point with label 2 i + 1 is the mass of |h| in the window [c - i, c + i) of 2 i x 2 i pixels, c = N / 2: not centred, and 0 at
   label 1. A final 1 is appended.
-- The shifted spectrum multiplies the kernel by (-1)^(row + column) where N is even, which |h| does not see; where N is odd it moves
-  its peak.
-- The grids are 56, 56, 28 and 14 for stages whose maps have 56, 28, 14 and 7 pixels: all but the first are probed at twice their
-  size, where three quarters of the frequencies were never trained.
+- For even N the shifted spectrum multiplies the kernel by (-1)^(row + column), which does not change |h|; for odd N it moves the
+  peak.
+- The grids are 56, 56, 28 and 14 for stages whose maps have 56, 28, 14 and 7 pixels: all but the first are evaluated at twice their
+  size, where three quarters of the frequencies were not trained.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.analysis.kernels import operators
-from bench.analysis.localisation import measures as measured
+from bench.analysis.kernels import find_operators
+from bench.analysis.localisation import measures
 from bench.analysis.network import Network
 from bench.workload.failures import diagnose
 from methods.niff import Niff
@@ -35,8 +36,8 @@ COMPONENTS = 7
 STAGE = re.compile(r"(?P<stage>.*?\d+)\D+(?P<block>\d+).*|(?P<alone>\D*)(?P<only>\d+)\D*")
 
 
-class Curve(NamedTuple):
-    """Mean and population standard deviation over kernels by label: (labels,) each."""
+class MassCurve(NamedTuple):
+    """Mean and population standard deviation over kernels per label: (labels,) each."""
 
     labels: np.ndarray
     mean: np.ndarray
@@ -44,38 +45,39 @@ class Curve(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A stage by the recipe and as it is."""
+    """A stage as measured by the recipe and in centred windows."""
 
     name: str
     layers: tuple[str, ...]
     grid: int  # N of the recipe
     size: Size  # of the maps
-    recipe: Curve
-    centred: Curve
+    recipe: MassCurve
+    centred: MassCurve
     pca: np.ndarray  # explained-variance ratios by the recipe
 
 
-class Published(NamedTuple):
-    """What the recipe finds in a network and in untrained copies of it, or why it finds nothing."""
+class NotebookResult(NamedTuple):
+    """The stages of a network and of its untrained copies, or the reason why the recipe failed."""
 
     title: str
     stages: list[Stage]
-    before: list[list[Stage]]  # a copy each
+    untrained: list[list[Stage]]  # per copy
     status: str = "ok"
     reason: str = ""
 
 
-def published(one: Network, title: str, seeds: int) -> Published:
-    """The stages of a network, and those of copies from seeds 0, 1, ... where it has any; whatever is raised is the status."""
+def apply_recipe(network: Network, title: str, seeds: int) -> NotebookResult:
+    """Measure the stages of a network, and those of copies from seeds 0, 1, ... if it has any. A failure is its status."""
     try:
-        now = stages(one.network())
-        return Published(title, now, [stages(one.fresh(seed)) for seed in range(seeds)] if now else [])
+        stages = measure_stages(network.module())
+        copies = [measure_stages(network.untrained_module(seed)) for seed in range(seeds)] if stages else []
+        return NotebookResult(title, stages, copies)
     except Exception as error:
-        return Published(title, [], [], *diagnose(error))
+        return NotebookResult(title, [], [], *diagnose(error))
 
 
-def kernels(module: Niff, n: int) -> Tensor:
-    """Real part of the inverse transform of the shifted spectrum on an N x N grid, halves exchanged: (filters, N, N)."""
+def recipe_kernels(module: Niff, n: int) -> Tensor:
+    """Return the kernels of the recipe: real part of the inverse transform of the shifted spectrum, shifted: (filters, N, N)."""
     axis = torch.arange(n, dtype=torch.float64) - n / 2
     grid = torch.stack((axis.expand(n, n), axis[:, None].expand(n, n)), -1)
     spectrum = torch.complex(_values(module.real, grid), _values(module.imag, grid)).movedim(-1, 0)
@@ -83,30 +85,30 @@ def kernels(module: Niff, n: int) -> Tensor:
 
 
 def _values(network: FrequencyMLP, grid: Tensor) -> Tensor:
-    """(N, N, filters) at the coordinates (N, N, 2)."""
+    """Evaluate a network at the coordinates (N, N, 2): (N, N, filters)."""
     features = grid
     for layer in network.layers:
         features = F.silu(layer(features))
     return network.last(features)
 
 
-def curve(stacked: np.ndarray) -> Curve:
-    """The notebook's mass ratio of kernels (n, N, N)."""
+def recipe_mass(stacked: np.ndarray) -> MassCurve:
+    """Return the notebook's mass ratio of kernels (n, N, N)."""
     size, centre = np.abs(stacked), stacked.shape[-1] // 2
     whole = size.sum((1, 2))
     windows = [size[:, centre - i : centre + i, centre - i : centre + i].sum((1, 2)) / whole for i in range(centre)]
     ratios = np.array([*windows, np.ones(len(stacked))])
-    return Curve(np.arange(len(ratios)) * 2 + 1, ratios.mean(1), ratios.std(1))
+    return MassCurve(np.arange(len(ratios)) * 2 + 1, ratios.mean(1), ratios.std(1))
 
 
-def centred(stacked: np.ndarray) -> Curve:
-    """KMR_1 of kernels (n, Kh, Kw)."""
-    ratios = measured.mass(stacked)
-    return Curve(measured.windows(stacked.shape), ratios.mean(0), ratios.std(0))
+def centred_mass(stacked: np.ndarray) -> MassCurve:
+    """Return KMR_1 of kernels (n, Kh, Kw)."""
+    ratios = measures.mass_ratios(stacked)
+    return MassCurve(measures.windows(stacked.shape), ratios.mean(0), ratios.std(0))
 
 
-def place(name: str) -> tuple[str, int]:
-    """Stage and block of a layer by the first two numbers in its name, or the only one: `layer1.2.conv2` is layer1, 2."""
+def stage_and_block(name: str) -> tuple[str, int]:
+    """Split a layer's name at its first two numbers, or its only one: `layer1.2.conv2` is stage layer1, block 2."""
     match = STAGE.fullmatch(name)
     if match is None:
         return name, 0
@@ -114,31 +116,34 @@ def place(name: str) -> tuple[str, int]:
 
 
 @torch.no_grad()
-def stages(network: nn.Module) -> list[Stage]:
-    """The stages of a network that have NIFF layers, in order; none where it has none. Layers of one stage have maps of one size.
+def measure_stages(network: nn.Module) -> list[Stage]:
+    """Measure the stages of a network that have NIFF layers, in order. The layers of a stage have maps of the same size.
 
-    The first is probed at its size, the others at twice theirs; of a map that is not square the height counts.
+    The first stage is evaluated at its map size, the others at twice theirs. If a map is not square, its height is used.
     """
     blocks: defaultdict[tuple[str, Size], dict[str, tuple[int, Niff]]] = defaultdict(dict)
-    for name, module in operators(network).items():
+    for name, module in find_operators(network).items():
         if isinstance(module, Niff):
-            stage, block = place(name)
+            stage, block = stage_and_block(name)
             blocks[stage, module.resolution][name] = block, module
-    return [_stage(name, _but_first(found), 2 if number else 1) for number, ((name, _), found) in enumerate(blocks.items())]
+    return [
+        _measure_stage(name, _without_first_block(layers), 2 if number else 1)
+        for number, ((name, _), layers) in enumerate(blocks.items())
+    ]
 
 
-def _but_first(found: Mapping[str, tuple[int, Niff]]) -> dict[str, Niff]:
-    """Later blocks first; the first block too where there is no other."""
-    first = min(block for block, _ in found.values())
-    later = [(name, module) for name, (block, module) in found.items() if block > first]
-    return dict(reversed(later or [(name, module) for name, (_, module) in found.items()]))
+def _without_first_block(layers: Mapping[str, tuple[int, Niff]]) -> dict[str, Niff]:
+    """Return the layers of all blocks but the first, last block first; those of the first block if it is the only one."""
+    first = min(block for block, _ in layers.values())
+    later = [(name, module) for name, (block, module) in layers.items() if block > first]
+    return dict(reversed(later or [(name, module) for name, (_, module) in layers.items()]))
 
 
-def _stage(name: str, found: Mapping[str, Niff], factor: int) -> Stage:
-    modules = [module.double() for module in found.values()]
+def _measure_stage(name: str, layers: Mapping[str, Niff], factor: int) -> Stage:
+    modules = [module.double() for module in layers.values()]
     size = modules[0].resolution
     grid = factor * size[0]
-    stacked = np.concatenate([kernels(module, grid).numpy() for module in modules])
-    right = np.concatenate([module.kernel().flatten(0, -3).numpy() for module in modules])
-    pca = measured.pca(stacked.reshape(len(stacked), -1))[:COMPONENTS]
-    return Stage(name, tuple(found), grid, size, curve(stacked), centred(right), pca)
+    stacked = np.concatenate([recipe_kernels(module, grid).numpy() for module in modules])
+    true_kernels = np.concatenate([module.kernel().flatten(0, -3).numpy() for module in modules])
+    pca = measures.pca(stacked.reshape(len(stacked), -1))[:COMPONENTS]
+    return Stage(name, tuple(layers), grid, size, recipe_mass(stacked), centred_mass(true_kernels), pca)

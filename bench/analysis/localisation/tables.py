@@ -1,4 +1,4 @@
-"""The tidy tables of localisation: layers, measures, mass and components, and the published notebook's recipe."""
+"""The tidy tables of localisation: layers, measures, mass, components, and the recipe of the published notebook."""
 
 from __future__ import annotations
 
@@ -8,196 +8,197 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.localisation import measures as measured
-from bench.analysis.localisation.layers import HEADLINE, POWERS, Layer, beyond
-from bench.analysis.localisation.notebook import Published
+from bench.analysis.localisation import measures
+from bench.analysis.localisation.layers import HEADLINE, POWERS, Layer, outside_interval
+from bench.analysis.localisation.notebook import NotebookResult
 
 Row = dict[str, Any]
 QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
 
 COLUMNS = {
-    "specimen": "network, method and training; of namesakes also what tells them apart",
+    "specimen": "network, method and training, with a suffix if several have the same name",
     "network": "network with its options",
-    "method": "operator in it with its options; original: the network as it was published",
-    "data": "what it was trained on",
-    "epoch": "epochs trained; 0: before the first; empty where it was not trained here",
-    "seed": "of its training, or of its beginning",
-    "image": "HxW of its images in px",
+    "method": "operator in the network with its options; original: the network as published",
+    "data": "training data set",
+    "epoch": "number of epochs trained; 0: before the first; empty if not trained with this program",
+    "seed": "seed of the training or of the initialisation",
+    "image": "HxW of the images, px",
     "layer": "name of the module in the network",
     "operator": "class of the module",
-    "map": "HxW of its maps in px",
-    "kernel": "rows x columns of its kernel in px; an even size of a convolution has a row and a column of zeros added",
-    "kernels": "how many: a channel, or a pair of channels, each",
-    "near_zero": f"of them left out of every measure, their norm being below {measured.SILENT:.0%} of the layer's root mean square",
-    "status": "ok, or why there are no figures; reason: in words; note: what to know of the kernel",
-    "verdict": f"mean {HEADLINE} against the untrained copies; see beyond",
-    "k_eff_50": "smallest odd window in px that holds 50% of the sum of |h|: mean over kernels; k_eff_75, k_eff_90, k_eff_95 alike",
-    "rms_radius": "px: sqrt(sum h^2 r^2 / sum h^2)",
+    "map": "HxW of the module's input maps, px",
+    "kernel": "rows x columns of the kernel, px; a convolution of even size has a row and a column of zeros added",
+    "kernels": "number of kernels: one per channel, or one per pair of channels",
+    "near_zero": f"kernels left out of every measure: norm below {measures.NEGLIGIBLE:.0%} of the layer's root mean square norm",
+    "status": "ok, or why there are no values; reason: the reason; note: remarks on the kernel",
+    "verdict": f"change of the mean {HEADLINE} compared with the untrained copies; see beyond",
+    "k_eff_50": "smallest odd window that holds 50% of the sum of |h|, px: mean over kernels; also k_eff_75, k_eff_90, k_eff_95",
+    "rms_radius": "sqrt(sum h^2 r^2 / sum h^2), px",
     "delta_share": "|h(0)| / sum |h|",
-    "even_share": "energy of the part of h that is even in the offset; odd_share: the rest",
-    "rank": "dimensions that the kernels span, numerically in float64; rank_bound: most that method, taps and `decomposed` allow",
-    "decomposed": f"kernels in rank and components: all, or {measured.SAMPLE} where kernels and taps are more than that",
+    "even_share": "share of the energy in the part of h that is even in the offset; odd_share: the rest",
+    "rank": "numerical rank of the kernels in float64; rank_bound: its upper bound from method, taps and `decomposed`",
+    "decomposed": f"kernels used for rank and components: all, or {measures.SAMPLE} if there are more kernels and more taps than that",
     "untrained": "mean over the untrained seeds of the same mean over kernels (X_untrained: of column X)",
-    "untrained_sd": "standard deviation over these seeds",
-    "seeds": "of them",
-    "beyond": "1: outside the 95% prediction interval for one more untrained seed, effective sizes half a pixel away too; else no "
-    "difference is claimed",
-    "uniform": "where all taps that the layer has are alike; NIFF's k^2 / N^2 where the kernel is as large as the map",
-    "uniform_map": "where mass is even over the whole map, for kernels smaller than it",
+    "untrained_sd": "standard deviation over the untrained seeds",
+    "seeds": "number of untrained seeds",
+    "beyond": "1: outside the 95% prediction interval for one more untrained seed, and for effective sizes a difference of at least half "
+    "a pixel; 0: no significant change",
+    "uniform": "value if all taps of the layer are equal; NIFF's k^2 / N^2 if the kernel is as large as the map",
+    "uniform_map": "value if the mass is uniform over the whole map, for kernels smaller than the map",
     "p": "power in the mass ratio KMR_p(k) = sum of |h|^p in the window / sum of |h|^p",
-    "window": "side k in px, odd, centred, clipped at the edge of an even grid",
-    "mean": "over kernels; std: population; q10, median, q90: over kernels",
-    "component": "principal component of the kernels, mean-centred, from 1; ratio: share of the variance it explains",
-    "bound": "most components with variance that the method allows, whatever is learned (rank_bound)",
-    "stage": "layers of one name before their block, whose kernels the notebook takes together; layers: those it takes",
-    "label": "the notebook's window label 2 i + 1, which stands for 2 i x 2 i pixels off-centre; grid: its N",
-    "recipe_mean": "of the notebook's ratio over kernels; recipe_std: population",
-    "centred_mean": "of KMR_1 at a window of that many px, at the size of the maps; centred_std: population",
+    "window": "side k of the window, px: odd, centred, clipped at the edge of an even grid",
+    "mean": "mean over kernels; std: population standard deviation; q10, median, q90: quantiles over kernels",
+    "component": "index of the principal component of the mean-centred kernels, from 1; ratio: share of the variance it explains",
+    "bound": "largest possible number of components with variance (rank_bound)",
+    "stage": "stage of the network, whose kernels the notebook stacks; layers: the layers it uses",
+    "label": "window label 2 i + 1 of the notebook, for an off-centre window of 2 i x 2 i pixels; grid: its N",
+    "recipe_mean": "mean over kernels of the notebook's ratio; recipe_std: population standard deviation",
+    "centred_mean": "mean over kernels of KMR_1 in a centred window of `label` px, at the size of the maps; centred_std: population "
+    "standard deviation",
 }
 
 
-def specimen_of(layer: Layer) -> Row:
-    """The columns that say which network."""
-    one = layer.specimen
-    method = one.cell.label.rpartition(" + ")[2] if " + " in one.cell.label else one.cell.method
+def network_columns(layer: Layer) -> Row:
+    """Return the columns that identify the network."""
+    network = layer.network
+    method = network.cell.label.rpartition(" + ")[2] if " + " in network.cell.label else network.cell.method
     return {
         "specimen": layer.title,
-        "network": one.cell.network,
+        "network": network.cell.network,
         "method": method,
-        "data": one.data,
-        "epoch": one.epoch,
-        "seed": one.cell.seed,
-        "image": text(one.size),
+        "data": network.data,
+        "epoch": network.epoch,
+        "seed": network.cell.seed,
+        "image": format_size(network.size),
     }
 
 
-def text(size: Sequence[int] | None) -> str:
+def format_size(size: Sequence[int] | None) -> str:
     return "x".join(map(str, size or ()))
 
 
-def layers(found: Sequence[Layer]) -> pd.DataFrame:
-    """One row a layer and specimen."""
-    return pd.DataFrame([_layer(one) for one in found])
+def layers_table(layers: Sequence[Layer]) -> pd.DataFrame:
+    """Return one row per network and layer."""
+    return pd.DataFrame([_layer_row(layer) for layer in layers])
 
 
-def _layer(one: Layer) -> Row:
-    bank = one.bank
-    row = specimen_of(one) | {
+def _layer_row(layer: Layer) -> Row:
+    bank = layer.bank
+    row = network_columns(layer) | {
         "layer": bank.layer,
         "operator": bank.operator,
-        "map": text(bank.size),
-        "kernel": text(bank.taps.shape) if one.measured else "",
-        "kernels": bank.n if one.measured else None,
-        "near_zero": one.measured.near_zero if one.measured else None,
+        "map": format_size(bank.size),
+        "kernel": format_size(bank.taps.shape) if layer.measured else "",
+        "kernels": bank.n if layer.measured else None,
+        "near_zero": layer.measured.near_zero if layer.measured else None,
         "status": bank.status,
         "reason": bank.reason,
         "note": bank.note,
-        "verdict": one.verdict,
-        "seeds": len(one.untrained),
+        "verdict": layer.verdict,
+        "seeds": len(layer.untrained),
     }
-    if one.measured is None:
+    if layer.measured is None:
         return row
-    for measure in one.measured.values:
-        row[measure] = one.measured.mean(measure)
-        row[f"{measure}_untrained"] = _mean(one.beside(measure)) if one.untrained else None
-    row |= {"rank": one.measured.rank, "rank_bound": one.rank_bound, "decomposed": one.measured.m}
-    return row | {"rank_untrained": _mean(np.array([seed.rank for seed in one.untrained])) if one.untrained else None}
+    for measure in layer.measured.values:
+        row[measure] = layer.measured.mean(measure)
+        row[f"{measure}_untrained"] = _mean(layer.untrained_means(measure)) if layer.untrained else None
+    row |= {"rank": layer.measured.rank, "rank_bound": layer.rank_bound, "decomposed": layer.measured.decomposed}
+    return row | {"rank_untrained": _mean(np.array([copy.rank for copy in layer.untrained])) if layer.untrained else None}
 
 
-def measures(found: Sequence[Layer]) -> pd.DataFrame:
-    """One row a layer, specimen and measure."""
-    return pd.DataFrame([row for one in found for row in _measures(one)])
+def measures_table(layers: Sequence[Layer]) -> pd.DataFrame:
+    """Return one row per network, layer and measure."""
+    return pd.DataFrame([row for layer in layers for row in _measure_rows(layer)])
 
 
-def _measures(one: Layer) -> Iterator[Row]:
-    if one.measured is None:
+def _measure_rows(layer: Layer) -> Iterator[Row]:
+    if layer.measured is None:
         return
-    flat = one.flat()
-    for measure, values in one.measured.values.items():
-        before = one.beside(measure) if one.untrained else np.zeros(0)
-        uniform = float(flat.values[measure][0])
-        against = _against(values.mean(), before)
-        against["beyond"] = abs(one.change(measure)) if len(before) > 1 else None
-        yield {**_where(one), "measure": measure, **_over_kernels(values), **against, "uniform": uniform}
+    uniform = layer.uniform()
+    for measure, values in layer.measured.values.items():
+        untrained = layer.untrained_means(measure) if layer.untrained else np.zeros(0)
+        comparison = _comparison(values.mean(), untrained)
+        comparison["beyond"] = abs(layer.change(measure)) if len(untrained) > 1 else None
+        row = {**_layer_columns(layer), "measure": measure, **_over_kernels(values), **comparison}
+        yield row | {"uniform": float(uniform.values[measure][0])}
 
 
-def mass(found: Sequence[Layer]) -> pd.DataFrame:
-    """One row a layer, specimen, power and window."""
-    return pd.DataFrame([row for one in found for row in _mass(one)])
+def mass_table(layers: Sequence[Layer]) -> pd.DataFrame:
+    """Return one row per network, layer, power and window."""
+    return pd.DataFrame([row for layer in layers for row in _mass_rows(layer)])
 
 
-def _mass(one: Layer) -> Iterator[Row]:
-    if one.measured is None:
+def _mass_rows(layer: Layer) -> Iterator[Row]:
+    if layer.measured is None:
         return
-    whole = measured.mass(np.ones((1, *one.bank.field)))[0]
+    uniform_map = measures.mass_ratios(np.ones((1, *layer.bank.extent)))[0]
     for p in POWERS:
-        curves, before, flat = one.measured.mass[p], one.mass_beside(p), one.flat().mass[p][0]
-        for index, window in enumerate(one.windows):
+        curves, untrained, uniform = layer.measured.mass[p], layer.untrained_mass(p), layer.uniform().mass[p][0]
+        for index, window in enumerate(layer.windows):
             values = curves[:, index]
             yield {
-                **_where(one),
+                **_layer_columns(layer),
                 "p": p,
                 "window": int(window),
                 **_over_kernels(values),
-                **_against(values.mean(), before[:, index] if len(before) else before),
-                "uniform": flat[index],
-                "uniform_map": whole[index],
+                **_comparison(values.mean(), untrained[:, index] if len(untrained) else untrained),
+                "uniform": uniform[index],
+                "uniform_map": uniform_map[index],
             }
 
 
-def components(found: Sequence[Layer]) -> pd.DataFrame:
-    """One row a layer, specimen and principal component."""
-    return pd.DataFrame([row for one in found for row in _components(one)])
+def components_table(layers: Sequence[Layer]) -> pd.DataFrame:
+    """Return one row per network, layer and principal component."""
+    return pd.DataFrame([row for layer in layers for row in _component_rows(layer)])
 
 
-def _components(one: Layer) -> Iterator[Row]:
-    if one.measured is None:
+def _component_rows(layer: Layer) -> Iterator[Row]:
+    if layer.measured is None:
         return
-    before = one.pca_beside()
-    for index, ratio in enumerate(one.measured.pca):
-        against = _against(ratio, before[:, index] if len(before) else before)
-        yield {**_where(one), "component": index + 1, "ratio": ratio, **against, "bound": one.rank_bound}
+    untrained = layer.untrained_pca()
+    for index, ratio in enumerate(layer.measured.pca):
+        comparison = _comparison(ratio, untrained[:, index] if len(untrained) else untrained)
+        yield {**_layer_columns(layer), "component": index + 1, "ratio": ratio, **comparison, "bound": layer.rank_bound}
 
 
-def recipe(one: Published) -> Iterator[Row]:
-    """One row a stage and label of the notebook, or one with the reason that there is none."""
-    if one.status != "ok":
-        yield {"specimen": one.title, "status": one.status, "reason": one.reason}
-    for number, stage in enumerate(one.stages):
-        other = np.array([copy[number].recipe.mean for copy in one.before])
+def recipe_rows(result: NotebookResult) -> Iterator[Row]:
+    """Yield one row per stage and label of the notebook, or one row with the reason if the recipe failed."""
+    if result.status != "ok":
+        yield {"specimen": result.title, "status": result.status, "reason": result.reason}
+    for number, stage in enumerate(result.stages):
+        untrained = np.array([copy[number].recipe.mean for copy in result.untrained])
         for index, label in enumerate(stage.recipe.labels):
             inside = index < len(stage.centred.mean)
             yield {
-                "specimen": one.title,
-                "status": one.status,
+                "specimen": result.title,
+                "status": result.status,
                 "stage": stage.name,
                 "layers": " ".join(stage.layers),
-                "map": text(stage.size),
+                "map": format_size(stage.size),
                 "grid": stage.grid,
                 "label": int(label),
                 "recipe_mean": stage.recipe.mean[index],
                 "recipe_std": stage.recipe.std[index],
-                **_against(stage.recipe.mean[index], other[:, index]),
+                **_comparison(stage.recipe.mean[index], untrained[:, index]),
                 "centred_mean": stage.centred.mean[index] if inside else 1.0,
                 "centred_std": stage.centred.std[index] if inside else 0.0,
             }
 
 
-def _where(one: Layer) -> Row:
-    return {"specimen": one.title, "layer": one.bank.layer, "map": text(one.bank.size)}
+def _layer_columns(layer: Layer) -> Row:
+    return {"specimen": layer.title, "layer": layer.bank.layer, "map": format_size(layer.bank.size)}
 
 
 def _over_kernels(values: np.ndarray) -> Row:
     return {"mean": values.mean(), "std": values.std()} | {name: np.quantile(values, q) for name, q in QUANTILES.items()}
 
 
-def _against(value: float, before: np.ndarray) -> Row:
-    """What the untrained copies say of a mean; nothing where there is none."""
+def _comparison(value: float, untrained: np.ndarray) -> Row:
+    """Compare a mean with those of the untrained copies (seeds,); the values are None if there are none."""
     return {
-        "untrained": _mean(before) if len(before) else None,
-        "untrained_sd": before.std(ddof=1) if len(before) > 1 else None,
-        "beyond": int(beyond(value, before)) if len(before) > 1 else None,
-        "seeds": len(before),
+        "untrained": _mean(untrained) if len(untrained) else None,
+        "untrained_sd": untrained.std(ddof=1) if len(untrained) > 1 else None,
+        "beyond": int(outside_interval(value, untrained)) if len(untrained) > 1 else None,
+        "seeds": len(untrained),
     }
 
 

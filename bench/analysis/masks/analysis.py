@@ -1,4 +1,4 @@
-"""FlexConv's learned kernel sizes over a training, and the frequencies of its kernels against what their grid holds."""
+"""Learned kernel sizes of FlexConv over a training, and the frequencies of its kernels relative to Nyquist."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.epochs import histories, titles
-from bench.analysis.masks import aliasing
-from bench.analysis.masks import figures as mask_figures
-from bench.analysis.masks.aliasing import Bound, Content
+from bench.analysis.epochs import group_by_training, unique_titles
+from bench.analysis.masks import aliasing, figures
+from bench.analysis.masks.aliasing import Bound, Spectrum
+from bench.analysis.masks.figures import LayerAtEpoch, TrainingLayers
 from bench.analysis.network import Network
 from bench.analysis.output import Findings
 from bench.report.text import code, short, table
@@ -23,75 +23,81 @@ Row = dict[str, Any]
 AXES = ("rows", "columns")
 
 COLUMNS = {
-    "specimen": "network and method, and what it was trained on",
-    "seed": "of the training",
-    "epoch": "epochs trained, 0: before the first; empty for a network by name",
-    "epochs": "that its training was to have",
-    "protocol": "what it was trained under; the digits at the end stand for all settings",
+    "specimen": "network, method and training data set",
+    "seed": "seed of the training",
+    "epoch": "number of epochs trained, 0: before the first; empty for a network by name",
+    "epochs": "total number of epochs of the training",
+    "protocol": "training protocol; the digits at the end identify all settings",
     "layer": "name of the module in the network",
-    "horizon": "points of the layer's grid along an axis: the largest kernel, px",
-    "mean_rows": "centre of the mask in units of half the horizon, as learned (mean_columns alike)",
-    "sigma_rows": "width of the mask in units of half the horizon, as learned (sigma_columns alike); empty without a mask",
-    "mask_rows": "px: length in which the mask exceeds the crop threshold, whatever the horizon (mask_columns alike)",
-    "kernel_rows": "px: size of the kernel after the crop (kernel_columns alike)",
-    "share_rows": "kernel_rows over the horizon (share_columns alike)",
-    "nyquist": "highest frequency that the layer's grid holds, (horizon - 1) / 4 cycles per unit of position",
-    "filters": "bound of the kernel net over nyquist: the sum over its filters, two standard deviations into each window",
-    "mask": "the same of the mask: two standard deviations of the spectrum of its narrower axis",
-    "bound": "filters + mask, over nyquist: nearly all energy lies below it; the penalty by default looks at the filters alone",
+    "horizon": "points of the layer's grid along an axis: the largest kernel size, px",
+    "mean_rows": "learned centre of the mask, in units of half the horizon; also mean_columns",
+    "sigma_rows": "learned width of the mask, in units of half the horizon; empty without a mask; also sigma_columns",
+    "mask_rows": "length over which the mask exceeds the crop threshold, not clipped to the horizon, px; also mask_columns",
+    "kernel_rows": "size of the cropped kernel, px; also kernel_columns",
+    "share_rows": "kernel_rows / horizon; also share_columns",
+    "nyquist": "highest frequency that the layer's grid represents, (horizon - 1) / 4 cycles per unit of position",
+    "filters": "frequency bound of the kernel network / nyquist: sum over its filters, two standard deviations into each window",
+    "mask": "frequency bound of the mask / nyquist: two standard deviations of the spectrum along its narrower axis",
+    "bound": "filters + mask: nearly all energy is below it; the default penalty uses only the filters",
     "above": f"share of the kernels' energy above nyquist, measured on a grid {aliasing.OVERSAMPLING} times as fine",
-    "reach": f"frequency over nyquist below which {aliasing.MOST:.0%} of that energy lie; at most {aliasing.OVERSAMPLING}",
-    "frequency": "max of the frequencies along rows and columns, over nyquist",
-    "share": "of the kernels' energy at that frequency",
+    "reach": f"frequency / nyquist below which {aliasing.ENERGY_SHARE:.0%} of that energy lies; at most {aliasing.OVERSAMPLING}",
+    "frequency": "maximum of the frequencies along rows and columns, / nyquist",
+    "share": "share of the kernels' energy at that frequency",
 }
 
-READ = f"""\
-The mask's width is that in which it exceeds the crop threshold; the crop keeps what lies within it on the grid, the same on both
-sides of the centre, and three pixels at least. Frequencies are in units of the Nyquist frequency of the layer's grid, which is that
-of its training. The bound adds the highest frequencies of all filters and of the mask, two standard deviations each: nearly all
-energy lies below it. FlexConv's anti-aliasing penalty by default looks at the filters alone, each at an equal share of Nyquist.
-Measured is the energy of the masked kernels, before the crop and
-under a Hann window, on a grid {aliasing.OVERSAMPLING} times as fine. Where the bound exceeds that factor, higher frequencies may
-fold back: energy that is spread evenly over all of them reads {1 - aliasing.OVERSAMPLING**-2:.0%}. A layer with much energy above 1
-is another on another grid: it is tied to the resolution of its training.
+READING_NOTES = f"""\
+The width of a mask is the length over which it exceeds the crop threshold. The cropped kernel is the part of the grid within that
+length, symmetric around the centre and at least three pixels wide. Frequencies are in units of the Nyquist frequency of the layer's
+grid at the training resolution. The bound is the sum of the highest frequencies of all filters and of the mask, two standard
+deviations each; nearly all energy is below it. By default, FlexConv's anti-aliasing penalty uses only the filters, each with an
+equal share of the Nyquist frequency. The energy is measured for the masked kernels before the crop, with a Hann window, on a grid
+{aliasing.OVERSAMPLING} times as fine. If the bound exceeds that factor, higher frequencies may alias: a white spectrum has
+{1 - aliasing.OVERSAMPLING**-2:.0%} of its energy above Nyquist. A layer with much energy above 1 changes with its grid: it is tied to
+the training resolution.
 """
 
 
-def analyse(specimens: Sequence[Network]) -> Findings:
-    """Tables `masks`, `aliasing` and `spectra`, a row a layer and epoch; raises ValueError where no network has such a layer."""
-    trainings = histories(specimens)
-    names = titles([epochs[-1] for epochs in trainings], _title)
-    found = [mask_figures.History(name, [look for one in epochs for look in looks(one)]) for name, epochs in zip(names, trainings)]
-    without = {epochs[0].label: None for epochs, history in zip(trainings, found) if not history.looks}
-    found = [history for history in found if history.looks]
-    if not found:
+def analyse(networks: Sequence[Network]) -> Findings:
+    """Measure the FlexConv layers of networks at every saved epoch.
+
+    The tables are `masks` and `aliasing`, one row per layer and epoch, and `spectra`. Raises ValueError if no network has a
+    FlexConv layer.
+    """
+    groups = group_by_training(networks)
+    titles = unique_titles([epochs[-1] for epochs in groups], _title)
+    trainings = [
+        TrainingLayers(title, [layer for network in epochs for layer in measure(network)]) for title, epochs in zip(titles, groups)
+    ]
+    without = {epochs[0].label: None for epochs, training in zip(groups, trainings) if not training.layers}
+    trainings = [training for training in trainings if training.layers]
+    if not trainings:
         raise ValueError(f"no FlexConv layer in {', '.join(without)}")
-    every = [look for history in found for look in history.looks]
+    layers = [layer for training in trainings for layer in training.layers]
     tables = {
-        "masks": pd.DataFrame([_where(look) | sizes(look.layer) for look in every]),
-        "aliasing": pd.DataFrame([_where(look) | frequencies(look.layer, look.bound, look.content) for look in every]),
-        "spectra": pd.DataFrame([row for look in every for row in _spectrum(look)]),
+        "masks": pd.DataFrame([_keys(layer) | sizes(layer.module) for layer in layers]),
+        "aliasing": pd.DataFrame([_keys(layer) | frequencies(layer.module, layer.bound, layer.spectrum) for layer in layers]),
+        "spectra": pd.DataFrame([row for layer in layers for row in _spectrum_rows(layer)]),
     }
-    return Findings("Learned kernel sizes", "\n".join(_text(found, without)), tables, mask_figures.draw(found), COLUMNS)
+    return Findings("Learned kernel sizes", "\n".join(_text(trainings, without)), tables, figures.draw(trainings), COLUMNS)
 
 
-def _title(one: Network) -> str:
-    return one.label + (f", seed {one.cell.seed}" if one.weights else "")
+def _title(network: Network) -> str:
+    return network.label + (f", seed {network.cell.seed}" if network.weights else "")
 
 
-def looks(one: Network) -> Iterator[mask_figures.Look]:
-    """Every continuous layer of a network; raises ValueError for an operator that cannot be had at this size."""
+def measure(network: Network) -> Iterator[LayerAtEpoch]:
+    """Yield every continuous layer of a network. Raises ValueError if an operator does not support the network."""
     try:
-        network = one.network()
+        module = network.module()
     except Unsupported as reason:
-        raise ValueError(f"{one.label}: {reason}") from reason
-    for name, module in network.named_modules():
-        if isinstance(module, ContinuousConv):
-            yield mask_figures.Look(one, name, module, aliasing.bound(module), aliasing.content(module))
+        raise ValueError(f"{network.label}: {reason}") from reason
+    for name, layer in module.named_modules():
+        if isinstance(layer, ContinuousConv):
+            yield LayerAtEpoch(network, name, layer, aliasing.frequency_bound(layer), aliasing.energy_spectrum(layer))
 
 
 def sizes(layer: ContinuousConv) -> Row:
-    """Mask and crop of a layer along both axes; px of its own grid."""
+    """Return mask and crop of a layer along both axes, in px of its own grid."""
     row: Row = {"horizon": layer.horizon}
     for axis, name in enumerate(AXES):
         size = layer.cropped()[axis]
@@ -107,49 +113,52 @@ def _mask(mask: GaussianMask | None, axis: int, horizon: int) -> Row:
     return {"mean": mean, "sigma": sigma, "mask": abs(sigma) * math.sqrt(-2 * math.log(mask.threshold)) * (horizon - 1)}
 
 
-def frequencies(layer: ContinuousConv, bound: Bound | None, content: Content) -> Row:
-    """The bound and what was measured."""
+def frequencies(layer: ContinuousConv, bound: Bound | None, spectrum: Spectrum) -> Row:
+    """Return the frequency bounds and the measured frequencies of a layer."""
     known = {} if bound is None else {"filters": bound.filters, "mask": bound.mask, "bound": bound.kernel}
     empty = dict.fromkeys(("filters", "mask", "bound"))
-    return {"nyquist": (layer.horizon - 1) / 4, **empty, **known, "above": content.above, "reach": content.reach}
+    return {"nyquist": (layer.horizon - 1) / 4, **empty, **known, "above": spectrum.above, "reach": spectrum.frequency_99}
 
 
-def _spectrum(look: mask_figures.Look) -> Iterator[Row]:
-    for frequency, share in zip(look.content.frequency, look.content.share):
-        yield _where(look) | {"frequency": frequency, "share": share}
+def _spectrum_rows(layer: LayerAtEpoch) -> Iterator[Row]:
+    for frequency, share in zip(layer.spectrum.frequency, layer.spectrum.share):
+        yield _keys(layer) | {"frequency": frequency, "share": share}
 
 
-def _where(look: mask_figures.Look) -> Row:
-    one = look.specimen
-    told = {"seed": one.cell.seed, "epoch": one.epoch, "epochs": one.epochs, "protocol": one.protocol}
-    return {"specimen": one.label, **told, "layer": look.name}
+def _keys(layer: LayerAtEpoch) -> Row:
+    """Return the columns that identify a layer at an epoch."""
+    network = layer.network
+    training = {"seed": network.cell.seed, "epoch": network.epoch, "epochs": network.epochs, "protocol": network.protocol}
+    return {"specimen": network.label, **training, "layer": layer.name}
 
 
-def _text(found: Sequence[mask_figures.History], without: Iterable[str]) -> Iterator[str]:
-    yield "Each FlexConv layer's Gaussian mask, the kernel that its crop leaves, and the frequencies of its kernels."
+def _text(trainings: Sequence[TrainingLayers], without: Iterable[str]) -> Iterator[str]:
+    yield "Gaussian mask, cropped kernel and kernel frequencies of each FlexConv layer."
     if names := ", ".join(map(code, without)):
         yield f"\nWithout a FlexConv layer: {names}."
-    for history in found:
-        yield f"\n**{history.title}, {_when(history)}**\n"
-        yield table([_line(looks[0], looks[-1]) for looks in history.layers.values()], left=("layer",))
-    yield READ
+    for training in trainings:
+        yield f"\n**{training.title}, {_epoch_range(training)}**\n"
+        yield table([_line(epochs[0], epochs[-1]) for epochs in training.epochs_by_layer.values()], left=("layer",))
+    yield READING_NOTES
 
 
-def _when(history: mask_figures.History) -> str:
-    first, last = history.epochs[0], history.epochs[-1]
-    age = history.looks[-1].specimen.age or "as it begins"
-    return age if first == last else age.replace("epoch", f"epoch {first} →")
+def _epoch_range(training: TrainingLayers) -> str:
+    first, last = training.epochs[0], training.epochs[-1]
+    progress = training.layers[-1].network.progress or "untrained"
+    return progress if first == last else progress.replace("epoch", f"epoch {first} →")
 
 
-def _line(first: mask_figures.Look, last: mask_figures.Look) -> dict[str, str]:
-    before, after = ({**sizes(one.layer), **frequencies(one.layer, one.bound, one.content)} for one in (first, last))
+def _line(first: LayerAtEpoch, last: LayerAtEpoch) -> dict[str, str]:
+    before, after = (
+        {**sizes(layer.module), **frequencies(layer.module, layer.bound, layer.spectrum)} for layer in (first, last)
+    )
 
     def change(show: Any) -> str:
         return " → ".join(dict.fromkeys((show(before), show(after))))
 
     return {
         "layer": code(last.name),
-        "horizon, px": str(last.layer.horizon),
+        "horizon, px": str(last.module.horizon),
         "sigma, rows x columns": change(lambda row: f"{short(row['sigma_rows'])} x {short(row['sigma_columns'])}"),
         "mask, px": change(lambda row: f"{short(row['mask_rows'])} x {short(row['mask_columns'])}"),
         "kernel, px": change(lambda row: f"{row['kernel_rows']}x{row['kernel_columns']}"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from bench.nets import Size, library
-from bench.nets.niff.layers import exchange
+from bench.nets.niff.layers import replace_by_niff
 
-SKELETONS = {"niff_convnext_t": "convnext_tiny", "niff_convnext_s": "convnext_small", "niff_convnext_b": "convnext_base"}
+BASES = {"niff_convnext_t": "convnext_tiny", "niff_convnext_s": "convnext_small", "niff_convnext_b": "convnext_base"}
 
 
 def build(
@@ -26,7 +26,7 @@ def build(
     draws each layer, as in the published code, where the truncated normal of ConvNeXt is not called. Raises ValueError for images
     that are too small.
     """
-    skeleton = f"torchvision/{SKELETONS[name]}"
+    skeleton = f"torchvision/{BASES[name]}"
     network = library.build(skeleton, None, classes, in_channels, resolution, stochastic_depth_prob=drop_path)
     convert(network, in_channels, resolution, boundary, coords)
     for layer in network.modules():
@@ -42,7 +42,7 @@ def convert(network: nn.Module, in_channels: int, resolution: Size, boundary: st
     """
     from torchvision.models.convnext import CNBlock
 
-    exchange(network, "niff_big", in_channels, resolution, boundary=boundary, coords=coords)
+    replace_by_niff(network, "niff_big", in_channels, resolution, boundary=boundary, coords=coords)
     for block in network.modules():
         if isinstance(block, CNBlock):
             for layer in block.block:  # not deeper: the filters' small networks keep theirs

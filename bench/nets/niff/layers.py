@@ -9,11 +9,11 @@ from torch import nn
 
 import methods
 from bench.nets import Size
-from bench.nets.swap import look
+from bench.nets.replacement import find_convolutions
 from methods.parts.niff_mlp import FrequencyMLP
 
 
-def exchange(network: nn.Module, method: str, in_channels: int, resolution: Size, **options: Any) -> None:
+def replace_by_niff(network: nn.Module, method: str, in_channels: int, resolution: Size, **options: Any) -> None:
     """Put NIFF layers in place of the convolutions of stride 1, for images (B, in_channels, *resolution).
 
     `method` is the NIFF of the registry that fits them: one for depthwise or one for dense convolutions; `options` are its own.
@@ -22,7 +22,7 @@ def exchange(network: nn.Module, method: str, in_channels: int, resolution: Size
     Raises ValueError for images that are too small for the network.
     """
     try:
-        layers = look(network, "all", 3, resolution, in_channels)
+        layers = find_convolutions(network, "all", 3, resolution, in_channels)
     except RuntimeError as error:
         images = "x".join(map(str, (in_channels, *resolution)))
         raise ValueError(f"images of {images} do not pass through the network: {str(error).splitlines()[0]}") from error
@@ -32,15 +32,15 @@ def exchange(network: nn.Module, method: str, in_channels: int, resolution: Size
             network.set_submodule(layer.name, operator)
 
 
-def kaiming(network: nn.Module, fan: Literal["fan_in", "fan_out"], zero_biases: bool = False) -> None:
+def init_kaiming(network: nn.Module, fan: Literal["fan_in", "fan_out"], zero_biases: bool = False) -> None:
     """Draw every convolution anew, and every layer of the filters' small networks: 1x1 convolutions in the published code."""
-    for layer in drawn(network):
+    for layer in initialised_layers(network):
         nn.init.kaiming_normal_(layer.weight, mode=fan, nonlinearity="relu")
         if zero_biases and layer.bias is not None:
             nn.init.zeros_(layer.bias)
 
 
-def drawn(network: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:
+def initialised_layers(network: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:
     """All convolutions, and the linear layers of the small networks."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,6 +1,6 @@
 """NIFF forms of ResNet, DenseNet and MobileNetV2 (Grabinski et al., TMLR 2024, https://arxiv.org/abs/2307.10001).
 
-The networks are torchvision's. `bench.nets.niff.layers.exchange` replaces their convolutions of stride 1. Parameter counts
+The networks are torchvision's. `bench.nets.niff.layers.replace_by_niff` replaces their convolutions of stride 1. Parameter counts
 equal those of the published code. The published 1x1 layers are linear layers between two transforms. Here they are 1x1
 convolutions, which are equivalent, and are initialised like the others: the batch norm removes their scale.
 """
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from bench.nets import Size, library
-from bench.nets.niff.layers import exchange, kaiming
+from bench.nets.niff.layers import init_kaiming, replace_by_niff
 
 METHODS = {"depthwise": "niff", "split": "niff_split", "full": "niff_full"}  # by mode, in place of a 3x3 convolution
 
@@ -23,7 +23,7 @@ class Form(NamedTuple):
 
     skeleton: str
     modes: tuple[str, ...]
-    initialisation: Mapping[str, Any]  # of `kaiming`, as the skeleton's own
+    initialisation: Mapping[str, Any]  # of `init_kaiming`, as the skeleton's own
 
 
 FORMS = {
@@ -56,6 +56,6 @@ def build(
     if mode not in form.modes:
         raise ValueError(f"network '{name}': mode must be one of {', '.join(form.modes)}, not {mode!r}")
     network = library.build(f"torchvision/{form.skeleton}", None, classes, in_channels, resolution)
-    exchange(network, METHODS[mode], in_channels, resolution, boundary=boundary, coords=coords)
-    kaiming(network, **form.initialisation)
+    replace_by_niff(network, METHODS[mode], in_channels, resolution, boundary=boundary, coords=coords)
+    init_kaiming(network, **form.initialisation)
     return network

@@ -31,7 +31,7 @@ class SharedConv(nn.Module):
         return F.conv2d(x, self.basis.weight, padding=self.basis.weight.shape[-1] // 2)
 
 
-class Subsampled(nn.Module):
+class SubsampledShortcut(nn.Module):
     """Every second pixel, and zeros for the channels that are added: a shortcut without parameters."""
 
     def __init__(self, added: int):
@@ -66,16 +66,16 @@ def convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Con
     return made
 
 
-def shortcut_of(inputs: int, outputs: int, stride: int, parameters: bool) -> nn.Module:
-    """The identity where it fits, else a 1x1 convolution and a batch norm, or `Subsampled`."""
+def make_shortcut(inputs: int, outputs: int, stride: int, parameters: bool) -> nn.Module:
+    """The identity where it fits, else a 1x1 convolution and a batch norm, or `SubsampledShortcut`."""
     if inputs == outputs and stride == 1:
         return nn.Identity()
     if not parameters:
-        return Subsampled(outputs - inputs)
+        return SubsampledShortcut(outputs - inputs)
     return nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
-def stem_of(kind: str, in_channels: int, width: int) -> nn.Sequential:
+def make_stem(kind: str, in_channels: int, width: int) -> nn.Sequential:
     """A 3x3 convolution ("cifar"), or a 7x7 of stride 2 and a maximum of stride 2 ("imagenet"). Raises ValueError for others."""
     if kind not in ("cifar", "imagenet"):
         raise ValueError(f"stem must be cifar or imagenet, not {kind!r}")
@@ -85,7 +85,7 @@ def stem_of(kind: str, in_channels: int, width: int) -> nn.Sequential:
 
 
 @torch.no_grad()
-def give_second_basis(stack: Iterable[Any]) -> None:
+def add_second_basis(stack: Iterable[Any]) -> None:
     """Every other operator of a stack gets a second basis; the rows of both are orthonormal together."""
     operators = list(stack)
     first: SharedBasis = operators[0].basis

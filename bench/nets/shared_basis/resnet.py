@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.nets import Size
-from bench.nets.shared_basis.blocks import Residual, SharedConv, convolution, give_second_basis, shortcut_of, stem_of
+from bench.nets.shared_basis.blocks import Residual, SharedConv, add_second_basis, convolution, make_shortcut, make_stem
 from methods.shared_basis import LAMBDA, SharedBasis, SharedBasisConv, orthogonality
 
 Init = Literal["orthogonal", "official"]
@@ -30,7 +30,7 @@ Group = Callable[..., list[Residual]]  # channels before and in it, stride, numb
 EXPANSION = 4  # of a bottleneck
 
 
-class Form(NamedTuple):
+class Config(NamedTuple):
     """`cifar10`: the networks of He et al. for CIFAR-10, of 16 channels at first and with shortcuts without parameters."""
 
     blocks: tuple[int, ...]  # of each group
@@ -43,12 +43,12 @@ class Form(NamedTuple):
         return 16 if self.cifar10 else 64
 
 
-FORMS = {
-    "shared_resnet32": Form((5, 5, 5), (16, 1), cifar10=True),
-    "shared_resnet56": Form((9, 9, 9), (16, 1), cifar10=True),
-    "shared_resnet34": Form((3, 4, 6, 3), (32, 1)),
-    "shared_resnet50": Form((3, 4, 6, 3)),
-    "shared_resnet101": Form((3, 4, 23, 3)),
+CONFIGS = {
+    "shared_resnet32": Config((5, 5, 5), (16, 1), cifar10=True),
+    "shared_resnet56": Config((9, 9, 9), (16, 1), cifar10=True),
+    "shared_resnet34": Config((3, 4, 6, 3), (32, 1)),
+    "shared_resnet50": Config((3, 4, 6, 3)),
+    "shared_resnet101": Config((3, 4, 23, 3)),
 }
 
 
@@ -71,7 +71,7 @@ def build(
     (default "imagenet", of shared_resnet32 and 56 "cifar"). init: of unique filters, see `methods.shared_basis`.
     Raises ValueError for another variant or stem, and for ranks of a bottleneck.
     """
-    form = FORMS[name]
+    form = CONFIGS[name]
     if variant not in ("single", "double"):
         raise ValueError(f"network '{name}': variant must be single or double, not {variant!r}")
     if not form.ranks and (rank, unique) != (None, None):
@@ -83,14 +83,14 @@ def build(
     return SharedResNet(form, stem, partial(group, double=variant == "double"), classes, in_channels)
 
 
-def basic_group(form: Form, init: Init, inputs: int, width: int, stride: int, count: int, double: bool) -> list[Residual]:
+def basic_group(form: Config, init: Init, inputs: int, width: int, stride: int, count: int, double: bool) -> list[Residual]:
     """`count` blocks of two 3x3 convolutions of `width` channels."""
     shared, unique = (rank * width // form.width for rank in form.ranks)
     convs = SharedBasisConv.stack(2 * count - 2, width, 3, shared_rank=shared, unique_rank=unique, init=init)
     if double:
-        give_second_basis(convs)
+        add_second_basis(convs)
     ordinary: list[nn.Module] = [convolution(inputs, width, 3, stride), convolution(width, width, 3)]
-    first = Residual(ordinary, [width] * 2, shortcut_of(inputs, width, stride, not form.cifar10))
+    first = Residual(ordinary, [width] * 2, make_shortcut(inputs, width, stride, not form.cifar10))
     return [first, *(Residual([*pair], [width] * 2, nn.Identity()) for pair in zip(convs[::2], convs[1::2]))]
 
 
@@ -103,7 +103,7 @@ def bottleneck_group(inputs: int, width: int, stride: int, count: int, double: b
         convolution(width, width, 3, stride),
         convolution(width, outputs, 1),
     ]
-    blocks = [Residual(ordinary, widths, shortcut_of(inputs, outputs, stride, parameters=True))]
+    blocks = [Residual(ordinary, widths, make_shortcut(inputs, outputs, stride, parameters=True))]
     middle, last = SharedBasis(width, width, (3, 3)), SharedBasis(outputs, width, (1, 1))
     for _ in range(count - 1):
         expand = SharedConv(last) if double else convolution(width, outputs, 1)
@@ -114,10 +114,10 @@ def bottleneck_group(inputs: int, width: int, stride: int, count: int, double: b
 class SharedResNet(nn.Module):
     """Stem, groups of residual blocks, global mean and linear map."""
 
-    def __init__(self, form: Form, stem: str, group: Group, classes: int, in_channels: int):
+    def __init__(self, form: Config, stem: str, group: Group, classes: int, in_channels: int):
         super().__init__()
         self.include_unique = form.cifar10  # in the penalty, as published
-        self.stem = stem_of(stem, in_channels, form.width)
+        self.stem = make_stem(stem, in_channels, form.width)
         self.groups = nn.Sequential()
         features = form.width
         for i, count in enumerate(form.blocks):

@@ -17,7 +17,7 @@ def published_entry(row: Row) -> published.Published | None:
     """Return the published values of a row, or None unless it is a published network at the image size of publication."""
     if row["level"] != "model" or row["method"] != ORIGINAL:
         return None
-    entry = published.of(row["network"])
+    entry = published.find(row["network"])
     return entry if entry and (row["height"], row["width"], row["channels"]) == (entry.res, entry.res, 3) else None
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.conv import DepthwiseConv
 from methods.parts.freezing import Freezable
 from methods.shared_basis import SharedBasisConv
@@ -79,7 +79,7 @@ def test_train_drops_the_slot_and_the_frozen_state():
     scale = Scale().freeze()
     scale(ones())
     scale.train()
-    assert scale._slot is None
+    assert scale._cache is None
     scale.eval()
     scale(ones())
     scale(ones())
@@ -91,7 +91,7 @@ def test_train_of_a_parent_reaches_its_children():
     parent = nn.Sequential(scale)
     scale(ones())
     parent.train()
-    assert scale._slot is None and scale(ones()).requires_grad
+    assert scale._cache is None and scale(ones()).requires_grad
 
 
 @pytest.mark.parametrize("change", ["add", "copy", "load", "data", "optimiser"])
@@ -136,7 +136,7 @@ def test_inference_mode_first_and_gradients_later(module):
     with torch.inference_mode():
         module(image())
     (actual,) = torch.autograd.grad(module(x).square().sum(), x)
-    assert distance(actual, expected) < 1e-5
+    assert relative_error(actual, expected) < 1e-5
 
 
 def test_double_after_freezing(module):
@@ -144,7 +144,7 @@ def test_double_after_freezing(module):
     module.freeze()(image())
     y = module.double()(image(torch.float64))
     assert y.dtype == torch.float64
-    assert distance(y, expected) < 1e-12, "the float32 kernel outlived the conversion"
+    assert relative_error(y, expected) < 1e-12, "the float32 kernel outlived the conversion"
 
 
 def test_autocast_first_and_full_precision_later(module):
@@ -153,7 +153,7 @@ def test_autocast_first_and_full_precision_later(module):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert module(image()).dtype == torch.bfloat16
     assert module(image()).dtype == torch.float32
-    assert distance(module(image()), expected) < 1e-5, "the kept kernel has the precision of the autocast"
+    assert relative_error(module(image()), expected) < 1e-5, "the kept kernel has the precision of the autocast"
 
 
 def test_another_map_size(module):
@@ -161,8 +161,8 @@ def test_another_map_size(module):
     expected = module(small), module(image())
     module.freeze()
     for _ in range(2):
-        assert distance(module(small), expected[0]) < 1e-5
-        assert distance(module(image()), expected[1]) < 1e-5
+        assert relative_error(module(small), expected[0]) < 1e-5
+        assert relative_error(module(image()), expected[1]) < 1e-5
 
 
 def test_deepcopy_of_a_frozen_module(module):
@@ -174,9 +174,9 @@ def test_deepcopy_of_a_frozen_module(module):
         for parameter in twin.parameters():
             parameter.mul_(1.5)
     changed = twin(image())
-    assert distance(changed, expected) > 1e-2, "the copy uses the original's kernel"
-    assert distance(changed, twin.train().eval()(image())) < 1e-5
-    assert distance(module(image()), expected) < 1e-5, "the copy's change reached the original"
+    assert relative_error(changed, expected) > 1e-2, "the copy uses the original's kernel"
+    assert relative_error(changed, twin.train().eval()(image())) < 1e-5
+    assert relative_error(module(image()), expected) < 1e-5, "the copy's change reached the original"
 
 
 def test_deepcopy_then_train_of_the_copy_leaves_the_original_frozen():

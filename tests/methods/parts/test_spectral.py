@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.contract import distance
+from methods.contract import relative_error
 from methods.parts import spectral
 from tests.reference.conv import depthwise
 
@@ -51,7 +51,7 @@ def test_pair(resolution, size):
 def test_good_size_is_the_next_even_product_of_small_primes():
     good = [2**a * 3**b * 5**c * 7**d for a in range(1, 12) for b in range(7) for c in range(5) for d in range(4)]
     for n in range(1, 700):
-        assert spectral.good_size(n) == min(size for size in good if size >= n), n
+        assert spectral.fast_size(n) == min(size for size in good if size >= n), n
 
 
 def test_linear_size():
@@ -65,10 +65,10 @@ def test_hermitian_is_what_a_real_image_sees(size):
     spectrum = half_spectrum(*size)
     symmetric = spectral.hermitian(spectrum, size[1])
     image = torch.from_numpy(real_image(spectrum.numpy(), size))
-    assert distance(spectral.irfft2(symmetric, size), image) < 1e-12
-    assert distance(torch.view_as_real(torch.fft.rfft2(image)), torch.view_as_real(symmetric)) < 1e-12
+    assert relative_error(spectral.irfft2(symmetric, size), image) < 1e-12
+    assert relative_error(torch.view_as_real(torch.fft.rfft2(image)), torch.view_as_real(symmetric)) < 1e-12
     again = spectral.hermitian(symmetric, size[1])
-    assert distance(torch.view_as_real(again), torch.view_as_real(symmetric)) < 1e-15
+    assert relative_error(torch.view_as_real(again), torch.view_as_real(symmetric)) < 1e-15
 
 
 @pytest.mark.parametrize("size", [(4, 4), (5, 5), (4, 7)])
@@ -96,7 +96,7 @@ def test_gradcheck_of_hermitian():
 def test_rfft2_and_its_gradient(image, size):
     x = randn(2, *image).requires_grad_()
     expected = torch.from_numpy(transform(x.detach().numpy(), size or image))
-    assert distance(torch.view_as_real(spectral.rfft2(x, size)), torch.view_as_real(expected)) < 1e-12
+    assert relative_error(torch.view_as_real(spectral.rfft2(x, size)), torch.view_as_real(expected)) < 1e-12
     assert torch.autograd.gradcheck(lambda x: spectral.rfft2(x, size), x)
     assert spectral.rfft2(x, size).requires_grad
 
@@ -105,7 +105,7 @@ def test_rfft2_and_its_gradient(image, size):
 def test_irfft2_and_its_gradient(size):
     spectrum = half_spectrum(*size).requires_grad_()
     expected = torch.from_numpy(real_image(spectral.hermitian(spectrum, size[1]).detach().numpy(), size))
-    assert distance(spectral.irfft2(spectral.hermitian(spectrum, size[1]), size), expected) < 1e-12
+    assert relative_error(spectral.irfft2(spectral.hermitian(spectrum, size[1]), size), expected) < 1e-12
     assert torch.autograd.gradcheck(lambda s: spectral.irfft2(spectral.hermitian(s, size[1]), size), spectrum)
 
 
@@ -121,8 +121,8 @@ def test_gradients_equal_torch_s_own(size):
 
     ours = gradients(spectral.rfft2, spectral.irfft2)
     theirs = gradients(torch.fft.rfft2, lambda spectrum, size: torch.fft.irfft2(spectrum, s=size))
-    assert distance(ours[0], theirs[0]) < 1e-12
-    assert distance(torch.view_as_real(ours[1]), torch.view_as_real(theirs[1])) < 1e-12
+    assert relative_error(ours[0], theirs[0]) < 1e-12
+    assert relative_error(torch.view_as_real(ours[1]), torch.view_as_real(theirs[1])) < 1e-12
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (3, 5), (5, 1)])
@@ -132,7 +132,7 @@ def test_linear_filter_is_the_direct_sum(image, kernel):
     size = spectral.linear_size(image, kernel)
     y = spectral.filter_depthwise(x, spectral.kernel_spectrum(weight, size), size)
     expected = torch.from_numpy(depthwise(x.numpy(), weight.numpy(), np.zeros(3)))
-    assert distance(y, expected) < 1e-12
+    assert relative_error(y, expected) < 1e-12
     assert y.is_contiguous()
 
 
@@ -148,7 +148,7 @@ def test_circular_filter_is_the_wrapped_sum(image, kernel):
                 for j in range(kw):
                     tap = x[:, :, (h + i - kh // 2) % image[0], (w + j - kw // 2) % image[1]]
                     expected[:, :, h, w] += weight[:, i, j] * tap
-    assert distance(y, expected) < 1e-12
+    assert relative_error(y, expected) < 1e-12
 
 
 def test_gradcheck_of_the_filter():
@@ -173,13 +173,13 @@ def test_gradcheck_of_the_filter():
 )
 def test_within_reach_drops_only_taps_that_meet_zeros(kernel, image, reach):
     x, weight = randn(1, 1, *image), randn(1, 1, *kernel, seed=1)
-    cut = spectral.within_reach(weight, image)
+    cut = spectral.crop_to_image(weight, image)
     assert cut.shape == (1, 1, *reach)
 
     def same(weight: Tensor) -> Tensor:
         return nn.functional.conv2d(x, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
 
-    assert distance(same(cut), same(weight)) < 1e-12
+    assert relative_error(same(cut), same(weight)) < 1e-12
 
 
 @pytest.mark.parametrize("grad", ["none", "no_grad", "inference"])
@@ -256,5 +256,5 @@ def test_float32_and_float64_stay_what_they_are():
 
 def test_sizes_of_the_tables():
     """Maps of 7 and 14 pixels with kernels up to 13: the padded lengths the cost model uses."""
-    assert [spectral.good_size(n) for n in (7, 11, 13, 20, 29, 71, 113, 131)] == [8, 12, 14, 20, 30, 72, 120, 140]
+    assert [spectral.fast_size(n) for n in (7, 11, 13, 20, 29, 71, 113, 131)] == [8, 12, 14, 20, 30, 72, 120, 140]
     assert math.prod(spectral.linear_size((14, 14), (13, 13))) == 400

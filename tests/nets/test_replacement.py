@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import methods
-from bench.nets.swap import look, stem_of, swap
+from bench.nets.replacement import find_convolutions, find_stem, replace_convolutions
 from methods import Unsupported, contract
 
 
@@ -40,7 +40,7 @@ def test_what_is_exchanged_in_each_family(name):
     exchanged, kind, left = FAMILIES[name]
     network = on_meta(name)
     convolutions = sum(isinstance(module, nn.Conv2d) for module in network.modules())
-    report = swap(network, "dwconv7", resolution=224)
+    report = replace_convolutions(network, "dwconv7", resolution=224)
     assert network.swapped is report
     assert len(report.exchanged) == exchanged
     assert {layer.kind for layer in report.exchanged} == {kind}
@@ -60,7 +60,7 @@ def test_what_is_exchanged_in_each_family(name):
     ],
 )
 def test_all_convolutions_of_a_deep_stem_stay(name, stem, size):
-    layers = look(on_meta(name), "all", 3, (size, size), 3)
+    layers = find_convolutions(on_meta(name), "all", 3, (size, size), 3)
     assert [layer.name for layer in layers if layer.kept == "stem"] == stem
     assert not any(layer.name.startswith(("stem.", "conv1.")) for layer in layers if not layer.kept)
 
@@ -75,7 +75,7 @@ def test_all_convolutions_of_a_deep_stem_stay(name, stem, size):
     ],
 )
 def test_where_a_stem_ends(order, stem):
-    assert stem_of(order) == stem
+    assert find_stem(order) == stem
 
 
 PUBLISHED_NIFF = {  # parameters of NIFF's own networks, from its repository
@@ -94,11 +94,11 @@ PUBLISHED_NIFF = {  # parameters of NIFF's own networks, from its repository
 
 @pytest.mark.parametrize(("name", "method"), PUBLISHED_NIFF)
 def test_niff_in_its_papers_networks_has_as_many_parameters_as_published(name, method):
-    assert swap(on_meta(name), method, resolution=224).params_after == PUBLISHED_NIFF[name, method]
+    assert replace_convolutions(on_meta(name), method, resolution=224).params_after == PUBLISHED_NIFF[name, method]
 
 
 def test_maps_have_the_size_that_the_image_gives_them():
-    report = swap(on_meta("resnet18"), "niff", resolution=(96, 160))
+    report = replace_convolutions(on_meta("resnet18"), "niff", resolution=(96, 160))
     assert [layer.size for layer in report.exchanged] == [(24, 40)] * 4 + [(12, 20)] * 3 + [(6, 10)] * 3 + [(3, 5)] * 3
     assert report.params_before == 11_689_512
 
@@ -147,7 +147,7 @@ KEPT = {
 def test_where_and_min_kernel(where, min_kernel, exchanged):
     network = Zoo()
     old = dict(network.named_children())
-    report = swap(network, "niff", where, min_kernel, resolution=12)
+    report = replace_convolutions(network, "niff", where, min_kernel, resolution=12)
     assert [layer.name for layer in report.exchanged] == exchanged
     assert {name for name, module in network.named_children() if module is not old[name]} == set(exchanged)
     reasons = {layer.name: layer.kept for layer in report.left}
@@ -161,7 +161,7 @@ def test_where_and_min_kernel(where, min_kernel, exchanged):
 
 def test_a_dense_convolution_becomes_the_operator_and_a_1x1():
     network = Zoo()
-    swap(network, "niff", resolution=12)
+    replace_convolutions(network, "niff", resolution=12)
     assert type(network.depth7) is methods.get("niff").cls
     assert [name for name, _ in network.dense3.named_children()] == ["operator", "mix"]
     assert network.wider5.operator.channels == 4
@@ -172,14 +172,14 @@ def test_a_dense_convolution_becomes_the_operator_and_a_1x1():
 @pytest.mark.parametrize("method", ["conv3", "niff_split", "niff_full", "flexconv", "flexconv_dw"])
 def test_an_operator_that_mixes_and_makes_channels_needs_no_1x1(method):
     network = Zoo()
-    swap(network, method, where="dense", resolution=12)
+    replace_convolutions(network, method, where="dense", resolution=12)
     assert type(network.dense3) is type(network.wider5) is methods.get(method).cls
     assert network(torch.randn(2, 3, 12, 12)).shape == (2, 8)
 
 
 def test_one_that_cannot_make_channels_needs_its_1x1_only_where_they_are_made():
     network = Zoo()
-    swap(network, lambda channels, size: methods.get("afno").build(channels, size, blocks=2), where="dense", resolution=12)
+    replace_convolutions(network, lambda channels, size: methods.get("afno").build(channels, size, blocks=2), where="dense", resolution=12)
     assert type(network.dense3) is methods.get("afno").cls
     assert network.wider5.mix.weight.shape == (8, 4, 1, 1)
 
@@ -199,7 +199,7 @@ def test_what_stays_is_the_same_under_one_seed_whatever_the_operator():
     def weights(method):
         torch.manual_seed(3)
         network = timm.create_model("test_resnet")
-        report = swap(network, method, resolution=32) if method else None
+        report = replace_convolutions(network, method, resolution=32) if method else None
         return report, network.state_dict()
 
     report, original = weights(None)
@@ -214,7 +214,7 @@ def test_what_stays_is_the_same_under_one_seed_whatever_the_operator():
 def test_nothing_is_left_behind_by_the_look_at_the_maps():
     network = timm.create_model("test_resnet").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    layers = look(network, "all", 3, (64, 64), 3)
+    layers = find_convolutions(network, "all", 3, (64, 64), 3)
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -226,7 +226,7 @@ def test_nothing_is_left_behind_by_the_look_at_the_maps():
 def test_an_exchanged_network_trains(name, method):
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=5)
-    swap(network, method, resolution=(32, 48))
+    replace_convolutions(network, method, resolution=(32, 48))
     logits = network(torch.randn(2, 3, 32, 48))
     logits.square().sum().backward()
     assert logits.shape == (2, 5)
@@ -236,7 +236,7 @@ def test_an_exchanged_network_trains(name, method):
 
 def test_operators_are_spared_from_weight_decay_and_nothing_else_is():
     network = timm.create_model("test_resnet")
-    report = swap(network, "niff", resolution=32)
+    report = replace_convolutions(network, "niff", resolution=32)
     expected = {
         f"{layer.name}.operator.{name}"
         for layer in report.exchanged
@@ -252,21 +252,21 @@ def test_any_builder_will_do():
         built.append((channels, resolution))
         return nn.Identity()
 
-    swap(timm.create_model("test_convnext"), build, resolution=64)
+    replace_convolutions(timm.create_model("test_convnext"), build, resolution=64)
     assert built == [(24, (16, 16))] * 1 + [(32, (8, 8))] * 2 + [(48, (4, 4))] * 4 + [(64, (2, 2))] * 2
 
 
 def test_an_operator_that_declines_says_where():
     with pytest.raises(Unsupported, match=r"dense3, 4 channels at 12x12: 8 blocks do not divide 4 channels"):
-        swap(Zoo(), "afno", resolution=12)
+        replace_convolutions(Zoo(), "afno", resolution=12)
 
 
 def test_wrong_options_and_networks_without_such_convolutions():
     with pytest.raises(ValueError, match="where must be one of all, depthwise, dense, not 'some'"):
-        swap(Zoo(), "niff", "some", resolution=12)
+        replace_convolutions(Zoo(), "niff", "some", resolution=12)
     with pytest.raises(ValueError, match="min_kernel must be a whole number above 1, not 1"):
-        swap(Zoo(), "niff", min_kernel=1, resolution=12)
+        replace_convolutions(Zoo(), "niff", min_kernel=1, resolution=12)
     with pytest.raises(ValueError, match=r"no convolution of VisionTransformer qualifies: 1 stem"):
-        swap(timm.create_model("test_vit"), "niff", resolution=160)
+        replace_convolutions(timm.create_model("test_vit"), "niff", resolution=160)
     with pytest.raises(ValueError, match=r"no convolution of ResNet qualifies: .*13 dense, not depthwise"):
-        swap(on_meta("resnet18"), "niff", "depthwise", resolution=64)
+        replace_convolutions(on_meta("resnet18"), "niff", "depthwise", resolution=64)

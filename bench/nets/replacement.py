@@ -1,7 +1,7 @@
 """Networks of other people with their spatial convolutions exchanged for an operator.
 
 Only convolutions that keep the size of their map are exchanged: stride 1, "same" padding, no dilation, a square kernel of at least
-`min_kernel`. The stem (see `stem_of`), strided and 1x1 ones stay, and so do grouped ones that are not depthwise and classes of
+`min_kernel`. The stem (see `find_stem`), strided and 1x1 ones stay, and so do grouped ones that are not depthwise and classes of
 their own such as timm's Conv2dSame. A depthwise convolution becomes the operator alone; a dense one the operator on its input
 channels and then a 1x1 convolution from these to its output channels, as NIFF does in ResNet and DenseNet
 (https://arxiv.org/abs/2307.10001). An operator that says `mixes_channels` does without the 1x1 where both are as many, or where it
@@ -48,8 +48,8 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Swapped:
-    """What `swap` did, in the order of execution, and the trainable parameters of the network before and after."""
+class Replacements:
+    """What `replace_convolutions` did, in the order of execution, and the trainable parameters of the network before and after."""
 
     exchanged: tuple[Layer, ...]
     left: tuple[Layer, ...]
@@ -57,7 +57,7 @@ class Swapped:
     params_after: int
 
 
-def swap(
+def replace_convolutions(
     model: nn.Module,
     method: str | Build,
     where: str = "all",
@@ -65,40 +65,40 @@ def swap(
     *,
     resolution: int | Size,
     in_channels: int = 3,
-) -> Swapped:
+) -> Replacements:
     """Exchange, in place, the convolutions of `model` for operators: a registered name, or (channels, (H, W)) -> operator.
 
     `resolution` is that of the images (B, in_channels, H, W), from which the size of every map follows. The model keeps the report
     as `swapped`. Raises ValueError for a wrong option or where no convolution qualifies, `Unsupported` where the operator declines
     one.
     """
-    check(where, min_kernel)
+    check_options(where, min_kernel)
     build = methods.get(method).build if isinstance(method, str) else method
-    layers = look(model, where, min_kernel, pair(resolution), in_channels)
+    layers = find_convolutions(model, where, min_kernel, pair(resolution), in_channels)
     exchanged = tuple(layer for layer in layers if not layer.kept)
     if not exchanged:
         raise ValueError(f"no convolution of {type(model).__name__} qualifies{_summary(layers)}")
     before = _trainable(model)
     operators = [_exchange(model, layer, build) for layer in exchanged]
-    report = Swapped(exchanged, tuple(layer for layer in layers if layer.kept), before, _trainable(model))
+    report = Replacements(exchanged, tuple(layer for layer in layers if layer.kept), before, _trainable(model))
     _carry(model, report, operators)
     return report
 
 
-def check(where: str, min_kernel: int) -> None:
-    """Raises ValueError for options that `swap` does not take."""
+def check_options(where: str, min_kernel: int) -> None:
+    """Raises ValueError for options that `replace_convolutions` does not take."""
     if where not in WHERE:
         raise ValueError(f"where must be one of {', '.join(WHERE)}, not {where!r}")
     if not isinstance(min_kernel, int) or min_kernel < 2:
         raise ValueError(f"min_kernel must be a whole number above 1, not {min_kernel!r}: 1x1 convolutions stay")
 
 
-def look(model: nn.Module, where: str, min_kernel: int, resolution: Size, in_channels: int) -> list[Layer]:
+def find_convolutions(model: nn.Module, where: str, min_kernel: int, resolution: Size, in_channels: int) -> list[Layer]:
     """Every convolution in the order of execution, with the reason why it is kept; at the end those that are not used."""
     modules = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
     calls = _maps(model, modules, resolution, in_channels)
     order = [*calls, *(name for name in modules if name not in calls)]
-    stem = stem_of(order)
+    stem = find_stem(order)
     found = []
     for name in order:
         conv, maps = modules[name], calls.get(name, [])
@@ -140,7 +140,7 @@ def _kind(conv: nn.Conv2d) -> str:
     return "depthwise" if conv.groups == conv.in_channels == conv.out_channels else "grouped"
 
 
-def stem_of(order: list[str]) -> str:
+def find_stem(order: list[str]) -> str:
     """The stem of a network whose convolutions are given in the order of execution: the module that holds all of it.
 
     It is the outermost module that holds the first convolution and is named as a stem: stem..., conv1 or patch_embed, such as
@@ -198,7 +198,7 @@ def _built(layer: Layer, build: Build) -> tuple[nn.Module, int]:
     return build(layer.in_channels, layer.size, out_channels=layer.out_channels), layer.out_channels
 
 
-def _carry(model: Any, report: Swapped, operators: Iterable[nn.Module]) -> None:
+def _carry(model: Any, report: Replacements, operators: Iterable[nn.Module]) -> None:
     """Have the model know what was done to it, and spare the operators' weights from decay, as our hosts do."""
     own = {id(parameter) for operator in operators for parameter in operator.parameters()}
     spared = {name for name, parameter in model.named_parameters() if id(parameter) in own}

@@ -33,7 +33,7 @@ from methods.dynamic_filter import DynamicFilter
 from methods.global_filter import GlobalFilter
 from methods.niff import Niff
 from methods.parts.continuous import ContinuousConv
-from methods.parts.spectral import Size, pair, crop_to_image
+from methods.parts.spectral import Size, crop_to_image, pair
 from methods.shared_basis import SharedBasisConv
 
 NO_KERNEL = {AFNO: "no convolution: a nonlinear network mixes its frequencies", DynamicFilter: "its filter depends on the image"}

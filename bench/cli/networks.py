@@ -86,19 +86,19 @@ def describe(network: str, method: str, known: Iterable[Entry], res: tuple[int, 
         module = Workload(cell).build("meta")
     except Unsupported as reason:
         raise ValueError(f"{cell.label}: {reason}") from reason
-    return "\n".join([f"{cell.label}, images of {cell.res} px", "", *lines(module.swapped)])
+    return "\n".join([f"{cell.label}, images of {cell.res} px", "", *lines(module.replacements)])
 
 
-def lines(swapped: Replacements) -> list[str]:
+def lines(replacements: Replacements) -> list[str]:
     """Return one line per replaced convolution, then the counts of the unchanged ones by reason, and the parameters."""
-    longest = max(len(layer.name) for layer in swapped.exchanged)
-    text = [f"Replaced: {len(swapped.exchanged)} convolutions"]
-    for layer in swapped.exchanged:
+    longest = max(len(layer.name) for layer in replacements.replaced)
+    text = [f"Replaced: {len(replacements.replaced)} convolutions"]
+    for layer in replacements.replaced:
         assert layer.size is not None
         kernel, size = (f"{height}x{width}" for height, width in (layer.kernel, layer.size))
         channels = f"{layer.in_channels} -> {layer.out_channels}"
         text.append(f"  {layer.name:{longest}}  {layer.kind:9}  {kernel:>5}  {channels:>12} channels  {size:>8}")
-    reasons = Counter(layer.kept for layer in swapped.left)
+    reasons = Counter(layer.reason for layer in replacements.unchanged)
     text.append("Unchanged: " + (", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"))
-    before, after = swapped.params_before, swapped.params_after
+    before, after = replacements.params_before, replacements.params_after
     return [*text, f"Parameters: {before:,} before, {after:,} after ({100 * (after / before - 1):+.1f}%)"]

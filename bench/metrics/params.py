@@ -33,13 +33,13 @@ def measure(workload: Workload, protocol: Protocol) -> Generator[None, None, Mea
 
 
 def replaced_layers(network: Any) -> dict[str, float | str | None]:
-    """Return the numbers of replaced and unchanged convolutions and the reasons, most frequent first; nulls without a swap."""
-    report = getattr(network, "swapped", None)
+    """Return the numbers of replaced and unchanged convolutions and the reasons, most frequent first; nulls without replacement."""
+    report = getattr(network, "replacements", None)
     if report is None:
         return dict.fromkeys(("convs_exchanged", "convs_kept", "convs_kept_why"))
-    reasons = Counter(layer.kept for layer in report.left).most_common()
+    reasons = Counter(layer.reason for layer in report.unchanged).most_common()
     return {
-        "convs_exchanged": len(report.exchanged),
-        "convs_kept": len(report.left),
+        "convs_exchanged": len(report.replaced),
+        "convs_kept": len(report.unchanged),
         "convs_kept_why": ", ".join(f"{count} {reason}" for reason, count in reasons),
     }

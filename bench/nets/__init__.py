@@ -1,7 +1,7 @@
-"""Networks that map images to classes, each asked for as NAME[option=value,...]; listing them costs no torch.
+"""Image classification networks, selected by NAME[option=value,...]. Listing them does not import torch.
 
-Ours are in `FAMILIES`: hosts that take any operator of the registry, and the methods' own networks, built from our operators. Any
-other name is one of timm's or torchvision's, whose convolutions are exchanged for the operator; see `library`.
+`FAMILIES` lists our networks: hosts that accept any registered operator, and the published networks of the methods, built from our
+operators. Any other name is a network of timm or torchvision, whose convolutions an operator can replace; see `library`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 Size = tuple[int, int]
-Build = Callable[..., "nn.Module"]  # channels, resolution -> operator; out_channels= for one whose class takes it
+Build = Callable[..., "nn.Module"]  # channels, resolution -> operator; out_channels= if its class has that option
 
-FAMILIES: dict[str, tuple[str, ...]] = {  # module -> names
+FAMILIES: dict[str, tuple[str, ...]] = {  # module -> network names
     "mixer": ("mixer",),
     "flexnet": ("flexnet3", "flexnet5", "flexnet7"),
     "shared_basis.resnet": ("shared_resnet32", "shared_resnet56", "shared_resnet34", "shared_resnet50", "shared_resnet101"),
@@ -38,40 +38,41 @@ FAMILIES: dict[str, tuple[str, ...]] = {  # module -> names
     ),
     "gfnet": ("gfnet_ti", "gfnet_xs", "gfnet_s", "gfnet_b", "gfnet_h_ti", "gfnet_h_s", "gfnet_h_b"),
 }
-HOSTS = ("mixer",)  # of ours: those that need an operator; the others are made of their own
+HOSTS = ("mixer",)  # our networks that need a method; the others have their own operators
 
 
 def names() -> list[str]:
-    """Every network of ours."""
+    """Return the names of our networks."""
     return [name for members in FAMILIES.values() for name in members]
 
 
 def is_host(text: str) -> bool:
-    """Whether a network of this name needs an operator."""
+    """Return True if the network needs a method."""
     return parse(text).name in HOSTS
 
 
 def is_from_library(text: str) -> bool:
-    """Whether an operator may take the place of a network's convolutions: in those of the libraries."""
+    """Return True for networks of timm and torchvision, whose convolutions an operator can replace."""
     return parse(text).name not in names()
 
 
 def build(text: str, operator: Build | None, classes: int, in_channels: int, resolution: Size) -> nn.Module:
-    """The network NAME[option=value,...] for images (B, in_channels, *resolution), with an operator or as published.
+    """Build the network NAME[option=value,...] for images (B, in_channels, *resolution), with an operator or as published.
 
-    Raises ValueError for an unknown name or option, a host without an operator or a network of ours that takes none.
+    Raises ValueError for an unknown name or option, a host without an operator, or an operator for a network with its own
+    operators.
     """
-    word = parse(text)
-    family = next((module for module, members in FAMILIES.items() if word.name in members), "library")
-    if operator is None and word.name in HOSTS:
-        raise ValueError(f"network '{word.name}' needs a method")
-    if operator is not None and word.name in names() and word.name not in HOSTS:
-        raise ValueError(f"network '{word.name}' is made of its own operators and takes no method")
+    label = parse(text)
+    family = next((module for module, members in FAMILIES.items() if label.name in members), "library")
+    if operator is None and label.name in HOSTS:
+        raise ValueError(f"network '{label.name}' needs a method")
+    if operator is not None and label.name in names() and label.name not in HOSTS:
+        raise ValueError(f"network '{label.name}' has its own operators and takes no method")
     module: Any = importlib.import_module(f"bench.nets.{family}")
     try:
-        network: nn.Module = module.build(word.name, operator, classes, in_channels, resolution, **dict(word.options))
+        network: nn.Module = module.build(label.name, operator, classes, in_channels, resolution, **dict(label.options))
     except TypeError as error:
         if "unexpected keyword" in str(error):
-            raise ValueError(f"network '{word.name}': {str(error).partition(') ')[2] or error}") from error
+            raise ValueError(f"network '{label.name}': {str(error).partition(') ')[2] or error}") from error
         raise
     return network

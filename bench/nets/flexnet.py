@@ -1,12 +1,12 @@
-"""FlexNet: residual networks of continuous convolutions of learned size, which keep the size of the image throughout.
+"""FlexNet: residual networks of continuous convolutions of learned size, without downsampling.
 
 Romero, Bruintjes et al., "FlexConv: Continuous Kernel Convolutions with Differentiable Kernel Sizes", ICLR 2022,
-https://arxiv.org/abs/2110.08059. A layer and BN-ReLU, then 3, 5 or 7 blocks
+https://arxiv.org/abs/2110.08059. A FlexNet is a layer with BN and ReLU, 3, 5 or 7 blocks
 
     ReLU(BN(layer(dropout(ReLU(BN(layer(x)))))) + shortcut(x))
 
-whose widths grow from 1 to 2 times the first, a global mean and a linear map. The published baselines have the same network with
-plain dense convolutions of 3x3 and 33x33 in place of the continuous ones.
+of 1 to 2 times the width of the first layer, global average pooling and a linear layer. In the published baselines, dense
+convolutions of 3x3 and 33x33 replace the continuous ones.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from bench.nets import Size
 from bench.nets.layers import Pointwise, load
 from methods.flexconv import FlexConv
 
-Layer = Callable[[int, int], nn.Module]  # channels before and after -> a layer that keeps the map's size
+Layer = Callable[[int, int], nn.Module]  # input channels, output channels -> layer with outputs of the size of its input
 
 WIDTH = {"flexnet3": 24, "flexnet5": 22, "flexnet7": 24}
-FACTORS: dict[str, tuple[float, ...]] = {  # of the width, block by block
+FACTORS: dict[str, tuple[float, ...]] = {  # factor on the width, per block
     "flexnet3": (1, 1.5, 2),
     "flexnet5": (1, 1.5, 1.5, 2, 2),
     "flexnet7": (1, 1, 1.5, 1.5, 1.5, 2, 2),
@@ -46,18 +46,18 @@ def build(
     horizon: int | None = None,
     **options: Any,
 ) -> FlexNet:
-    """The FlexNet `name`: `width` channels in the first layer (published: 24, of flexnet5 22).
+    """Build the FlexNet `name` with `width` channels in the first layer (published: 24, for flexnet5 22).
 
-    kernel: "flex" = continuous, an odd number k = plain dense convolutions of k x k, the baselines.
-    horizon: the largest kernel size (default: the image's longer side, plus one where even). `options` are FlexConv's own, such as
-    `kernel_net` and `antialias`. Raises ValueError for another option, and for any beside a plain kernel.
+    kernel: "flex" = continuous; an odd number k = dense convolutions of k x k, the baselines. horizon: the largest kernel size
+    (default: the longer side of the image, plus one if even). `options` are those of FlexConv, such as `kernel_net` and
+    `antialias`. Raises ValueError for any other option, and for any option with a dense kernel.
     """
     widths = [int((width or WIDTH[name]) * factor) for factor in FACTORS[name]]
     return FlexNet(make_layer_factory(kernel, resolution, horizon, options), widths, classes, in_channels, dropout)
 
 
 def make_layer_factory(kernel: str | int, resolution: Size, horizon: int | None, options: Mapping[str, Any]) -> Layer:
-    """What makes a network's layers; see `build`."""
+    """Return the function that builds a layer; see `build` for the arguments."""
     if kernel == "flex":
         unknown = options.keys() - (methods.get("flexconv").entry.options.keys() - FIXED_OPTIONS)
         layer: Layer = partial(continuous_layer, resolution, horizon, options)
@@ -74,14 +74,14 @@ def continuous_layer(resolution: Size, horizon: int | None, options: Mapping[str
 
 
 def plain_layer(size: str | int, inputs: int, outputs: int) -> nn.Conv2d:
-    """A dense convolution with bias, zero padding. Raises ValueError for a size that is not odd."""
+    """Build a zero-padded dense convolution with bias. Raises ValueError for a size that is not odd."""
     if not isinstance(size, int) or size < 1 or size % 2 == 0:
         raise ValueError(f"kernel must be flex or a positive odd number, not {size!r}")
     return nn.Conv2d(inputs, outputs, size, padding=size // 2)
 
 
 class Block(nn.Module):
-    """ReLU(BN(layer(dropout(ReLU(BN(layer(x)))))) + x), with a 1x1 convolution of x where the width changes."""
+    """ReLU(BN(layer(dropout(ReLU(BN(layer(x)))))) + x), with a 1x1 convolution of x if the width changes."""
 
     def __init__(self, layer: Layer, inputs: int, outputs: int, dropout: float):
         super().__init__()
@@ -96,7 +96,7 @@ class Block(nn.Module):
 
 
 class FlexNet(nn.Module):
-    """A layer of widths[0] channels, blocks of `widths`, a classifier; its parts are named as published."""
+    """A layer of widths[0] channels, blocks of `widths` channels and a classifier, named as in the published code."""
 
     def __init__(self, layer: Layer, widths: list[int], classes: int, in_channels: int, dropout: float):
         super().__init__()
@@ -108,18 +108,18 @@ class FlexNet(nn.Module):
         nn.init.zeros_(self.out_layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (B, in_channels, H, W) to logits (B, classes)."""
+        """Map images (B, in_channels, H, W) to logits (B, classes)."""
         x = self.blocks(F.relu(self.norm1(self.cconv1(x))))
         return self.out_layer(x.mean((-2, -1)))
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the continuous layers' parameters: to decay an implicit network is not to decay its kernel."""
+        """Return the names of the parameters of continuous layers: decay of an implicit network does not decay its kernel."""
         layers = [(name, module) for name, module in self.named_modules() if isinstance(module, FlexConv)]
-        return {f"{name}.{own}" for name, module in layers for own, _ in module.named_parameters()}
+        return {f"{name}.{parameter}" for name, module in layers for parameter, _ in module.named_parameters()}
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """State dict of the published network (`Img_ResNet`).
+        """Load the state dict of the published network (`Img_ResNet`).
 
-        Raises KeyError for a missing or unknown name, ValueError for a shape or a horizon that is not this network's.
+        Raises KeyError for a missing or unknown name, and ValueError if a shape or the horizon differs.
         """
         load(self, state)

@@ -1,15 +1,15 @@
-"""GFNet: global filters in the place of attention.
+"""GFNet: transformer blocks with global filters instead of attention.
 
-Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021, https://arxiv.org/abs/2107.00645. Patches become pixels
-of a map, a position embedding is added, and blocks
+Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021, https://arxiv.org/abs/2107.00645. A patch embedding and
+a position embedding are followed by blocks
 
     x = x + g MLP(norm(filter(norm(x))))
 
-with one residual around both follow; the head is linear on the mean of the normed pixels. `gfnet_ti|xs|s|b` have one stage, on
-patches of 16 x 16, and no g; `gfnet_h_ti|h_s|h_b` have four, on patches of 4 x 4 and then of 2 x 2 pixels of the stage before, and
-g learned for each channel.
+with one residual connection around both. The head is linear on the mean of the normalised pixels. `gfnet_ti|xs|s|b` have one stage
+with patches of 16 x 16 and no g. `gfnet_h_ti|h_s|h_b` have four stages, with patches of 4 x 4 pixels and then of 2 x 2 pixels of
+the previous stage, and a learned g per channel.
 
-How ours differs from the published code, equal to rounding: maps instead of tokens, which may be oblong.
+Differences from the published code (equal up to rounding): maps instead of tokens, which may be non-square.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from methods.parts.spectral import pair
 
 
 class Config(NamedTuple):
-    """Channels and blocks of each stage, the side of the first patches, and the start of g."""
+    """Channels and number of blocks per stage, side of the first patches, and initial value of g."""
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
@@ -58,18 +58,18 @@ def build(
     drop_path: float = 0.0,
     resize: Resize = "native",
 ) -> GFNet:
-    """The network of a name; `resize` goes to the filters, and where it is not "native" the position embedding is interpolated."""
+    """Build a network by name. `resize` is that of the filters; unless it is "native", the position embedding is interpolated."""
     return GFNet(CONFIGS[name], classes, in_channels, resolution, drop_path, resize)
 
 
 class PositionEmbedding(nn.Module):
-    """x + P with a learned P (1, C, H, W); maps of another size are refused, or with `follows` P is interpolated for them."""
+    """x + P with a learned P (1, C, H, W). Other map sizes raise ValueError; with `interpolates` P is interpolated for them."""
 
     ways = ("bicubic",)
 
-    def __init__(self, channels: int, size: Size, follows: bool):
+    def __init__(self, channels: int, size: Size, interpolates: bool):
         super().__init__()
-        self.follows = follows
+        self.interpolates = interpolates
         self.weight = nn.Parameter(torch.empty(1, channels, *size))
         nn.init.trunc_normal_(self.weight, std=0.02)
 
@@ -81,18 +81,18 @@ class PositionEmbedding(nn.Module):
         size = pair(x.shape[2:])
         if size == self.size:
             return x + self.weight
-        if not self.follows:
+        if not self.interpolates:
             raise ValueError(f"a position embedding of {self.size[0]}x{self.size[1]} does not fit a map of {size[0]}x{size[1]}")
         return x + F.interpolate(self.weight, size, mode="bicubic", align_corners=False)
 
     def at_resolution(self, resolution: Size, way: str) -> Self:
-        """Answer maps of another size, in place, as the published fine-tuning does once."""
-        self.follows = True
+        """Interpolate for maps of another size from now on. The published fine-tuning interpolates once."""
+        self.interpolates = True
         return self
 
 
 class Block(nn.Module):
-    """x + g MLP(norm(filter(norm(x)))) on (B, C, H, W); without a start of g there is none."""
+    """x + g MLP(norm(filter(norm(x)))) on (B, C, H, W). `scale` is the initial g; None omits it."""
 
     def __init__(self, channels: int, size: Size, resize: Resize, scale: float | None, drop_path: nn.Module):
         super().__init__()
@@ -108,22 +108,22 @@ class Block(nn.Module):
 
 
 class GFNet(nn.Module):
-    """Images (B, in_channels, H, W) to logits (B, classes)."""
+    """Map images (B, in_channels, H, W) to logits (B, classes)."""
 
-    def __init__(self, plan: Config, classes: int, in_channels: int, resolution: Size, drop_path: float, resize: Resize):
+    def __init__(self, config: Config, classes: int, in_channels: int, resolution: Size, drop_path: float, resize: Resize):
         super().__init__()
-        drops, inputs = iter(drop_paths(drop_path, sum(plan.depths))), (in_channels, *plan.widths)
+        drops, inputs = iter(drop_paths(drop_path, sum(config.depths))), (in_channels, *config.widths)
         self.patch_embed, self.blocks, size = nn.ModuleList(), nn.ModuleList(), resolution
-        for stage, (width, depth) in enumerate(zip(plan.widths, plan.depths)):
-            patch = 2 if stage else plan.patch
+        for stage, (width, depth) in enumerate(zip(config.widths, config.depths)):
+            patch = 2 if stage else config.patch
             conv = nn.Conv2d(inputs[stage], width, patch, stride=patch)
             size = output_size(conv, size)
             if not stage:
-                self.pos_embed = PositionEmbedding(width, size, follows=resize != "native")
+                self.pos_embed = PositionEmbedding(width, size, interpolates=resize != "native")
             self.patch_embed.append(conv)
-            self.blocks.append(nn.Sequential(*(Block(width, size, resize, plan.scale, next(drops)) for _ in range(depth))))
-        self.norm = ChannelNorm(plan.widths[-1])
-        self.head = nn.Linear(plan.widths[-1], classes)
+            self.blocks.append(nn.Sequential(*(Block(width, size, resize, config.scale, next(drops)) for _ in range(depth))))
+        self.norm = ChannelNorm(config.widths[-1])
+        self.head = nn.Linear(config.widths[-1], classes)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 truncated_normal(module)
@@ -135,11 +135,11 @@ class GFNet(nn.Module):
         return self.head(self.norm(x).mean((-2, -1)))
 
     def no_weight_decay(self) -> set[str]:
-        """Names of parameters that are not decayed (timm's convention)."""
+        """Return the names of parameters without weight decay (timm's convention)."""
         return {"pos_embed.weight"}
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Weights of a published network of this size. Raises KeyError for a missing or unknown name."""
+        """Load weights of a published network of this size. Raises KeyError for a missing or unknown name."""
         load(self, dict(self._renamed(*entry) for entry in state.items()))
 
     def _renamed(self, key: str, value: Tensor) -> tuple[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Layers of the published networks on maps (B, C, H, W), their parameters named and shaped as there, and the reading of those."""
+"""Layers of the published networks on maps (B, C, H, W), with parameters named and shaped as published, and weight loading."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.nets import Size
 from methods.parts.official_weights import Weights, assign
 from methods.parts.spectral import pair
 
-EPSILON = 1e-6  # of the norms inside these networks
+EPSILON = 1e-6  # of the layer norms
 
 
 class Pointwise(nn.Linear):
-    """A linear layer over the channels: a 1x1 convolution with the weight (C_out, C_in)."""
+    """1x1 convolution with weight (C_out, C_in)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
@@ -34,7 +34,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class ChannelMlp(nn.Module):
-    """fc2(act(fc1(x))) at each pixel, 4 C channels inside."""
+    """fc2(act(fc1(x))) at each pixel, with 4 C hidden channels."""
 
     def __init__(self, channels: int, act: nn.Module, bias: bool):
         super().__init__()
@@ -47,7 +47,7 @@ class ChannelMlp(nn.Module):
 
 
 def truncated_normal(module: nn.Module) -> None:
-    """The published start of a linear layer or convolution: weights normal with 0.02, cut off at 2, and biases 0."""
+    """Initialise a linear layer or convolution as published: weights normal with std 0.02, truncated at +-2, and biases 0."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -55,19 +55,22 @@ def truncated_normal(module: nn.Module) -> None:
 
 
 def drop_paths(rate: float, depth: int) -> list[nn.Module]:
-    """Stochastic depth of each block, whose rate rises from 0 at the first to `rate` at the last; identities where it is 0."""
+    """Return the stochastic depth of each block, with rates rising linearly from 0 to `rate`. Identities if `rate` is 0.
+
+    Raises ValueError if `rate` is not in [0, 1).
+    """
     if not 0 <= rate < 1:
         raise ValueError(f"drop_path must be at least 0 and below 1, not {rate}")
     if not rate:
         return [nn.Identity() for _ in range(depth)]
-    from timm.layers import DropPath  # type: ignore[attr-defined]  # timm costs seconds
+    from timm.layers import DropPath  # type: ignore[attr-defined]  # importing timm takes seconds
 
     return [DropPath(rate * block / max(depth - 1, 1)) for block in range(depth)]
 
 
 def output_size(conv: nn.Conv2d, size: Size) -> Size:
-    """Size of the map that a convolution makes of one of `size`; raises ValueError where nothing is left."""
-    padding = pair(conv.padding)  # type: ignore[arg-type]  # torch's type allows names of paddings
+    """Return the output size of a convolution for maps of `size`. Raises ValueError if the maps are too small."""
+    padding = pair(conv.padding)  # type: ignore[arg-type]  # torch's type also allows strings
     settings = zip(size, conv.kernel_size, conv.stride, padding)
     height, width = ((n + 2 * pad - kernel) // stride + 1 for n, kernel, stride, pad in settings)
     if min(height, width) < 1:
@@ -76,22 +79,22 @@ def output_size(conv: nn.Conv2d, size: Size) -> Size:
 
 
 def load(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Weights by name; a part with a `load_official` is given what lies under its own.
+    """Load weights by name. A submodule with a method `load_official` loads the weights below its name.
 
-    Raises KeyError for a missing or unknown name, ValueError for a wrong shape.
+    Raises KeyError for a missing or unknown name, and ValueError for a wrong shape.
     """
-    weights, parts = Weights(state), dict(modules_with_loader(module))
-    for name, part in parts.items():
+    weights, loaders = Weights(state), dict(modules_with_loader(module))
+    for name, submodule in loaders.items():
         own = weights.under(f"{name}.")
-        part.load_official({key: own.take(key) for key in list(own)})
-    plain = [key for key in module.state_dict() if not key.startswith(tuple(f"{name}." for name in parts))]
-    values = {key: weights.take(key) for key in plain}
+        submodule.load_official({key: own.take(key) for key in list(own)})
+    other = [key for key in module.state_dict() if not key.startswith(tuple(f"{name}." for name in loaders))]
+    values = {key: weights.take(key) for key in other}
     weights.finish()
     assign(module, module.state_dict() | values)
 
 
 def modules_with_loader(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The outermost parts that read official weights themselves, with their names."""
+    """Yield the outermost submodules that define `load_official`, with their names."""
     for name, child in module.named_children():
         if hasattr(child, "load_official"):
             yield prefix + name, child

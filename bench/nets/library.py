@@ -1,7 +1,7 @@
-"""Networks of timm and of torchvision, as published or with an operator in the place of their convolutions; see `swap`.
+"""Networks of timm and torchvision, as published or with their convolutions replaced by an operator; see `replacement`.
 
-A name is looked up in timm, then in torchvision; timm/NAME and torchvision/NAME say which. Options that are not of `build` are the
-network's own: `convnext_atto[kernel_sizes=31]`, `resnet50[where=dense]`, `resnet18[drop_path_rate=0.1]`.
+A name is looked up in timm, then in torchvision. timm/NAME and torchvision/NAME select the library. Options that `build` does not
+have are passed to the constructor of the network: `convnext_atto[kernel_sizes=31]`, `resnet18[drop_path_rate=0.1]`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("timm", "torchvision")
 RGB = 3
-SINGLE_OUTPUT = {  # networks that give more than logits in training unless told otherwise; `init_weights` only silences a warning
+SINGLE_OUTPUT = {  # these return auxiliary logits in training by default; `init_weights` only silences a warning
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
-RESCALES_IMAGES = ("crossvit",)  # networks that scale images of any size to their own, which is not to be changed
-TIMEOUT_SECONDS = 1.0  # in which the server of weights must answer
+RESCALES_IMAGES = ("crossvit",)  # networks that rescale images to fixed sizes, which must not be changed
+TIMEOUT_SECONDS = 1.0  # for the server of pretrained weights
 
 
 def build(
@@ -41,17 +41,17 @@ def build(
     pretrained: bool = False,
     **options: Any,
 ) -> nn.Module:
-    """The network for images (B, in_channels, *resolution), with `operator` by the rules of `swap`, or as published.
+    """Build the network for images (B, in_channels, *resolution), with `operator` in place of convolutions or as published.
 
-    Under one seed the layers that stay have the same weights whatever the operator. `pretrained`: timm's weights for them. Raises
-    ValueError for an unknown name or option, ConnectionError where the weights are neither here nor within reach.
+    For a given seed, unchanged layers have the same weights for all operators. `pretrained` loads timm's weights into them. Raises
+    ValueError for an unknown name or option, and ConnectionError if the weights are neither in the cache nor downloadable.
     """
     replacement.check_options(where, min_kernel)
     library, name = find(name)
     if library == "timm":
         network = _from_timm(name, classes, in_channels, resolution, pretrained, options)
     elif pretrained:
-        raise ValueError(f"pretrained weights are taken from timm alone, not for torchvision's '{name}'")
+        raise ValueError(f"pretrained weights are available from timm only, not for torchvision's '{name}'")
     else:
         network = _from_torchvision(name, classes, in_channels, options)
     if operator is not None:
@@ -60,10 +60,10 @@ def build(
 
 
 def check(text: str) -> None:
-    """Raises ValueError or ConnectionError for a network NAME[option=value,...] that cannot be had, before any job."""
-    word = parse(text)
-    library, name = find(word.name)
-    if library == "timm" and dict(word.options).get("pretrained"):
+    """Raise ValueError or ConnectionError if the network NAME[option=value,...] is not available. Called before any job."""
+    label = parse(text)
+    library, name = find(label.name)
+    if library == "timm" and dict(label.options).get("pretrained"):
         weights_source(name)
     with torch.device("meta"):
         nets.build(text, None, 1, RGB, _default_size(library, name))
@@ -77,18 +77,19 @@ def _default_size(library: str, name: str) -> nets.Size:
 
 
 def find(name: str) -> tuple[str, str]:
-    """(library, name there) of a network; raises ValueError with the nearest names."""
+    """Return (library, name in it) of a network. Raises ValueError with similar names if it is unknown."""
     prefix, slash, rest = name.partition("/")
-    asked = (prefix,) if slash and prefix in LIBRARIES else LIBRARIES
-    bare = rest if len(asked) == 1 else name
-    known = {library: _list_names(library) for library in asked}
+    libraries = (prefix,) if slash and prefix in LIBRARIES else LIBRARIES
+    bare = rest if len(libraries) == 1 else name
+    known = {library: _list_names(library) for library in libraries}
     for library, members in known.items():
         if bare in members:
             return library, bare
-    candidates = [*nets.names(), *(one for members in known.values() for one in members)]
-    near = difflib.get_close_matches(bare, dict.fromkeys(candidates), n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
-    raise ValueError(f"unknown network '{name}'{hint} (ours: {', '.join(nets.names())}; else any of {' or '.join(asked)})")
+    candidates = [*nets.names(), *(member for members in known.values() for member in members)]
+    similar = difflib.get_close_matches(bare, dict.fromkeys(candidates), n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+    own = ", ".join(nets.names())
+    raise ValueError(f"unknown network '{name}'{hint} (available: {own}, and all networks of {' and '.join(libraries)})")
 
 
 def _list_names(library: str) -> list[str]:
@@ -109,16 +110,16 @@ def _from_timm(
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size and not name.startswith(RESCALES_IMAGES):
         options = {"img_size": resolution, **options}
-    if pretrained and torch.get_default_device().type != "meta":  # where shapes are all that is asked for
+    if pretrained and torch.get_default_device().type != "meta":  # on meta only shapes are needed
         options = {"pretrained": True, "pretrained_cfg_overlay": weights_source(name), **options}
     network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=in_channels, **options)
     return network
 
 
 def _from_torchvision(name: str, classes: int, in_channels: int, options: dict[str, Any]) -> nn.Module:
-    """Its stem drawn anew where the images have another number of channels, which torchvision does not offer.
+    """Build a network of torchvision, with a new stem if the images do not have three channels.
 
-    It is made on the processor: some of torchvision's constructors compute with tensors, which shapes alone do not allow.
+    It is built on the CPU, because some constructors of torchvision compute with tensors, which the meta device does not support.
     """
     import torchvision
 
@@ -127,17 +128,17 @@ def _from_torchvision(name: str, classes: int, in_channels: int, options: dict[s
         network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **settings)
     network.to(torch.get_default_device())
     if in_channels != RGB:
-        place = next(place for place, part in network.named_modules() if isinstance(part, torch.nn.Conv2d))
-        old: Any = network.get_submodule(place)
+        name = next(name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv2d))
+        old: Any = network.get_submodule(name)
         stem = torch.nn.Conv2d(in_channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)
-        network.set_submodule(place, stem, strict=True)
+        network.set_submodule(name, stem, strict=True)
     return network
 
 
 def weights_source(name: str) -> dict[str, str]:
-    """Where timm finds the pretrained weights: in a file that is here, else by its own ways ({}).
+    """Return the source of pretrained weights for timm: a cached file, or {} for its default download.
 
-    Raises ValueError where there are none, ConnectionError within about a second where they are out of reach.
+    Raises ValueError if there are no weights, and ConnectionError within about a second if the server cannot be reached.
     """
     import timm
     from huggingface_hub import constants, try_to_load_from_cache
@@ -152,7 +153,7 @@ def weights_source(name: str) -> dict[str, str]:
     if constants.HF_HUB_OFFLINE or not _is_reachable(constants.ENDPOINT):
         raise ConnectionError(
             f"the pretrained weights of '{name}' are not in {constants.HF_HUB_CACHE}, and {constants.ENDPOINT} cannot be reached: "
-            "fetch them where there is a network, or leave out pretrained"
+            "download them first, or omit pretrained"
         )
     return {}
 

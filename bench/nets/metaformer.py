@@ -1,17 +1,17 @@
-"""DFFormer, CDFFormer and GFFormer: the MetaFormer network with Fourier filters for token mixers.
+"""DFFormer, CDFFormer and GFFormer: MetaFormer networks with Fourier filters as token mixers.
 
-Tatsunami and Taki, "FFT-based Dynamic Token Mixer for Vision", AAAI 2024, https://arxiv.org/abs/2303.03932; the frame is that of
-Yu et al., "MetaFormer Baselines for Vision", https://arxiv.org/abs/2210.13452. Four stages, each begun by a strided convolution, of
-blocks
+Tatsunami and Taki, "FFT-based Dynamic Token Mixer for Vision", AAAI 2024, https://arxiv.org/abs/2303.03932. The architecture is
+that of Yu et al., "MetaFormer Baselines for Vision", https://arxiv.org/abs/2210.13452: four stages, each with a strided convolution
+and blocks
 
     x = s_1 x + mixer(norm(x)),    x = s_2 x + MLP(norm(x))
 
-with learned scales s for each channel in the last two stages. The names: `dfformer` mixes by the dynamic filter everywhere,
-`cdfformer` by a 7x7 separable convolution in the first two stages, `gfformer` by a static filter for each channel; `_k2`, `_d8` and
-`_afno` are the published ablations: 2 filters, a router of C / 8 units, AFNO.
+with a learned scale s per channel in the last two stages. `dfformer` uses the dynamic filter in all stages, `cdfformer` a 7x7
+separable convolution in the first two, `gfformer` a static filter per channel. `_k2`, `_d8` and `_afno` are the published
+ablations: 2 filters, a router of C / 8 units, AFNO.
 
-How ours differs from the published code, equal to rounding: maps are channels first, and filters have the size that the strided
-convolutions really give, so images need not be multiples of 32.
+Differences from the published code (equal up to rounding): maps are channels first. The filters have the actual output size of the
+strided convolutions, so images need not be multiples of 32.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from methods.parts.filter_resize import Resize
 
 DEPTHS = {"18": (3, 3, 9, 3), "36": (3, 12, 18, 3)}
 WIDTHS = {"s": (64, 128, 320, 512), "m": (96, 192, 384, 576), "b": (128, 256, 512, 768)}
-FIRST_SCALED_STAGE = 2  # stages from this one on scale their residuals
+FIRST_SCALED_STAGE = 2  # from this stage on residuals are scaled
 
 
 def build(
@@ -43,14 +43,14 @@ def build(
     drop_path: float = 0.0,
     resize: Resize = "native",
 ) -> MetaFormer:
-    """The network of a name such as `dfformer_s36` or `dfformer_s18_k2`; `resize` goes to the filters."""
+    """Build a network by a name such as `dfformer_s36` or `dfformer_s18_k2`. `resize` is that of the filters."""
     family, size, *ablation = name.split("_")
     kind = "_".join([family, *ablation])
     return MetaFormer(mixers(kind, resize), WIDTHS[size[0]], DEPTHS[size[1:]], classes, in_channels, resolution, drop_path)
 
 
 class Scale(nn.Module):
-    """A learned factor for each channel."""
+    """A learned factor per channel."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -77,7 +77,7 @@ class Block(nn.Module):
 
 
 class Downsampling(nn.Module):
-    """Before the first stage norm(conv(x)), a quarter of the size; before the others conv(norm(x)), half of it."""
+    """Before the first stage norm(conv(x)) with stride 4, before the others conv(norm(x)) with stride 2."""
 
     def __init__(self, channels: int, width: int, first: bool):
         super().__init__()
@@ -90,7 +90,7 @@ class Downsampling(nn.Module):
 
 
 class Head(nn.Module):
-    """Features (B, C) to logits (B, classes): fc2(norm(relu(fc1(x))^2)), 4 C units inside."""
+    """Map features (B, C) to logits (B, classes): fc2(norm(relu(fc1(x))^2)), with 4 C hidden units."""
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
@@ -103,7 +103,7 @@ class Head(nn.Module):
 
 
 class MetaFormer(nn.Module):
-    """Images (B, in_channels, H, W) to logits (B, classes), with one kind of token mixer a stage."""
+    """Map images (B, in_channels, H, W) to logits (B, classes), with one kind of token mixer per stage."""
 
     def __init__(
         self,
@@ -122,14 +122,14 @@ class MetaFormer(nn.Module):
             down = Downsampling(channels, width, first=not stage)
             size = output_size(down.conv, size)
             self.downsample_layers.append(down)
-            made = (mixers[stage](width, size) for _ in range(depths[stage]))
-            self.stages.append(nn.Sequential(*(Block(width, mixer, stage >= FIRST_SCALED_STAGE, next(drops)) for mixer in made)))
+            operators = (mixers[stage](width, size) for _ in range(depths[stage]))
+            self.stages.append(nn.Sequential(*(Block(width, mixer, stage >= FIRST_SCALED_STAGE, next(drops)) for mixer in operators)))
         self.norm = nn.LayerNorm(widths[-1], eps=EPSILON)
         self.head = Head(widths[-1], classes)
         self.apply(truncated_normal)
 
     def features(self, x: Tensor) -> Tensor:
-        """The normed mean (B, C) of the last maps."""
+        """Return the normalised mean (B, C) of the last maps."""
         for down, stage in zip(self.downsample_layers, self.stages):
             x = stage(down(x))
         return self.norm(x.mean((-2, -1)))
@@ -138,5 +138,8 @@ class MetaFormer(nn.Module):
         return self.head(self.features(x))
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Weights of a published network. Raises KeyError for a missing or unknown name, ValueError for a wrong shape."""
+        """Load weights of a published network.
+
+        Raises KeyError for a missing or unknown name, and ValueError for a wrong shape.
+        """
         load(self, state)

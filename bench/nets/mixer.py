@@ -1,4 +1,4 @@
-"""The host network that turns any operator into a classifier: the same for every method, only the operator differs."""
+"""Host network that turns any operator into a classifier. Only the operator differs between methods."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def build(
 class Block(nn.Module):
     """x + BN(operator(BN(x))), then x + MLP(BN(x)), on (B, C, H, W).
 
-    The norm after the operator takes out its scale, which at initialisation ranges over the methods from 1e-5 to 10 and grows with
-    the map in some: without it the residual sum would hide some operators and drown in others. Its epsilon of 1e-8 (not 1e-5)
-    lets the quietest be heard.
+    The norm after the operator removes its scale, which at initialisation ranges from 1e-5 to 10 over the methods and for some
+    grows with the map. Without it the residual branch would dominate some operators and be dominated by others. Its epsilon is 1e-8
+    instead of 1e-5, because the output variance of some operators is very small.
     """
 
     def __init__(self, operator: nn.Module, mlp: nn.Module, width: int):
@@ -36,37 +36,42 @@ class Block(nn.Module):
 
 
 class Mixer(nn.Module):
-    """Isotropic network in the manner of MetaFormer (https://arxiv.org/abs/2111.11418): `depth` blocks of `width` channels.
+    """Isotropic network in the style of MetaFormer (https://arxiv.org/abs/2111.11418): `depth` blocks of `width` channels.
 
-    The stem turns each patch x patch pixels, which do not overlap, into one; a global mean, a norm and a linear layer end it.
-    Nothing but the operator looks beyond one pixel of the maps: with the identity for an operator the host classifies by the
-    histogram of patches alone. All norms are batch norms, affine in evaluation: a logit is a sum of terms, none of which sees more
-    than the receptive field of the operators. With kernels of k x k that is a square of patch * (1 + depth * (k - 1)) pixels.
+    The stem maps non-overlapping patches of patch x patch pixels to one pixel. Global average pooling, a norm and a linear layer
+    follow the blocks. Only the operator connects different pixels of a map: with the identity as operator, the host classifies by
+    the histogram of patches. All norms are batch norms, which are affine in evaluation, so a logit is a sum of terms that each
+    depend on one receptive field of the operators, with k x k kernels a square of patch * (1 + depth * (k - 1)) pixels.
+
+    Raises ValueError if the sides of the images are not multiples of `patch`.
     """
 
     def __init__(self, operator: Build, classes: int, in_channels: int, width: int, depth: int, resolution: Size, patch: int = 1):
         super().__init__()
         if any(side % patch for side in resolution):
-            raise ValueError(f"images of {resolution[0]}x{resolution[1]} are not made of patches of {patch}x{patch}")
+            raise ValueError(f"the sides of images of {resolution[0]}x{resolution[1]} are not multiples of the patch size {patch}")
         maps = (resolution[0] // patch, resolution[1] // patch)
         self.stem = nn.Conv2d(in_channels, width, patch, stride=patch)
         self.norm = nn.BatchNorm1d(width)
         self.head = nn.Linear(width, classes)
-        # All of the host before the first operator: under one seed its weights are the same for every method.
+        # The weights of the host are drawn before those of the operators: for a given seed they are the same for all methods.
         mlps = [channel_mlp(width) for _ in range(depth)]
         self.blocks = nn.Sequential(*(Block(operator(width, maps), mlp, width) for mlp in mlps))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (B, in_channels, H, W) to logits (B, classes)."""
+        """Map images (B, in_channels, H, W) to logits (B, classes)."""
         x = self.blocks(self.stem(x))
         return self.head(self.norm(x.mean((-2, -1))))
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the operators' parameters (timm's convention): to decay an implicit network is not to decay its kernel."""
+        """Return the names of the operators' parameters (timm's convention).
+
+        Decay of an implicit network does not decay its kernel.
+        """
         return {name for name, _ in self.named_parameters() if ".operator." in name}
 
 
 def channel_mlp(width: int) -> nn.Sequential:
-    """BN, 1x1 convolution, GELU, 1x1 convolution."""
+    """Build BN, 1x1 convolution, GELU, 1x1 convolution."""
     hidden = MLP_RATIO * width
     return nn.Sequential(nn.BatchNorm2d(width), nn.Conv2d(width, hidden, 1), nn.GELU(), nn.Conv2d(hidden, width, 1))

@@ -1,7 +1,7 @@
-"""Parameters and multiply-adds of networks as published, beside which ours can be read. No torch here.
+"""Published parameters and multiply-adds of networks, for comparison with ours. Does not import torch.
 
-They are those of the published code, built and counted by fvcore where a source gives no more digits itself. Where our `gmacs` are
-others, `reason` says why. They hold for images of 3 channels, of `res` x `res` pixels, and for `classes` classes.
+If a publication gives no more digits, the values are those of the published code as counted by fvcore. `reason` explains
+differences of our `gmacs`. The values are for images of 3 channels and `res` x `res` pixels, and for `classes` classes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from bench import names
 
 IMAGENET = 1000  # classes
-SPECTRUM = "published: a mixer's last matrix is applied to the map; here to the half spectrum, which has more numbers"
-NORMS = "published: fvcore counts norms too, 5 for a value of a layer norm and 2 for one of a batch norm"
-FOLDED = "published: factored convolutions, and 2 for a value of a batch norm; here folded, frozen, where that costs less"
-COMPLEX = "published: a complex product is written as four real ones and each is counted; here it is one and counts once"
+SPECTRUM = "published: a mixer's last matrix is applied to the map; here to the half spectrum, which has more values"
+NORMS = "published: fvcore counts norms, 5 per value of a layer norm and 2 per value of a batch norm"
+FOLDED = "published: factored convolutions, and 2 per value of a batch norm; here frozen and folded if that costs less"
+COMPLEX = "published: a complex product counts as four real products; here it counts once"
 DFFORMER = "code of Tatsunami and Taki, AAAI 2024"
 GFNET = "code of Rao et al., NeurIPS 2021"
 SHARED = "code of Kang and Kim, NeurIPS 2021"
@@ -23,24 +23,24 @@ FLEXNET = "code of Romero et al., ICLR 2022"
 
 
 class Published(NamedTuple):
-    """One network: figures are texts of as many digits as are known; a unit stands behind them, such as 9.763 M."""
+    """Published values of a network, as text with the published digits and an optional unit, such as 9.763 M."""
 
     params: str
-    gmacs: str  # empty where none is known
+    gmacs: str  # empty if not published
     source: str
-    reason: str = ""  # of a difference in multiply-adds
+    reason: str = ""  # for a difference in multiply-adds
     classes: int = IMAGENET
     res: int = 224  # pixels
     note: str = ""  # on the parameters
 
 
-def _imagenet(source: str, reason: str, **figures: tuple[str, str]) -> dict[str, Published]:
-    return {name: Published(params, gmacs, source, reason) for name, (params, gmacs) in figures.items()}
+def _imagenet(source: str, reason: str, **values: tuple[str, str]) -> dict[str, Published]:
+    return {name: Published(params, gmacs, source, reason) for name, (params, gmacs) in values.items()}
 
 
-def _small(source: str, reason: str, classes: int, figures: dict[str, tuple[str, ...]]) -> dict[str, Published]:
-    """Of images of 32 x 32; parameters, multiply-adds and a note where there is one."""
-    return {name: Published(params, gmacs, source, reason, classes, 32, *note) for name, (params, gmacs, *note) in figures.items()}
+def _small(source: str, reason: str, classes: int, values: dict[str, tuple[str, ...]]) -> dict[str, Published]:
+    """Return entries for images of 32 x 32 from parameters, multiply-adds and an optional note."""
+    return {name: Published(params, gmacs, source, reason, classes, 32, *note) for name, (params, gmacs, *note) in values.items()}
 
 
 BASELINES = {
@@ -123,7 +123,7 @@ NETWORKS: dict[str, Published] = {
             "shared_resnet32": ("0.197 M", "0.080"),
             "shared_resnet32[variant=double]": ("0.246 M", "0.080"),
             "shared_resnet56[rank=8]": ("0.202 M", "0.085"),
-            "shared_resnet56": ("0.271 M", "0.148", "the authors' page says 0.22 M"),
+            "shared_resnet56": ("0.271 M", "0.148", "0.22 M on the authors' page"),
             "shared_resnet56[variant=double]": ("0.319 M", "0.148"),
         },
     ),
@@ -147,12 +147,12 @@ NETWORKS: dict[str, Published] = {
             "flexnet7[kernel=33]": ("19,998,790", ""),
             "flexnet7[kernel_net=siren]": ("627,970", ""),
             "flexnet7[kernel_net=gabor]": ("669,730", ""),
-            "flexnet5": ("454,046", "", "the authors say 0.44 M"),
-            "flexnet3": ("277,090", "", "the authors say 0.27 M"),
+            "flexnet5": ("454,046", "", "0.44 M according to the authors"),
+            "flexnet3": ("277,090", "", "0.27 M according to the authors"),
         },
     ),
 }
-DEFAULTS: dict[str, dict[str, Any]] = {  # options of which a network says nothing where they are as published
+DEFAULTS: dict[str, dict[str, Any]] = {  # options that are omitted from the names if they have the published value
     "shared_resnet32": {"rank": 16, "unique": 1, "variant": "single", "stem": "cifar"},
     "shared_resnet56": {"rank": 16, "unique": 1, "variant": "single", "stem": "cifar"},
     "shared_resnet34": {"rank": 32, "unique": 1, "variant": "single", "stem": "imagenet"},
@@ -163,16 +163,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {  # options of which a network says nothi
 
 
 def find(network: str) -> Published | None:
-    """The published figures of a network NAME[option=value,...]; None where there are none."""
-    word = names.parse(network)
-    name = word.name.removeprefix("timm/").removeprefix("torchvision/")
-    usual = DEFAULTS.get(name, {})
-    options = tuple((key, value) for key, value in word.options if key not in usual or usual[key] != value)
+    """Return the published values of a network NAME[option=value,...], or None if there are none."""
+    label = names.parse(network)
+    name = label.name.removeprefix("timm/").removeprefix("torchvision/")
+    defaults = DEFAULTS.get(name, {})
+    options = tuple((key, value) for key, value in label.options if key not in defaults or defaults[key] != value)
     return NETWORKS.get(str(names.Name(name, options)))
 
 
 def matches(text: str, value: float) -> bool:
-    """Whether a count is a published figure, to its digits."""
-    figure, _, unit = text.partition(" ")
-    digits = len(figure.partition(".")[2])
-    return f"{value / (1e6 if unit == 'M' else 1):,.{digits}f}" == figure
+    """Return True if a count equals a published value, rounded to its digits."""
+    number, _, unit = text.partition(" ")
+    digits = len(number.partition(".")[2])
+    return f"{value / (1e6 if unit == 'M' else 1):,.{digits}f}" == number

@@ -1,7 +1,7 @@
-"""A trained network on images of another resolution, without training there.
+"""Evaluation of a trained network at another resolution, without further training.
 
-An operator whose weights belong to a map size says how it meets another: `ways` names the manners, and
-`at_resolution(resolution, way=)` puts it there in place. Operators without the hook run as they are, or raise.
+An operator whose weights depend on the map size lists its methods of adaptation in `ways`; `at_resolution(resolution, way=)` adapts
+it in place. Operators without these hooks run unchanged or raise an exception.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from methods.parts.spectral import pair
 
 
 def ways(network: nn.Module) -> tuple[str, ...]:
-    """Every manner in which some operator meets another map size; one without a name where none has any."""
-    found = {way: None for module in network.modules() for way in getattr(module, "ways", ())}
-    return tuple(found) or ("",)
+    """Return the distinct `ways` of all operators of a network, or ("",) if there are none."""
+    names = {way: None for module in network.modules() for way in getattr(module, "ways", ())}
+    return tuple(names) or ("",)
 
 
 def adapt(network: nn.Module, way: str) -> nn.Module:
-    """A copy whose operators follow the size of the maps they are given, in this manner where they know it, else in their first."""
-    moved = copy.deepcopy(network)
+    """Return a copy whose operators adapt to the size of their input, by `way` if they support it, else by their first way."""
+    adapted = copy.deepcopy(network)
 
-    def follow(module: Any, inputs: tuple[Any, ...]) -> None:
+    def adapt_to_input(module: Any, inputs: tuple[Any, ...]) -> None:
         module.at_resolution(pair(inputs[0].shape[-2:]), way=way if way in module.ways else module.ways[0])
 
-    for module in moved.modules():
+    for module in adapted.modules():
         if getattr(module, "ways", ()):
-            module.register_forward_pre_hook(follow)
-    return moved
+            module.register_forward_pre_hook(adapt_to_input)
+    return adapted

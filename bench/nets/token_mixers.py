@@ -1,4 +1,4 @@
-"""What the blocks of DFFormer, CDFFormer and GFFormer mix their pixels by."""
+"""Token mixers of DFFormer, CDFFormer and GFFormer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from methods.parts.filter_resize import Resize
 
 OFFICIAL_NAMES = {"dwconv.weight": "operator.weight", "complex_weights": "operator.complex_weight"} | {
     name: f"operator.{name}" for name in ("w1", "b1", "w2", "b2")
-}  # official names of what `ExpandedMixer` holds
+}  # official name -> name in `ExpandedMixer`
 
 
 def mixers(kind: str, resize: Resize) -> tuple[Build, ...]:
-    """The token mixer of each of the four stages; `resize` goes to the filters."""
+    """Return the token mixers of the four stages. `resize` is that of the filters."""
     dynamic: Callable[..., nn.Module] = partial(DynamicFilter, resize=resize)
-    known: dict[str, tuple[Build, ...]] = {
+    by_kind: dict[str, tuple[Build, ...]] = {
         "dfformer": (dynamic,) * 4,
         "dfformer_k2": (partial(dynamic, num_filters=2),) * 4,
         "dfformer_d8": (partial(dynamic, router_ratio=1 / 8),) * 4,
@@ -30,13 +30,13 @@ def mixers(kind: str, resize: Resize) -> tuple[Build, ...]:
         "cdfformer": (partial(ExpandedMixer, depthwise),) * 2 + (dynamic,) * 2,
         "gfformer": (partial(ExpandedMixer, partial(GlobalFilter, resize=resize)),) * 4,
     }
-    return known[kind]
+    return by_kind[kind]
 
 
 class ExpandedMixer(nn.Module):
-    """W_2 operator(StarReLU(W_1 x)) on (B, C, H, W), the operator on 2 C channels, no biases.
+    """W_2 operator(StarReLU(W_1 x)) on (B, C, H, W), with the operator on 2 C channels and no biases.
 
-    With the depthwise convolution it is MetaFormer's separable one, https://arxiv.org/abs/2210.13452.
+    With a depthwise convolution this is MetaFormer's separable convolution, https://arxiv.org/abs/2210.13452.
     """
 
     def __init__(self, operator: Build, channels: int, resolution: Size):
@@ -54,5 +54,5 @@ class ExpandedMixer(nn.Module):
 
 
 def depthwise(channels: int, resolution: Size) -> nn.Module:
-    """A 7x7 convolution of each channel, zero-padded, without bias."""
+    """Build a zero-padded 7x7 depthwise convolution without bias."""
     return nn.Conv2d(channels, channels, 7, padding=3, groups=channels, bias=False)

@@ -1,16 +1,16 @@
-"""Docstrings and tables as markdown."""
+"""Markdown: docstrings, tables, links."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-WORDS = re.compile(r"(`[^`]+`|https?://[^\s)>]*[^\s)>.,;:])")  # what is no plain text: code, and addresses
+WORDS = re.compile(r"(`[^`]+`|https?://[^\s)>]*[^\s)>.,;:])")  # code, and URLs
 Link = Callable[[str], str]
 
 
 def plain(text: str) -> str:
-    """Text in which no character has a meaning of its own."""
+    """Return text with all markdown characters escaped."""
     return re.sub(r"([\\*_\[\]<>#|~$])", r"\\\1", text)
 
 
@@ -19,7 +19,7 @@ def code(text: object) -> str:
 
 
 def inline(text: str, link: Link = code) -> str:
-    """A docstring's words: addresses become links, and `link` says what a word in backticks becomes."""
+    """Return one line of a docstring as markdown. URLs become links, and `link` converts words in backticks."""
     return "".join(_word(part, link) for part in WORDS.split(text))
 
 
@@ -30,7 +30,7 @@ def _word(part: str, link: Link) -> str:
 
 
 def docstring(text: str, link: Link = code) -> str:
-    """A docstring as markdown: its indented lines, formulas and tables, stay as they stand."""
+    """Return a docstring as markdown. Indented lines (formulas and tables) stay unchanged."""
     return "\n\n".join(_block(block, link) for block in text.split("\n\n"))
 
 
@@ -38,7 +38,7 @@ def _block(block: str, link: Link) -> str:
     if block.startswith("    "):
         return fence(re.sub(r"^    ", "", block, flags=re.MULTILINE), "text")
     if not block.startswith("- "):
-        block = block.replace("\n- ", "\n\n- ", 1)  # a list begins after an empty line
+        block = block.replace("\n- ", "\n\n- ", 1)  # markdown needs an empty line before a list
     return "\n".join(inline(line, link) for line in block.split("\n"))
 
 
@@ -47,16 +47,16 @@ def fence(text: str, language: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are markdown already."""
+    """Return a table. The cells are markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    """Markdown on one line; a bar would end the cell, in code too."""
+    """Return a cell on one line, with bars escaped."""
     return re.sub(r"(?<!\\)\|", r"\\|", text.replace("\n", " "))
 
 
-def contents(places: Iterable[str], depth: int = 1) -> str:
-    """A hidden table of contents: what the navigation beside the page lists."""
-    return "\n".join(["```{toctree}", ":hidden:", f":maxdepth: {depth}", "", *places, "```"])
+def contents(pages: Iterable[str], depth: int = 1) -> str:
+    """Return a hidden table of contents, which fills the navigation of the site."""
+    return "\n".join(["```{toctree}", ":hidden:", f":maxdepth: {depth}", "", *pages, "```"])

@@ -244,7 +244,7 @@ def test_check_runs_the_contract_on_a_method_and_on_a_file():
     assert bad.exit_code == 1
     assert "mean_of_batch: batch_independent: FAILED" in bad.output
     assert "mean_of_batch: cuda_untouched: ok" in bad.output
-    assert "asks_for_cuda: cuda_untouched: FAILED: AssertionError: CUDA was asked for" in bad.output
+    assert "asks_for_cuda: cuda_untouched: FAILED: AssertionError: CUDA was initialised" in bad.output
     assert bench("check", "dwconv33").exit_code == 2
 
 

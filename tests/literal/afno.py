@@ -1,4 +1,4 @@
-"""The adaptive Fourier neural operator as published: channels last, complex products spelled out in real sums."""
+"""The adaptive Fourier neural operator as published: channels last, complex products as real sums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from methods.afno import AFNO
 
 
 def literal(module: AFNO, x: Tensor) -> Tensor:
-    """The operator on x (B, C, H, W).
+    """Apply the operator to x (B, C, H, W).
 
     The literal part: orthonormal transforms over the inner axes of (B, H, W, C), four real block sums a layer, results written
     into zeroed buffers of the whole spectrum, thresholding of all of it, no symmetric spectrum.

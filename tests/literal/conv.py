@@ -1,4 +1,4 @@
-"""Plain convolutions as every large-kernel network calls them: torch's own, in NCHW."""
+"""Convolutions as large-kernel networks call them: those of torch, in NCHW."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from methods.conv import Conv, DepthwiseConv
 
 
 def literal(module: Conv | DepthwiseConv, x: Tensor) -> Tensor:
-    """One `nn.functional.conv2d` call, whatever the kernel size.
+    """Call `nn.functional.conv2d` once, for all kernel sizes.
 
     The literal part: the direct sum over all K * K taps, where ours takes the transform for large depthwise kernels on a CPU.
     """

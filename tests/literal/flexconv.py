@@ -1,4 +1,4 @@
-"""FlexConv as its published code executes it: the kernel net at every grid point of every call, all kernels, one convolution."""
+"""FlexConv as published: every call evaluates the kernel network at all grid points, all kernels, and one convolution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FFT_ABOVE = 50  # both sides of the kernel; the published threshold of `use_fft`
 
 
 def _features(net: MultiplicativeFilterNet, grid: Tensor) -> Tensor:
-    """The Gabor recursion on (1, 2, Kh, Kw) positions as 1x1 convolutions: (1, hidden, Kh, Kw)."""
+    """Evaluate the Gabor recursion on (1, 2, Kh, Kw) positions by 1x1 convolutions: (1, hidden, Kh, Kw)."""
 
     def gabor(i: int) -> Tensor:
         sine = torch.sin(F.conv2d(grid, net.frequency[i, :, :, None, None], net.phase[i]))
@@ -29,7 +29,7 @@ def _features(net: MultiplicativeFilterNet, grid: Tensor) -> Tensor:
 
 
 def _kernels(module: FlexConv | DepthwiseFlexConv, dtype: torch.dtype) -> Tensor:
-    """Grid, crop (with the device asked for the mask, each call), kernel net, mask: (outputs, Kh, Kw)."""
+    """Compute grid, crop (reading the mask from the device in each call), kernel network and mask: (outputs, Kh, Kw)."""
     axes = []
     for mean, sigma in zip(module.mask.mean, module.mask.sigma):
         axis = torch.linspace(-1, 1, module.horizon, dtype=dtype)
@@ -44,7 +44,7 @@ def _kernels(module: FlexConv | DepthwiseFlexConv, dtype: torch.dtype) -> Tensor
 
 
 def _by_transform(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Both operands padded to H + K - 1, an even width, no regard for good lengths; the product by einsum with conj(kernel)."""
+    """Pad both operands to H + K - 1 and an even width, not to fast lengths, and multiply by einsum with conj(kernel)."""
     height, width = x.shape[-2:]
     kh, kw = kernel.shape[-2:]
     x = F.pad(x, (kw // 2, kw // 2 + width % 2, kh // 2, kh // 2))
@@ -55,7 +55,7 @@ def _by_transform(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def literal(module: FlexConv | DepthwiseFlexConv, x: Tensor) -> Tensor:
-    """The published forward of a layer with a MAGNet or Gabor kernel net and a mask.
+    """Run the published forward pass of a layer with a MAGNet or Gabor kernel network and a mask.
 
     The literal part: exponentials and sines at every grid point, the crop from tensors, all C_out * C_in spatial kernels, then
     conv2d, or above `FFT_ABOVE` the published transform (each side padded by its own length; the published code pads both by the

@@ -9,7 +9,7 @@ from methods.global_filter import GlobalFilter
 
 
 def literal(module: GlobalFilter, x: Tensor) -> Tensor:
-    """The filter on x (B, C, H, W) at its own size.
+    """Apply the filter to x (B, C, H, W) of the built size.
 
     The literal part: transforms over the inner axes of (B, H, W, C), scaled by 1 / sqrt(H W) each way, no symmetric spectra.
     """

@@ -15,7 +15,7 @@ from methods.parts.niff_mlp import FrequencyMLP
 
 
 def literal(module: Niff, x: Tensor) -> Tensor:
-    """ifft2(ifftshift(W * fftshift(fft2 x))).real, with W = MLP + i MLP on the shifted grid of all H x W frequencies.
+    """Return ifft2(ifftshift(W * fftshift(fft2 x))).real, with W = MLP + i MLP on the shifted grid of all H x W frequencies.
 
     The literal part: both MLPs as 1x1 convolutions on the whole grid in every call (the grid is kept), complex transforms, shifts
     without `dim`, which move the batch and the channels too, the 1x1 of "split" on the real and imaginary maps before the inverse
@@ -39,7 +39,7 @@ def literal(module: Niff, x: Tensor) -> Tensor:
 
 @cache
 def _grid(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(1, 2, H, W): x coordinate, then y, of the shifted spectrum; fit for training even if first asked for in inference."""
+    """Return the coordinates (1, 2, H, W), x then y, of the shifted spectrum, usable in training even if cached in inference."""
     with torch.inference_mode(False):
         y = torch.arange(height, device=device, dtype=dtype) - height / 2
         x = torch.arange(width, device=device, dtype=dtype) - width / 2
@@ -54,7 +54,7 @@ def _mlp(module: Niff, mlp: FrequencyMLP, grid: Tensor) -> Tensor:
 
 
 def _rolled(module: Niff, rows: Tensor) -> Tensor:
-    """Channel c at the place (c + C//2) mod C, where the shift without `dim` takes it."""
+    """Move channel c to index (c + C//2) mod C, as the shift without `dim` does."""
     into, out = module.channels // 2, module.out_channels // 2
     if module.mode == "full":
         return rows.unflatten(0, (module.channels, module.out_channels)).roll((into, out), (0, 1)).flatten(0, 1)
@@ -62,7 +62,7 @@ def _rolled(module: Niff, rows: Tensor) -> Tensor:
 
 
 def _mixed(image: Tensor, weight: Tensor) -> Tensor:
-    """The bias-free linear layer on the channels, once for the real and once for the imaginary maps."""
+    """Apply the bias-free linear layer on the channels to the real and to the imaginary maps."""
     rolled = weight[:, :, 0, 0].roll((weight.shape[0] // 2, weight.shape[1] // 2), (0, 1))
     last = image.permute(0, 2, 3, 1)
     return torch.complex(F.linear(last.real, rolled), F.linear(last.imag, rolled)).permute(0, 3, 1, 2)

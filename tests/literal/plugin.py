@@ -1,4 +1,4 @@
-"""A plugin that registers the literal form of each operator as METHOD_literal, with the operator's own weights.
+"""A plugin that registers the literal form of each operator as METHOD_literal, with the same weights.
 
     python -m bench ab niff niff_literal --plugin tests/literal/plugin.py --res 56
 

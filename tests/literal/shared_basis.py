@@ -1,4 +1,4 @@
-"""Deeply shared filter bases, written as the paper's equations read."""
+"""Deeply shared filter bases by the equations of the paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from methods.shared_basis import SharedBasisConv
 
 
 def literal(module: SharedBasisConv, x: Tensor) -> Tensor:
-    """Two convolutions over the same map, their responses concatenated, batch norm, 1x1 convolution; nothing is ever folded.
+    """Apply two convolutions, concatenation, batch norm and a 1x1 convolution, without folding.
 
     The literal part: unique and shared responses are separate maps (B, u, H, W) and (B, s, H, W) that are copied together, where
     ours filters once with the concatenated weights and a frozen module takes the batch norm into the coefficients.

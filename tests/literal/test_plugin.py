@@ -1,4 +1,4 @@
-"""The literal forms as methods: same weights and same output as the operators that they are compared with."""
+"""The literal forms as methods: the same weights and output as the operators."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ for name in names:
 
 @pytest.fixture(scope="module")
 def errors():
-    """Map each literal form to its relative error; a process of its own, since a plugin stays registered."""
+    """Map each literal form to its relative error, in a separate process because a plugin stays registered."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
     return {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()}
 

@@ -36,7 +36,7 @@ def test_oracle_on_any_size(size, options):
     columns = int((size[1] // 2 + 1) * module.fraction)
     wanted = torch.from_numpy(oracle.afno(x.numpy(), *weights, module.sparsity, columns))
     assert relative_error(module(x), wanted) < 1e-10
-    assert relative_error(module(x) - x, wanted - x) < 1e-10  # what the network itself adds
+    assert relative_error(module(x) - x, wanted - x) < 1e-10  # without the residual
     with torch.no_grad():
         assert relative_error(module(x), wanted) < 1e-10
 
@@ -53,15 +53,15 @@ def test_gradcheck_of_every_parameter(options):
 
 
 def test_dropped_columns_leave_the_input():
-    """With one column kept, whatever varies along a row passes unchanged."""
+    """With one retained column, variation along a row passes unchanged."""
     module, x = build((6, 8), blocks=2, fraction=0.2), image((6, 8))
     added = module(x) - x
     assert relative_error(added, added.mean(3, keepdim=True).expand_as(added)) < 1e-12
     assert added.abs().max() > 0.1
 
 
-def test_the_mixed_spectrum_needs_its_symmetric_part():
-    """A network on a real image's spectrum gives one that no real image has; the CPU's inverse takes its symmetric part."""
+def test_mixed_spectrum_is_made_hermitian():
+    """The mixed spectrum is not Hermitian; the inverse transform on the CPU uses its Hermitian part."""
     module, x = build((6, 8), blocks=2), image((6, 8))
     mixed = module._mixed(rfft2(x), 48**0.5)
     assert relative_error(torch.view_as_real(hermitian(mixed, 8)), torch.view_as_real(mixed)) > 0.1
@@ -73,7 +73,7 @@ def test_the_mixed_spectrum_needs_its_symmetric_part():
     [
         ({"blocks": 3}, "3 blocks do not divide 4"),
         ({"blocks": 0}, "0 blocks"),
-        ({"blocks": 2, "fraction": 0.1}, "keeps no column"),
+        ({"blocks": 2, "fraction": 0.1}, "selects no column"),
         ({"blocks": 2, "fraction": 1.5}, "more than all"),
     ],
 )
@@ -84,13 +84,13 @@ def test_unsupported(options, reason):
 
 @pytest.mark.parametrize(("channels", "blocks"), [(64, 8), (64, 1), (16, 4)])
 def test_parameter_counts(channels, blocks):
-    """Two layers of complex C x C / blocks matrices and C biases, whatever the size of the map."""
+    """Two layers of complex C x C / blocks matrices and C biases, independent of the size of the map."""
     for size in (14, (20, 11)):
         assert sum(p.numel() for p in AFNO(channels, size, blocks=blocks).parameters()) == 4 * channels * (channels // blocks + 1)
 
 
 def test_flops_by_hand():
-    """C = 8, d = 4, 8 x 8: a transform is 1080, a spectrum has 40 points, of which fraction 0.5 keeps 8 * 2."""
+    """C = 8, d = 4, 8 x 8: a transform is 1080, a spectrum has 40 points, of which fraction 0.5 retains 8 * 2."""
     assert AFNO(8, 8, blocks=2).flops(8, 8) == (0, 2 * 8 * 1080 + 2 * 8 * 8 * 4 * 40)
     assert AFNO(8, 8, blocks=2, fraction=0.5).flops(8, 8) == (0, 2 * 8 * 1080 + 2 * 8 * 8 * 4 * 16)
 
@@ -118,7 +118,7 @@ def test_official_operator(vectors, name, size, fraction):
 
 
 def test_published_fraction_counts_pixels(vectors):
-    """Our 0.05 would keep no column of 14 x 14, where the published one keeps half of them; from 0.09 on it keeps all."""
+    """At 14 x 14, our 0.05 retains no column; the published 0.05 retains half, and all from 0.09 on."""
     found = vectors("dynamic_fft/afno2d_nvlabs_14x14_frac005.npz")
     with pytest.raises(Unsupported, match="no column"):
         AFNO(16, 14, blocks=4, fraction=0.05)

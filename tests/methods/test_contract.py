@@ -1,4 +1,4 @@
-"""Every registered method keeps every line of the contract."""
+"""Every registered method passes every check of the contract."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Plain convolutions against direct sums: every size, both forms, gradients, counts and costs."""
+"""Convolutions against direct sums: all sizes, both forms, gradients, parameter counts and FLOPs."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_dense_is_the_direct_sum(size, kernel):
 @pytest.mark.parametrize("size", MAPS)
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7, "full", 19])
 def test_depthwise_is_the_direct_sum(size, kernel, backend):
-    """Also for kernels as large as the map and for those larger than twice the map."""
+    """Including kernels as large as the map and larger than twice the map."""
     module, x = depthwise(size, kernel, backend=backend), image(size)
     expected = oracle.depthwise(x.numpy(), module.kernel().detach().numpy(), module.bias.detach().numpy())
     assert relative_error(module(x), torch.from_numpy(expected)) < 1e-10
@@ -70,7 +70,7 @@ def test_gradcheck(module):
 
 
 def transforms_run(module, x, monkeypatch, grad):
-    """Whether the forward goes through `filter_depthwise`."""
+    """Return True if the forward pass calls `filter_depthwise`."""
     calls = []
     monkeypatch.setattr("methods.conv.filter_depthwise", lambda x, *rest: calls.append(1) or x)
     with torch.set_grad_enabled(grad):
@@ -79,7 +79,7 @@ def transforms_run(module, x, monkeypatch, grad):
 
 
 @pytest.mark.parametrize("mode", ["infer", "train"])
-def test_auto_takes_the_transform_from_its_threshold(mode, monkeypatch):
+def test_auto_uses_the_transform_from_its_threshold(mode, monkeypatch):
     for kernel in (FFT_FROM[mode] - 2, FFT_FROM[mode]):
         module, x = depthwise((16, 16), kernel), image((16, 16))
         assert transforms_run(module, x, monkeypatch, mode == "train") is (kernel == FFT_FROM[mode])
@@ -87,7 +87,7 @@ def test_auto_takes_the_transform_from_its_threshold(mode, monkeypatch):
     assert not transforms_run(module, x, monkeypatch, mode == "train")
 
 
-def test_auto_in_training_counts_only_weights_that_learn(monkeypatch):
+def test_auto_uses_the_inference_threshold_for_frozen_weights(monkeypatch):
     module, x = depthwise((16, 16), FFT_FROM["train"]), image((16, 16)).requires_grad_()
     module.requires_grad_(False)
     assert not transforms_run(module, x, monkeypatch, True)
@@ -102,7 +102,7 @@ def test_odd_sizes(kernel, resolution, expected):
 
 
 @pytest.mark.parametrize("kernel", [0, -3, 4, "half", 3.0, None])
-def test_odd_sizes_declines(kernel):
+def test_odd_sizes_unsupported(kernel):
     with pytest.raises(Unsupported, match="positive odd number"):
         odd_sizes(kernel, 8)
 
@@ -136,13 +136,13 @@ def test_parameter_counts(name, kernel, count):
 def test_flops_by_hand():
     assert Conv(64, 8, 3).flops(8, 10) == (0, 2 * 64 * 64 * 9 * 80)
     assert DepthwiseConv(64, 8, 7).flops(8, 10) == (0, 2 * 64 * 49 * 80)
-    # k = 17 on 8 x 8: 15 taps reach, padded to 8 + 7 -> 16 x 16 with 16 * 9 bins and 2.5 * 16 * 16 * 4 + 5 * 9 * 16 * 4 = 5440
+    # k = 17 on 8 x 8: cropped to 15 taps, padded to 8 + 7 -> 16 x 16 with 16 * 9 bins and 2.5 * 16 * 16 * 4 + 5 * 9 * 16 * 4 = 5440
     assert DepthwiseConv(64, 8, 17).flops(8, 8) == (64 * 5440, 64 * (2 * 5440 + 6 * 144))
     assert DepthwiseConv(64, 8, 17, backend="direct").flops(8, 8) == (0, 2 * 64 * 289 * 64)
 
 
 def test_cost_of_a_transform():
-    """2.5 n log2 n for n points where both sides are even powers of two, plus the column that a half spectrum has too much."""
+    """2.5 n log2 n for n points if both sides are even powers of two, plus the additional column of a half spectrum."""
     assert rfft2_flops(16, 16) == 5440 == 2.5 * 256 * 8 + 5 * 16 * 4
     assert rfft2_flops(1, 8) == 2.5 * 8 * 3
     assert rfft2_flops(8, 1) == 5 * 8 * 3
@@ -160,7 +160,7 @@ def test_flops_of_the_direct_forms_are_counted(build):
 @pytest.mark.parametrize("size", [(8, 8), (9, 14), (1, 30)])
 @pytest.mark.parametrize("kernel", [15, "full", 51])
 def test_flops_of_the_transform_are_at_the_sizes_of_the_forward(size, kernel, monkeypatch):
-    """`filter_depthwise` is given the spectrum and its size: taps that meet only zeros do not make it larger."""
+    """Taps that only touch zeros do not enlarge the spectrum passed to `filter_depthwise`."""
     sizes = []
     monkeypatch.setattr("methods.conv.filter_depthwise", lambda x, spectrum, size: sizes.append((spectrum.shape, size)) or x)
     module = depthwise(size, kernel, backend="fft")
@@ -182,7 +182,7 @@ def test_load_official(groups, cls):
             module.load_official(broken)
 
 
-def test_initialisation_is_that_of_torch():
+def test_initialisation_equals_that_of_torch():
     torch.manual_seed(0)
     module, official = DepthwiseConv(512, 8, 7), nn.Conv2d(512, 512, 7, groups=512)
     for ours, theirs in ((module.weight, official.weight), (module.bias, official.bias)):

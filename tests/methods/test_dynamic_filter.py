@@ -21,7 +21,7 @@ CHANNELS = 4
 
 
 def build(size, channels=CHANNELS, **options):
-    """Weights of order 1: at the published ones the routing is even and the output near 0, which hides errors."""
+    """Use weights of order 1: with the published initialisation the routing is uniform and the output near 0, which hides errors."""
     torch.manual_seed(0)
     module = DynamicFilter(channels, size, **options).double()
     for parameter in module.parameters():
@@ -34,7 +34,7 @@ def image(size, channels=CHANNELS, batch=2):
 
 
 def expected(module, x, kernels):
-    """The oracle with the module's weights."""
+    """Evaluate the oracle with the weights of the module."""
     p = {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
 
     def activation(h):
@@ -53,7 +53,7 @@ def test_oracle(size, options):
     module, x = build(size, **options), image(size)
     wanted = expected(module, x, [taps(pairs, size[1]) for pairs in module.basis.detach().numpy()])
     assert relative_error(module(x), wanted) < 1e-10
-    with torch.no_grad():  # products and activation in place
+    with torch.no_grad():  # in-place products and activation
         assert relative_error(module(x), wanted) < 1e-10
         assert relative_error(module.freeze()(x), wanted) < 1e-10
 
@@ -87,13 +87,13 @@ def test_gradcheck_of_every_parameter(size, target, options):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_rolled_in_is_rolled_out(size):
+def test_shift_equivariance(size):
     module, x = build(size), image(size)
     assert relative_error(module(x.roll((2, 5), (-2, -1))), module(x).roll((2, 5), (-2, -1))) < 1e-12
 
 
 def test_each_image_has_its_own_filter():
-    """Routing follows the image, sums to 1, and is taken from the mixer's input."""
+    """The routing depends on the image, sums to 1, and is computed from the input of the mixer."""
     module, x = build((6, 7), router_ratio=4.0), image((6, 7))
     shares = module.routing(x)
     assert shares.shape == (2, 4, 8)
@@ -103,7 +103,7 @@ def test_each_image_has_its_own_filter():
 
 
 @pytest.mark.parametrize("size", [(14, 15), (15, 14), (13, 14), (28, 28)])
-def test_native_refuses_other_sizes(size):
+def test_native_rejects_other_sizes(size):
     reason = f"14x14 do not fit a map of {size[0]}x{size[1]}"
     for call in (lambda m: m(torch.zeros(1, 4, *size)), lambda m: m.flops(*size), lambda m: m.freeze()(torch.zeros(1, 4, *size))):
         with pytest.raises(ValueError, match=reason):
@@ -126,8 +126,8 @@ def test_unsupported(options, reason):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_symmetric_spectra_change_nothing_on_the_cpu(size):
-    """The published form leaves the mixed spectra as they are learned."""
+def test_hermitian_spectra_give_the_same_output_on_the_cpu(size):
+    """The published code does not make the spectra Hermitian."""
     module, x = build(size).float(), image(size).float()
     assert relative_error(literal(module, x), module(x)) < 1e-6
 
@@ -171,7 +171,7 @@ def load(vectors, size, prefix="param.", **options):
 
 
 def official(module, prefix=""):
-    """Our parameters by official name, with the axes that bring them into the official order."""
+    """Map official names to our parameters and the permutation to the official order."""
     ours = dict(module.named_parameters())
     named = {theirs: name for theirs, name in OFFICIAL.items() if name in ours}
     return {prefix + theirs: (ours[name], (1, 2, 0, 3) if name == "basis" else None) for theirs, name in named.items()}
@@ -195,7 +195,7 @@ def test_official_mixer(vectors, name, size, options):
 
 
 def test_official_filters_at_15_columns(vectors):
-    """The published mixer takes a 14 x 15 map with the spectra of 14 x 14; ours does so only where it was built for 14 x 15."""
+    """The published mixer accepts a 14 x 15 map with the spectra of 14 x 14; ours only if it was built for 14 x 15."""
     found = vectors("dynamic_fft/df_quirk_14x15_without_resize.npz")
     with pytest.raises(ValueError, match="14x14 do not fit a map of 14x15"):
         load(found, (14, 14))(maps(found["w15.x"], (14, 15)))
@@ -230,7 +230,7 @@ def test_official_block(vectors):
 
 
 def test_official_small_network(vectors):
-    """DFFormer with stages of 1, 1, 2 and 1 blocks on 64 x 96 pixels: each stage and the logits."""
+    """DFFormer with stages of 1, 1, 2 and 1 blocks on 64 x 96 pixels: outputs of each stage and logits."""
     found = vectors("dynamic_fft/tiny_dfformer_64x96.npz")
     p = state(found)
     x = torch.from_numpy(found["n.x"]).permute(0, 2, 3, 1)
@@ -276,8 +276,8 @@ def test_official_names_are_checked():
         DynamicFilter(4, 6, activation="gelu").load_official(weights)
 
 
-def test_autocast_keeps_the_fourier_part_in_float32():
-    """Only W_1 and the router run in bfloat16: their rounding is all that is left of it before the result is cast."""
+def test_autocast_runs_the_fourier_part_in_float32():
+    """Only W_1 and the router run in bfloat16."""
     module, x = build((8, 8)).float(), image((8, 8)).float()
     spectra = []
     module.act.register_forward_hook(lambda _, __, hidden: spectra.append(hidden.dtype))
@@ -288,12 +288,12 @@ def test_autocast_keeps_the_fourier_part_in_float32():
     assert relative_error(y, module(x)) < 0.03
 
 
-def test_frozen_spectra_are_kept_for_a_size():
+def test_frozen_spectra_are_cached_per_size():
     module = build((6, 6), resize="pad_spectrum").freeze()
     with torch.no_grad():
         module(image((9, 8)))
-        kept = module._cache
+        cache = module._cache
         module(image((9, 8)))
-        assert module._cache is kept
+        assert module._cache is cache
         module(image((6, 6)))
-        assert module._cache is not kept
+        assert module._cache is not cache

@@ -1,4 +1,4 @@
-"""FlexConv, dense and depthwise, against point-by-point sums, the official layers, and its own three ways of applying a kernel."""
+"""FlexConv, dense and depthwise, against point-by-point sums, with all backends."""
 
 import copy
 import math
@@ -20,7 +20,7 @@ from tests.reference import flexconv as oracle
 BACKENDS = {FlexConv: ("direct", "fft", "tiles", "auto"), DepthwiseFlexConv: ("direct", "fft", "auto")}
 SMALL = {"hidden": 5, "layers": 2}
 LOW_OMEGA = {FlexConv: {}, DepthwiseFlexConv: {"omega": 1.5}}
-# (rows, columns, horizon, mean, sigma): crops 1 x 1 unless kept open, anisotropic, off centre, whole, and larger than the map
+# (rows, columns, horizon, mean, sigma): crops of 1 x 1 unless limited, anisotropic, off centre, whole, larger than the map
 GEOMETRY = [
     (6, 6, None, (0.0, 0.0), (0.075, 0.075)),
     (7, 5, 11, (0.1, -0.05), (0.3, 0.12)),
@@ -68,7 +68,7 @@ def expected(module, x, features, min_half_width=1, masked=True, crop=True, epsi
 
 
 def all_modes(module, x):
-    """The output in training, in inference and frozen, twice."""
+    """Return the outputs in training, in inference and frozen, twice."""
     outputs = [module.train()(x), module.eval()(x)]
     with torch.no_grad():
         outputs += [module(x), module.freeze()(x), module(x)]
@@ -128,7 +128,7 @@ def test_paths_agree_on_an_anisotropic_kernel():
 
 
 def check_gradients(module):
-    """Central differences of every weight; away from zero biases, where ReLUs of a symmetric grid have their kinks."""
+    """Check gradients of all weights by central differences, with non-zero biases (at zero, ReLUs on a symmetric grid have kinks)."""
     names = [name for name, _ in module.named_parameters()]
     with torch.no_grad():
         for parameter in module.parameters():
@@ -199,7 +199,7 @@ def test_the_kernel_grows_from_its_smallest_size():
     assert module.cropped() == (7, 7)
 
 
-def test_deployed_at_double_resolution_the_kernel_passes_through_the_same_values():
+def test_kernel_at_double_resolution_has_the_same_values_at_common_points():
     module = FlexConv(3, 16, sigma=0.6).double()
     coarse = module.kernel()
     fine = module.at_resolution(32).kernel()
@@ -237,7 +237,7 @@ def test_export_meta_and_autocast_on_every_path(name, backend):
     module, x = methods.get(name).build(8, (12, 10), **options).eval(), image(12, 10, 8, dtype=torch.float32)
     with torch.no_grad():
         module.mask.sigma.copy_(torch.tensor([0.2, 0.3]))
-    module.eval()  # the crop is read here, not while tracing
+    module.eval()  # updates the crop, which tracing does not
     program = torch.export.export(module, (x,))
     assert relative_error(program.module()(x), module(x)) < 1e-5
     with torch.device("meta"):
@@ -247,7 +247,7 @@ def test_export_meta_and_autocast_on_every_path(name, backend):
     assert y.dtype == torch.bfloat16 and relative_error(y, module(x)) < 0.02
 
 
-def test_penalty_is_off_by_default_and_reaches_the_filters():
+def test_penalty_is_off_by_default_and_has_gradients_for_the_filters():
     assert FlexConv(2, 16).penalty() == 0
     module = FlexConv(2, 16, antialias=0.1)
     module.penalty().backward()
@@ -259,7 +259,7 @@ def test_penalty_is_off_by_default_and_reaches_the_filters():
 
 
 def test_flops_by_hand():
-    features = 4 * 32 * 4 + 3 * 2 * 32 * 32  # a point: four rank-two filters, three 32 x 32 products
+    features = 4 * 32 * 4 + 3 * 2 * 32 * 32  # per point: four rank-two filters, three 32 x 32 products
     module = FlexConv(4, 16, sigma=0.2)  # 17 points, cropped to 7 x 7: direct
     assert module.flops(16, 16) == (49 * (features + 2 * 33 * 16), 2 * 16 * 49 * 256)
     module = FlexConv(4, 16, sigma=0.2, backend="fft")  # 16 + 3 -> 20 x 20

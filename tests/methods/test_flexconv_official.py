@@ -1,4 +1,4 @@
-"""FlexConv against the official layers of both publications: outputs, gradients, weights that do not fit."""
+"""FlexConv against the official layers of both publications: outputs, gradients, invalid weights."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ OFFICIAL = {
     "ccnn_separable_crop_nonsquare": (DepthwiseFlexConv, 6, 6, 33, {"hidden": 16}),
     "ccnn_separable_nocrop_k17": (DepthwiseFlexConv, 4, 8, 17, {"hidden": 16}),
 }
-# With omega_0 = 977 the sines' arguments reach 5e3, of which float32 keeps four decimals: the official values are that uncertain
+# With omega_0 = 977 the arguments of the sines reach 5e3, which float32 resolves to four decimals: so do the official values
 TOLERANCE = {"ccnn_separable_crop5": 1e-4}
 
 
@@ -90,7 +90,7 @@ def test_official_across_resolutions(vectors):
 
 
 def test_official_network(vectors):
-    """A whole FlexNet-3: stem, residual blocks, batch norm, pooling."""
+    """A complete FlexNet-3: stem, residual blocks, batch norm, pooling."""
     data = vectors("flexconv/flexnet3_tiny_eval.npz")
     state = part(data, "param/")
 
@@ -121,7 +121,7 @@ def test_official_network(vectors):
     assert relative_error(logits, torch.from_numpy(data["logits"])) < 1e-5
 
 
-def test_official_weights_that_do_not_fit_are_refused(vectors):
+def test_invalid_official_weights_are_rejected(vectors):
     data = vectors("flexconv/flexconv_nocrop_k17.npz")
     state, module = part(data, "param/"), FlexConv(2, 16, 17, out_channels=3)
     with pytest.raises(KeyError, match=r"lack 'bias'"):

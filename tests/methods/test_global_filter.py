@@ -1,4 +1,4 @@
-"""Global filters and the resizing of their spectra against direct sums, the official filter and blocks, and their symmetries."""
+"""Global filters and resized spectra against direct sums, the official filter and blocks, and symmetries."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from tests.reference import global_filter as oracle
 from tests.reference.channels_last import errors, leaves, maps, state
 
 RESIZED = ["bicubic", "pad_kernel", "pad_spectrum"]
-# grow and shrink from and to odd and even, one axis alone, both ways at once, and the smallest maps
+# enlarging and shrinking between odd and even sizes, of one axis, in opposite directions, and the smallest maps
 STEPS = [((6, 8), (12, 16)), ((6, 8), (7, 9)), ((7, 9), (10, 14)), ((8, 12), (6, 7)), ((9, 7), (8, 4)), ((6, 6), (6, 7))]
 STEPS += [((6, 6), (9, 6)), ((5, 8), (9, 5)), ((8, 5), (5, 8)), ((2, 2), (4, 3)), ((4, 3), (2, 2)), ((3, 3), (1, 2))]
 
@@ -50,12 +50,12 @@ def test_resizing_oracle(mode, source, target):
     expected = torch.from_numpy(oracle.global_filter(x.numpy(), kernels))
     assert relative_error(module(x), expected) < 1e-10
     assert relative_error(module.freeze()(x), expected) < 1e-10
-    assert relative_error(module(image(source)), build(source)(image(source))) < 1e-12  # its own size is left alone
+    assert relative_error(module(image(source)), build(source)(image(source))) < 1e-12  # unchanged at the built size
 
 
 @pytest.mark.parametrize(("source", "target"), [((6, 8), (12, 9)), ((7, 5), (8, 12)), ((6, 6), (6, 7))])
 @pytest.mark.parametrize("mode", ["pad_kernel", "pad_spectrum"])
-def test_growing_loses_nothing(mode, source, target):
+def test_enlarging_is_lossless(mode, source, target):
     spectrum = filter_spectrum(build(source).weight, source, source, "native")
     grown = torch.view_as_real(filter_spectrum(build(source).weight, source, target, mode))
     back = filter_spectrum(grown.contiguous(), target, source, mode)
@@ -63,7 +63,7 @@ def test_growing_loses_nothing(mode, source, target):
 
 
 def test_pad_spectrum_keeps_the_gain_of_each_frequency():
-    """A wave of 2 x 3 periods a map is answered alike at 8 x 10 and at 16 x 15."""
+    """A wave of 2 x 3 periods per map has the same gain at 8 x 10 and at 16 x 15."""
     module = build((8, 10), channels=1, resize="pad_spectrum")
 
     def response(height, width):
@@ -74,7 +74,7 @@ def test_pad_spectrum_keeps_the_gain_of_each_frequency():
 
 
 @pytest.mark.parametrize("size", [(14, 15), (15, 14), (13, 14), (28, 28)])
-def test_native_refuses_other_sizes(size):
+def test_native_rejects_other_sizes(size):
     for module in (GlobalFilter(2, 14), GlobalFilter(2, 14).freeze()):
         with pytest.raises(ValueError, match=f"14x14 do not fit a map of {size[0]}x{size[1]}"):
             module(torch.zeros(1, 2, *size))
@@ -98,13 +98,13 @@ def test_gradcheck(mode, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_rolled_in_is_rolled_out(size):
+def test_shift_equivariance(size):
     module, x = build(size), image(size)
     assert relative_error(module(x.roll((2, 5), (-2, -1))), module(x).roll((2, 5), (-2, -1))) < 1e-12
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_symmetric_spectra_change_nothing_on_the_cpu(size):
+def test_hermitian_spectra_give_the_same_output_on_the_cpu(size):
     module, x = build(size).float(), image(size).float()
     raw = torch.view_as_complex(module.weight)
     used = filter_spectrum(module.weight, size, size, "native")
@@ -123,7 +123,7 @@ def test_kernel_is_a_circular_cross_correlation(size):
     assert relative_error(F.conv2d(padded, kernel[:, None], groups=3), module(x)) < 1e-10
 
 
-def test_kernel_of_even_maps_is_odd_and_shares_its_border():
+def test_kernel_of_even_maps_is_odd_and_splits_its_border():
     kernel = build((6, 4)).kernel()
     torch.testing.assert_close(kernel[:, 0], kernel[:, -1])
     torch.testing.assert_close(kernel[:, :, 0], kernel[:, :, -1])
@@ -223,19 +223,19 @@ def test_literal_form(size):
     assert relative_error(literal(module, x), module(x)) < 1e-5
 
 
-def test_frozen_spectrum_is_kept_for_a_size():
+def test_frozen_spectrum_is_cached_per_size():
     module = build((6, 6), resize="pad_kernel").freeze()
     with torch.no_grad():
         module(image((9, 8)))
-        kept = module._cache
+        cache = module._cache
         module(image((9, 8)))
-        assert module._cache is kept
+        assert module._cache is cache
         module(image((6, 6)))
-        assert module._cache is not kept
+        assert module._cache is not cache
 
 
 def test_random_filters_lose_energy_in_bicubic_resizing():
-    """What the published resizing does to white kernels: about 0.75 of the energy is left at twice the size."""
+    """The published resizing leaves about 0.75 of the energy of white kernels at twice the size."""
     weight = build((14, 14), channels=64).weight.detach()
     energy = [irfft2(filter_spectrum(weight, (14, 14), (n, n), "bicubic"), (n, n)).square().sum() for n in (14, 28)]
     assert 0.7 < energy[1] / energy[0] < 0.8

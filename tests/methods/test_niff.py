@@ -1,4 +1,4 @@
-"""NIFF against its equations and its own promises; the official vectors are in test_niff_official.py."""
+"""NIFF against its equations and documented properties; the official vectors are in test_niff_official.py."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_published_form_is_equal(name, size):
     assert relative_error(literal(module, x), module(x)) < 1e-5
 
 
-def test_published_form_refuses_our_options():
+def test_published_form_rejects_our_options():
     with pytest.raises(ValueError, match="circular"):
         literal(Niff(3, 6, boundary="zero"), noise(1, 3, 6, 6))
 
@@ -106,7 +106,7 @@ def test_published_form_refuses_our_options():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("hidden", [(8, 4), BIG], ids=str)
 def test_spectra_are_exactly_hermitian(hidden, dtype):
-    """What decides whether CPU and GPU agree: K(-f) = conj K(f) in the two columns that hold both."""
+    """CPU and GPU agree only if K(-f) = conj K(f) in the two columns that contain both."""
     module = seeded(1, 8, hidden=hidden).to(dtype)
     for size in [(1, 5), (1, 9), (2, 8), (2, 12), (3, 3), (9, 9), (14, 14), (7, 16), (28, 28)]:
         spectrum = module.spectrum(size)
@@ -136,7 +136,7 @@ def test_kernel_is_the_impulse_response(size, mode, boundary):
 
 
 def test_only_the_circular_boundary_wraps_around():
-    """An impulse in the first column: zero boundary gives the right half of the filter, circular adds the left half at the end."""
+    """For an impulse in the first column, circular adds the left half of the filter at the other end."""
     x = torch.zeros(1, 2, 8, 8, dtype=torch.float64)
     x[..., 4, 0] = 1
     around = seeded(2, 8).double()
@@ -146,15 +146,15 @@ def test_only_the_circular_boundary_wraps_around():
     assert relative_error(around(x)[0, ..., 4:], around.kernel()[..., :4]) < 1e-12
 
 
-def test_coordinates_decide_what_another_size_changes():
+def test_coordinates_at_another_size():
     def low(module: Niff, size: int, step: int) -> torch.Tensor:
-        """Frequencies 0, step, 2 step, 3 step of both axes, as real numbers."""
+        """Return the spectrum at frequencies 0, step, 2 step, 3 step of both axes, as real numbers."""
         return torch.view_as_real(module.spectrum((size, size))[:, : 4 * step : step, : 4 * step : step])
 
     index, normalized = seeded(4, 8).double(), seeded(4, 8, coords="normalized").double()
     assert torch.equal(low(normalized, 8, 1), low(index, 8, 1))
-    assert relative_error(low(index, 16, 1), low(index, 8, 1)) < 1e-12  # the same cycles a map
-    assert relative_error(low(normalized, 16, 2), low(index, 8, 1)) < 1e-12  # the same cycles a pixel
+    assert relative_error(low(index, 16, 1), low(index, 8, 1)) < 1e-12  # the same cycles per map
+    assert relative_error(low(normalized, 16, 2), low(index, 8, 1)) < 1e-12  # the same cycles per pixel
 
 
 def test_frozen_module_follows_the_map_size_and_copies():
@@ -202,7 +202,7 @@ def test_unsupported_options(options):
         Niff(3, 6, **options)
 
 
-def test_official_weights_of_another_module_are_refused():
+def test_official_weights_of_another_module_are_rejected():
     module = Niff(3, 6)
     state = {name: module.get_parameter(ours).detach() for name, ours in module._official_names().items()}
     with pytest.raises(KeyError, match="layer_mpl3"):
@@ -227,8 +227,8 @@ def test_flops_by_hand():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_flops_agree_with_torchs_counter(name):
-    """The counter sees convolutions and matrix products, no transform, and takes a complex multiply-add for a real one."""
+def test_flops_agree_with_the_counter_of_torch(name):
+    """The counter includes convolutions and matrix products, no transforms, and counts a complex multiply-add as a real one."""
     module, x = methods.get(name).build(4, (6, 5)), noise(1, 4, 6, 5, dtype=torch.float32)
     products = {"niff_split": 2 * 4 * 4 * 6 * 5, "niff_full": 2 * 4 * 4 * bins(6, 5)}
     with FlopCounterMode(display=False) as counter:
@@ -237,8 +237,8 @@ def test_flops_agree_with_torchs_counter(name):
 
 
 @pytest.mark.parametrize("hidden", [(8, 4), BIG], ids=str)
-def test_broad_kernels_sum_up_what_is_far(hidden):
-    """The sum of a kernel over offsets of 5 pixels and more, of its norm: what a far blob's sign can be read from."""
+def test_broad_kernels_have_weight_far_from_the_centre(hidden):
+    """Compare the sum of a kernel over offsets of 5 pixels and more, relative to its norm."""
     offset = (torch.arange(16) - 8).abs()
     far = torch.maximum(offset[:, None], offset) >= 5
 
@@ -256,11 +256,11 @@ def test_broad_initialisation_changes_no_shape_and_only_the_real_part():
     assert changed == {f"real.layers.{layer}.{kind}" for layer in (0, 1) for kind in ("weight", "bias")}
 
 
-def test_a_hat_is_highest_at_frequency_zero():
+def test_a_bump_is_highest_at_frequency_zero():
     mlp = seeded(1, 16, init="broad").real
     frequencies = torch.arange(0.0, 8.0)
     points = torch.stack((frequencies, torch.zeros(8)))
-    hidden = torch.nn.functional.silu(mlp.layers[1](torch.nn.functional.silu(mlp.layers[0](points.T))))  # (8, 4 hats)
+    hidden = torch.nn.functional.silu(mlp.layers[1](torch.nn.functional.silu(mlp.layers[0](points.T))))  # (8, 4 bumps)
     assert (hidden.diff(dim=0)[:2] < 0).all()
     half = [int((hidden[:, hat] > hidden[0, hat] / 2).sum()) for hat in range(4)]
     assert half == sorted(half) and half[0] <= 1 and half[-1] >= 4

@@ -11,7 +11,7 @@ from methods.contract import relative_error
 from methods.niff import Niff
 from methods.parts.niff_mlp import coordinates
 
-# 1x1 layers and the ConvNeXt block have tests of their own below
+# 1x1 layers and the ConvNeXt block have separate tests below
 CASES = {
     "dw_small_c6_n8_b3": "depthwise",
     "dw_small_c6_n12_b2_weights_of_n8": "depthwise",
@@ -34,7 +34,7 @@ def named(files, start: str, dtype: torch.dtype = torch.float32) -> dict[str, to
 
 
 def loaded(files, mode: str, state: dict[str, torch.Tensor], dtype: torch.dtype) -> Niff:
-    """A module holding what `state` says by official names: weights, or gradients."""
+    """Build a module from weights, or gradients, by official names."""
     biases = [value for key, value in state.items() if "mlp_real" in key and key.endswith("bias")]
     hidden = tuple(len(bias) for bias in biases[:-1])
     module = Niff(files["x"].shape[1], files["x"].shape[2], hidden, mode, out_channels=files["y"].shape[1]).to(dtype)
@@ -54,11 +54,11 @@ def test_official_vectors(vectors, case, precision):
     assert relative_error(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
     assert relative_error(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
     gradients = named(files, f"g{suffix}.", dtype)
-    if not gradients:  # modules of more than 3000 parameters have none in float64
+    if not gradients:  # not stored in float64 for modules of more than 3000 parameters
         return
     reference = loaded(files, CASES[case], gradients, dtype)
     for name, parameter in module.named_parameters():
-        if name in module.inert:  # zero; the published code leaves a rounding error
+        if name in module.inert:  # zero; a rounding error in the published code
             assert not parameter.grad.any()
         else:
             assert relative_error(parameter.grad, reference.get_parameter(name)) < tolerance, name
@@ -84,7 +84,7 @@ def test_official_coordinates(vectors, case):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("case", ["pw_small_6to10_n8_b2", "pw_big_convnext_6to24_n7_b2"])
 def test_official_1x1_is_a_plain_convolution(vectors, case, precision):
-    """The published 1x1 layers, computed between two transforms, are convolutions without bias and need no operator."""
+    """The published 1x1 layers between two transforms equal convolutions without bias."""
     dtype, suffix, tolerance = PRECISIONS[precision]
     files = vectors(f"niff/{case}.npz")
     channels_last = case.startswith("pw_big")
@@ -110,7 +110,7 @@ def test_official_convnext_block(vectors, precision):
     y.backward(tensor(files["grad_y"], dtype))
     assert relative_error(y, tensor(files[f"y{suffix}"], dtype)) < tolerance
     assert relative_error(x.grad, tensor(files[f"grad_x{suffix}"], dtype)) < tolerance
-    if precision == "float32":  # no parameter gradients in float64
+    if precision == "float32":  # parameter gradients are not stored in float64
         reference = loaded(files, "depthwise", named(files, "g.dwconv."), dtype)
         for name, parameter in filtering.named_parameters():
             assert name in filtering.inert or relative_error(parameter.grad, reference.get_parameter(name)) < tolerance, name

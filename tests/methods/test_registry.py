@@ -1,4 +1,4 @@
-"""The registry and its catalogue: names, settings, plugins, and what importing costs."""
+"""The registry and its catalogue: names, settings, plugins, and the cost of imports."""
 
 import subprocess
 import sys
@@ -31,14 +31,14 @@ class Plugin(nn.Module):
 
 @pytest.fixture
 def own(monkeypatch):
-    """A registry of the shipped methods alone, which forgets what a test adds."""
+    """Restrict the registry to the shipped methods during a test."""
     monkeypatch.setattr(registry, "_REGISTRY", shipped())
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     return registry
 
 
 def shipped():
-    """The running methods that are not plugins, those of other tests among them."""
+    """Return the loaded methods that are not plugins, including plugins of other tests."""
     registry.load()
     return {name: method for name, method in registry._REGISTRY.items() if method.cls.__module__.startswith("methods.")}
 
@@ -65,7 +65,7 @@ def test_register_returns_the_class_and_keeps_the_settings(own):
     assert (method.cls, method.paper, method.hparams) == (cls, "https://example.org", {"width": 4})
 
 
-def test_unknown_name_is_answered_with_the_nearest_and_the_list():
+def test_unknown_name_error_gives_the_nearest_name_and_the_list():
     with pytest.raises(UnknownMethod) as caught:
         methods.get("dwconv31_drect")
     message = str(caught.value)
@@ -74,13 +74,13 @@ def test_unknown_name_is_answered_with_the_nearest_and_the_list():
     assert isinstance(caught.value, KeyError)
 
 
-def test_unknown_name_near_nothing_gets_no_hint():
+def test_unknown_name_without_similar_name_has_no_hint():
     with pytest.raises(UnknownMethod, match=r"^unknown method 'zzzzzzzz' \(known: "):
         methods.get("zzzzzzzz")
 
 
 @pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
-def test_the_catalogue_read_as_text_is_what_runs(entry):
+def test_parsed_catalogue_equals_the_loaded_methods(entry):
     assert methods.get(entry.name).entry == entry
     assert entry.summary and len(entry.summary) <= 110
     assert entry.paper.startswith("https://")
@@ -125,7 +125,7 @@ def test_two_plugin_files_of_one_name(own, tmp_path):
         assert own.load_file(tmp_path / folder / "same.py") == [f"from_{folder}", f"from_{folder}_wide"]
 
 
-def test_plugin_that_raises_leaves_nothing_behind(own, tmp_path):
+def test_plugin_that_raises_registers_nothing(own, tmp_path):
     path = tmp_path / "broken.py"
     path.write_text(PLUGIN.format(name="broken") + "\nraise ZeroDivisionError('no luck')\n")
     before = set(sys.modules)
@@ -137,7 +137,7 @@ def test_plugin_that_raises_leaves_nothing_behind(own, tmp_path):
     assert own.load_file(path) == ["broken", "broken_wide"]
 
 
-def test_plugin_that_takes_a_name_already_in_use(own, tmp_path):
+def test_plugin_with_a_registered_name(own, tmp_path):
     path = tmp_path / "greedy.py"
     path.write_text(PLUGIN.format(name="fine") + PLUGIN.format(name="conv3"))
     with pytest.raises(ValueError, match="method 'conv3' is already registered by Conv"):
@@ -146,7 +146,7 @@ def test_plugin_that_takes_a_name_already_in_use(own, tmp_path):
     assert "fine" not in own.names()
 
 
-def test_plugin_that_is_no_file(own, tmp_path):
+def test_plugin_that_is_not_a_file(own, tmp_path):
     with pytest.raises(FileNotFoundError):
         own.load_file(tmp_path / "absent.py")
     (tmp_path / "notes.txt").write_text("")
@@ -198,14 +198,14 @@ def test_describe_reads_constants_keywords_and_inherited_constructors(tmp_path):
     ]
 
 
-def test_describe_refuses_what_is_no_literal(tmp_path):
+def test_describe_rejects_non_literals(tmp_path):
     path = tmp_path / "computed.py"
     path.write_text("@register('x', size=2 * n)\nclass X: ...\n")
     with pytest.raises(ValueError, match="malformed"):
         describe_file(path)
 
 
-def test_the_catalogue_costs_no_torch():
+def test_the_catalogue_does_not_import_torch():
     run("""
         import sys
         import methods
@@ -237,6 +237,6 @@ def test_importing_the_methods_runs_no_tensor_operation_and_no_cuda():
         with Forbid():
             registry.load()
         assert len(registry._REGISTRY) > 5
-        assert torch.equal(torch.get_rng_state(), state), "random numbers were drawn"
+        assert torch.equal(torch.get_rng_state(), state), "random numbers were consumed"
         assert not torch.cuda.is_initialized(), "CUDA was initialised"
     """)

@@ -1,4 +1,4 @@
-"""The shared filter basis against direct sums, the official blocks and regulariser, and what sharing and folding promise."""
+"""The shared filter basis: direct sums, sharing, folding and regulariser."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ OPTIONS = [
 
 
 def perturbed(module):
-    """Weights and running statistics that are nowhere 0 or 1."""
+    """Set weights and running statistics to values other than 0 and 1."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for tensor in [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]:
@@ -96,7 +96,7 @@ def test_frozen_gradient_of_the_input():
     ("channels", "kernel", "shared", "unique"), [(64, 3, 32, 1), (65, 3, 32, 2), (128, 5, 64, 2), (8, 3, 4, 1)]
 )
 def test_parameter_counts(channels, kernel, shared, unique):
-    """Own: u C k^2 + (s+u) C + 2 (s+u). Once a stack: s C k^2. The ranks given here are the defaults."""
+    """Per operator: u C k^2 + (s+u) C + 2 (s+u). Per stack: s C k^2. The ranks here are the defaults."""
     own = unique * channels * kernel**2 + (shared + unique) * channels + 2 * (shared + unique)
     once = shared * channels * kernel**2
     single = SharedBasisConv(channels, 8, kernel)
@@ -106,7 +106,7 @@ def test_parameter_counts(channels, kernel, shared, unique):
 
 
 def test_parameters_of_s32u1():
-    """At C = 64 an operator has 18,432 shared weights and 576 + 2,112 + 66 of its own; the dense convolution 36,864."""
+    """At C = 64 an operator has 18,432 shared and 576 + 2,112 + 66 unique weights; the dense convolution 36,864."""
     assert sum(p.numel() for p in SharedBasisConv(64, 8).parameters()) == 21186
     assert sum(p.numel() for p in SharedBasisConv.stack(4, 64, 8).parameters()) == 29448
 
@@ -129,8 +129,8 @@ def test_flops_by_hand():
     assert dense == (2 * 64 * 64 * 64 * 9, 2 * 80 * 64 * 64 * 9)
 
 
-def test_folds_where_that_is_not_dearer():
-    """Dense costs C k^2 a pixel and output, the factors (s+u)(k^2+1): equal at 9 of 10 channels, k = 3."""
+def test_folds_if_that_costs_no_more():
+    """Per pixel and output a dense convolution costs C k^2, the factors (s+u)(k^2+1): equal at s+u = 9, C = 10, k = 3."""
     for rank, folded in [(8, False), (9, True), (10, True)]:
         module = SharedBasisConv(10, 6, shared_rank=rank - 1, unique_rank=1).freeze()
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -140,7 +140,7 @@ def test_folds_where_that_is_not_dearer():
         assert counter.get_total_flops() == module.flops(6, 6).kernel + 2 * module.flops(6, 6).apply
 
 
-def test_fold_stands_alone():
+def test_fold_is_independent_of_the_module():
     module, x = build().eval(), image()
     expected = module(x)
     folded = module.fold()
@@ -228,7 +228,7 @@ def test_users_of_a_basis_are_counted():
     assert first.basis.users == 2
 
 
-def test_share_refuses_another_shape():
+def test_share_rejects_another_shape():
     with pytest.raises(ValueError, match=r"shape \(2, 6, 3, 3\) cannot replace \(3, 6, 3, 3\)"):
         SharedBasisConv(6, 8).share(SharedBasis(2, 6, (3, 3)))
 
@@ -247,7 +247,7 @@ def test_unsupported(options, reason):
         SharedBasisConv(8, 8, **options)
 
 
-def test_the_basis_is_no_option_of_the_command_line():
+def test_the_basis_is_not_a_command_line_option():
     entry = methods.get("shared_basis").entry
     assert entry.options == {"kernel_size": 3, "shared_rank": None, "unique_rank": None, "init": "orthogonal"}
 

@@ -43,7 +43,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """The published bottleneck: its 3 x 3 convolution is a shared basis, and in the double form its 1 x 1 expansion is one too."""
+    """The published bottleneck: the 3 x 3 convolution is a shared basis, in the double form also the 1 x 1 expansion."""
 
     def __init__(self, state, double=False):
         super().__init__()
@@ -68,7 +68,7 @@ class Bottleneck(nn.Module):
 
 
 def official_convolution(name, i):
-    """Whether an entry of a block belongs to its factored convolution i."""
+    """Return True if a weight of a block belongs to its factored convolution i."""
     return name.startswith(("shared_basis.", f"shared_basis_{i}.", f"basis_conv{i}.", f"basis_bn{i}.", f"coeff_conv{i}."))
 
 
@@ -99,7 +99,7 @@ def test_official_block(vectors, name, block, double):
     assert relative_error(x.grad, torch.from_numpy(stored["gx_train"])) < 1e-9
     gradients, largest = below("g/", stored), max(g.abs().max() for g in below("g/", stored).values())
     for parameter, expected in gradients.items():
-        if parameter.startswith("basis_bn") and parameter.endswith("bias"):  # 0: the next batch norm takes any constant away
+        if parameter.startswith("basis_bn") and parameter.endswith("bias"):  # 0: the next batch norm removes constants
             assert max(expected.abs().max(), tensors[parameter].grad.abs().max()) < 1e-12 * largest
         else:
             assert relative_error(tensors[parameter].grad, expected) < 1e-9, parameter
@@ -120,7 +120,7 @@ def test_official_block_folded_and_frozen(vectors, name):
 
 
 def official_group(stored, kind, stage):
-    """The eight factored convolutions of a stage of the published ResNet32, on one basis or on two in turn."""
+    """Build the eight factored convolutions of a stage of the published ResNet32, on one basis or two alternating ones."""
     weights = below(f"c10_{kind}/w/", stored)
     rank, channels = 2**stage, 8 * 2**stage
     stack = SharedBasisConv.stack(8, channels, 8, shared_rank=rank, unique_rank=rank // 2)
@@ -156,7 +156,7 @@ def test_official_regulariser(vectors, kind, include_unique, printed):
 
 
 def test_official_regulariser_in_double(vectors):
-    """The printed values come from float32 sums; the formula in float64 lies within their rounding."""
+    """The printed values are float32 sums; the float64 formula agrees within rounding."""
     stored = vectors("shared_basis/regulariser.npz")
     for kind, include_unique, printed in [("single", True, 94.826302), ("single", False, 0.005797), ("double", True, 45.989834)]:
         stacks = [official_group(stored, kind, stage)[0].double() for stage in (1, 2, 3)]
@@ -183,8 +183,8 @@ def test_load_official():
 @pytest.mark.parametrize(
     "change", [{"fc.weight": torch.zeros(1)}, {"coeff_conv2.weight": None}, {"basis_conv1.weight": torch.zeros(1)}]
 )
-def test_load_official_names_what_does_not_fit(change):
+def test_load_official_rejects_other_names(change):
     module = SharedBasisConv(6, 8)
     state = {name: tensor for name, tensor in (official_state(module) | change).items() if tensor is not None}
-    with pytest.raises(KeyError, match="a factored convolution has the entries"):
+    with pytest.raises(KeyError, match="the weights of a factored convolution are"):
         module.load_official(state)

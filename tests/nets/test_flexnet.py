@@ -1,4 +1,4 @@
-"""FlexNets: parameters as published, logits of the official network, cost, training and other resolutions."""
+"""FlexNets: published parameters, logits of the official network, cost, training and other resolutions."""
 
 import copy
 
@@ -61,7 +61,7 @@ def test_official_logits(vectors):
     ("change", "error"),
     [({"extra": torch.zeros(1)}, KeyError), ({"norm1.weight": None}, KeyError), ({"norm1.weight": torch.zeros(5)}, ValueError)],
 )
-def test_official_weights_that_do_not_fit_are_refused(change, error):
+def test_invalid_official_weights_are_rejected(change, error):
     network = build("flexnet3[kernel=3,width=4]")
     state = {key: value for key, value in (network.state_dict() | change).items() if value is not None}
     with pytest.raises(error, match=r"extra|norm1\.weight"):
@@ -102,7 +102,7 @@ def test_no_layer_changes_the_size_of_the_map():
     assert shapes == [(2, 4, 12, 9), (2, 6, 12, 9), (2, 8, 12, 9)]
 
 
-def test_dropout_lies_inside_the_blocks():
+def test_dropout_is_inside_the_blocks():
     torch.manual_seed(0)
     sure, x = build("flexnet3[width=4,hidden=8,dropout=0]"), images()
     torch.testing.assert_close(sure(x), sure(x))
@@ -120,7 +120,7 @@ def test_the_penalties_are_those_of_the_layers():
     assert list(penalties(build("flexnet3[width=4,kernel=3]"))) == []
 
 
-def test_masks_learn_slowly_and_implicit_layers_do_not_decay():
+def test_masks_have_a_lower_learning_rate_and_implicit_layers_do_not_decay():
     network = build()
     masks = {p for layer in layers(network) for p in layer.mask.parameters()}
     assert lr_scales(network) == dict.fromkeys(masks, 0.1)
@@ -133,13 +133,13 @@ def test_masks_learn_slowly_and_implicit_layers_do_not_decay():
 
 
 def test_at_twice_the_resolution_the_kernels_are_rescaled():
-    """The grid of twice the resolution holds every point of the coarse one; values there are a quarter."""
+    """The grid of twice the resolution contains every point of the coarse grid; its values there are a quarter."""
     network = build("flexnet3[width=4,hidden=8,sigma=0.3]", size=(16, 16)).eval()
     assert ways(network) == ("rescaled",)
     coarse = [layer.kernel() for layer in layers(network)]
-    moved, x = adapt(network, "rescaled"), images((32, 32))
-    logits = moved(x)
-    for layer, before in zip(layers(moved), coarse):
+    adapted, x = adapt(network, "rescaled"), images((32, 32))
+    logits = adapted(x)
+    for layer, before in zip(layers(adapted), coarse):
         assert (layer.horizon, layer.scale) == (33, 0.25)
         fine = layer.kernel()
         middle, half = fine.shape[-1] // 2, before.shape[-1] // 2
@@ -154,14 +154,14 @@ def test_at_twice_the_resolution_the_kernels_are_rescaled():
 
 
 def test_operations_of_the_baseline_by_hand():
-    """k k w w' products a pixel and layer, w w' for a change of width, and the classifier."""
+    """k k w w' products per pixel and layer, w w' for a change of width, and the classifier."""
     network = on_meta("flexnet3[kernel=3]").eval()
     pixels, blocks = 32 * 32, ((24, 24), (24, 36), (36, 48))
     products = 9 * 3 * 24 + sum(9 * (i * o + o * o) + (i != o) * i * o for i, o in blocks)
     assert count(lambda: network(torch.empty(1, 3, 32, 32, device="meta"))).macs == pixels * products + 48 * 10
 
 
-def test_operations_of_continuous_layers_are_those_of_the_kernels_they_make():
+def test_operations_of_continuous_layers_are_those_of_their_kernels():
     network = prepare(on_meta("flexnet3[backend=direct]"), "infer")
     with torch.no_grad():
         network(torch.empty(1, 3, 32, 32, device="meta"))
@@ -192,6 +192,6 @@ def test_every_operation_of_training_has_a_formula(text):
         ("flexnet3[kernel=wide]", "positive odd number"),
     ],
 )
-def test_options_that_do_not_exist_are_named(text, reason):
+def test_errors_name_unknown_options(text, reason):
     with pytest.raises(ValueError, match=reason):
         build(text)

@@ -1,4 +1,4 @@
-"""GFNet against its equations on tokens, the official blocks, its published sizes, and at other resolutions."""
+"""GFNet against its equations on tokens, the official blocks and published sizes, and at other resolutions."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from methods.contract import relative_error
 from tests.reference.channels_last import errors, state
 
 PUBLISHED = nets.FAMILIES["gfnet"]
-FVCORE_NORM = 5  # operations that fvcore counts for a value of a layer norm
+FVCORE_NORM = 5  # operations that fvcore counts per value of a layer norm
 FLAT, PYRAMID = Config((16,), (2,), 8), Config((8, 12, 16), (1, 2, 1), 4, 0.5)
 PLANS_OF = {"flat": FLAT, "pyramid": PYRAMID}
 
@@ -51,7 +51,7 @@ def test_published_sizes(name):
 
 
 def official_state(plan, size, dtype=torch.float64):
-    """Random weights under the names and in the shapes of the published code, for images of `size` in 3 channels, 5 classes."""
+    """Return random weights with the names and shapes of the published code, for images of `size` in 3 channels, 5 classes."""
     shapes, channels, flat = {}, 3, len(plan.widths) == 1
     for stage, (width, depth) in enumerate(zip(plan.widths, plan.depths)):
         patch, at = 2 if stage else plan.patch, "" if flat else f"{stage}."
@@ -76,7 +76,7 @@ def norm(tokens, p, name):
 
 
 def oracle(p, plan, x):
-    """The network on tokens (B, H, W, C), by the paper's equations, with the official weights `p`."""
+    """Evaluate the equations of the paper on tokens (B, H, W, C), with the official weights `p`."""
     tokens, flat = x.permute(0, 2, 3, 1), len(plan.widths) == 1
     for stage, depth in enumerate(plan.depths):
         at, patch = "" if flat else f"{stage}.", 2 if stage else plan.patch
@@ -98,7 +98,7 @@ def oracle(p, plan, x):
 @pytest.mark.parametrize("plan", PLANS_OF.values(), ids=PLANS_OF)
 @pytest.mark.parametrize("size", [(48, 40), (36, 56), (35, 43)], ids=str)
 def test_oracle(plan, size):
-    """Whole networks with official weights; pixels that fill no patch are left out."""
+    """Compare complete networks with official weights; pixels outside full patches are ignored."""
     p, x = official_state(plan, size), image(size, dtype=torch.float64)
     network = small(plan, size).double()
     network.load_official(p)
@@ -134,14 +134,14 @@ def test_official_names_are_checked(plan):
 
 @pytest.mark.parametrize("plan", PLANS_OF.values(), ids=PLANS_OF)
 def test_a_training_step(plan):
-    """Every parameter receives a finite gradient that is not zero."""
+    """Every parameter receives a finite, non-zero gradient."""
     network, x = small(plan, (35, 42), drop_path=0.1), image((35, 42), batch=8)
     F.cross_entropy(network(x), torch.arange(8) % 5).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
 
 
-def test_scales_begin_small():
+def test_initial_scales_are_small():
     starts = {name: getattr(meta(name).blocks[0][0].gamma, "shape", None) for name in PUBLISHED}
     assert {name for name, shape in starts.items() if shape is None} == {"gfnet_ti", "gfnet_xs", "gfnet_s", "gfnet_b"}
     assert [CONFIGS[name].scale for name in ("gfnet_h_ti", "gfnet_h_s", "gfnet_h_b")] == [1e-3, 1e-5, 1e-6]
@@ -149,7 +149,7 @@ def test_scales_begin_small():
 
 
 def test_another_resolution():
-    """The trained size is refused elsewhere, unless a mode of resizing was chosen or is asked for afterwards."""
+    """Another size raises ValueError unless a resize mode is selected, at construction or afterwards."""
     native, x = small(FLAT).eval(), image((64, 72))
     with pytest.raises(ValueError, match="position embedding of 6x5 does not fit a map of 8x9"):
         native(x)
@@ -159,13 +159,13 @@ def test_another_resolution():
 
 
 def test_the_position_embedding_is_interpolated():
-    """As the published fine-tuning does: bicubic, pixels as areas. A moved network still answers its own size as before."""
+    """Bicubic with pixels as areas, as in the published fine-tuning. The output at the trained size is unchanged."""
     native, x = small(FLAT).eval(), torch.zeros(1, 16, 8, 9)
-    moved = adapt(native, "pad_kernel")
+    adapted = adapt(native, "pad_kernel")
     expected = F.interpolate(native.pos_embed.weight, (8, 9), mode="bicubic", align_corners=False)
-    torch.testing.assert_close(moved.pos_embed(x), expected)
+    torch.testing.assert_close(adapted.pos_embed(x), expected)
     assert native.pos_embed.weight.shape == (1, 16, 6, 5)
-    assert relative_error(moved(image((48, 40))), native(image((48, 40)))) < 1e-6
+    assert relative_error(adapted(image((48, 40))), native(image((48, 40)))) < 1e-6
 
 
 def test_the_position_embedding_is_not_decayed():

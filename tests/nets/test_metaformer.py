@@ -1,4 +1,4 @@
-"""DFFormer, CDFFormer and GFFormer against the official networks, their published sizes, and on images of any size."""
+"""DFFormer, CDFFormer and GFFormer against the official networks and published sizes, and on images of any size."""
 
 import json
 import os
@@ -49,14 +49,14 @@ def image(size, batch=2):
 
 
 def error(ours, theirs):
-    """Relative error in the 2-norm."""
+    """Return the relative error in the 2-norm."""
     theirs = torch.from_numpy(theirs)
     return float((ours - theirs).norm() / theirs.norm())
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_sizes(name, monkeypatch):
-    """Parameters, and multiply-adds with the filters in the published order: ours applies W_2 to the spectrum, which is larger."""
+    """Multiply-adds are counted in the published order of the filter; ours applies W_2 to the spectrum, which is larger."""
     for module, form in ((DynamicFilter, dynamic_filter), (GlobalFilter, global_filter), (AFNO, afno)):
         monkeypatch.setattr(module, "forward", form.literal)
     network = meta(name)
@@ -73,7 +73,7 @@ def test_filters_grow_with_the_resolution(res, millions):
 
 
 def filled(names):
-    """The published rule for the weights of the reference logits."""
+    """Return weights by the rule of the reference logits."""
     made = {}
     for i, (name, shape) in enumerate(names):
         v = np.random.RandomState(1000 + i).standard_normal(int(np.prod(shape))).reshape(shape)
@@ -87,7 +87,7 @@ def filled(names):
 
 @pytest.mark.parametrize("name", ["dfformer_s18", "cdfformer_s18", "gfformer_s18"])
 def test_official_logits(vectors, name):
-    """Two images of 224 x 224; a conjugated filter of the last stage alone would change the logits by 1.8e-2."""
+    """Two images of 224 x 224. Conjugating one filter of the last stage would change the logits by 1.8e-2."""
     found = vectors("dynamic_fft/s18_rsfill_224.npz")
     names = json.loads((Path(os.environ["LKB_REFERENCE"]) / f"dynamic_fft/{name}_keys.json").read_text())
     network = meta(name).to_empty(device="cpu")
@@ -114,8 +114,8 @@ def test_official_small_network(vectors):
 
 
 def official(module, renamed):
-    """Parameters by official name, with the axes that bring a spectrum (N, H, W//2+1, 2) into the official order."""
-    named = {ours: theirs for theirs, ours in renamed.items()}
+    """Map official names to parameters and the permutation of a spectrum (N, H, W//2+1, 2) to the official order."""
+    named = {own: official for official, own in renamed.items()}
     spectra = {name: (1, 2, 0, 3) for name, p in module.named_parameters() if p.ndim == 4 and p.shape[-1] == 2}
     return {named.get(name, name): (p, spectra.get(name)) for name, p in module.named_parameters()}
 
@@ -168,7 +168,7 @@ def test_official_names_are_checked(vectors, name):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(75, 130), (33, 16)], ids=str)
 def test_images_of_any_size(kind, size):
-    """One step: every parameter receives a finite gradient that is not zero."""
+    """Every parameter receives a finite, non-zero gradient in one step."""
     network = small(kind, size, widths=(32, 40, 48, 64))
     logits = network(image(size))
     assert logits.shape == (2, 10)
@@ -182,7 +182,7 @@ def test_images_that_are_too_small():
         small(size=(2, 2))
 
 
-def test_inference_with_kept_spectra_is_the_same():
+def test_inference_with_cached_spectra_is_the_same():
     network, x = small().eval(), image((64, 96))
     with torch.inference_mode():
         expected = network(x)
@@ -190,7 +190,7 @@ def test_inference_with_kept_spectra_is_the_same():
 
 
 def test_another_resolution():
-    """The trained size is refused elsewhere, unless a mode of resizing was chosen or is asked for afterwards."""
+    """Another size raises ValueError unless a resize mode is selected, at construction or afterwards."""
     native, x = small().eval(), image((80, 60))
     with pytest.raises(ValueError, match="16x24 do not fit a map of 20x15"):
         native(x)

@@ -1,4 +1,4 @@
-"""NIFF forms of published networks against the published code's counts, its block, and their own promises."""
+"""NIFF forms of published networks against the published parameter counts and block, and documented properties."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from methods.niff import Niff
 from tests.methods.test_niff_official import PRECISIONS, named, tensor
 
 PUBLISHED = {name: entry for name, entry in NETWORKS.items() if name.startswith("niff_")}
-FILTERS = {  # parameters of the networks of the filters
+FILTERS = {  # parameters of the filters' networks
     "niff_resnet18": 31_000,
     "niff_resnet50": 30_360,
     "niff_resnet101": 75_920,
@@ -28,7 +28,7 @@ FILTERS = {  # parameters of the networks of the filters
     "niff_mobilenetv2": 62_840,
     "niff_convnext_t": 665_856,
 }
-LAYERS = {  # filters by the size of their map, 1x1 layers, spatial convolutions kept
+LAYERS = {  # filters by size of their map, 1x1 layers, unchanged spatial convolutions
     "niff_resnet50": ({56: 3, 28: 3, 14: 5, 7: 2}, 46, 7),
     "niff_densenet121": ({56: 6, 28: 12, 14: 24, 7: 16}, 119, 1),
     "niff_mobilenetv2": ({112: 1, 56: 1, 28: 2, 14: 6, 7: 3}, 34, 5),
@@ -39,7 +39,7 @@ SMALL = ("niff_resnet18", "niff_resnet18[mode=full]", "niff_densenet121", "niff_
 
 @cache
 def planned(text: str) -> nn.Module:
-    """On the meta device, for ImageNet."""
+    """Build on the meta device, for ImageNet."""
     with torch.device("meta"):
         return nets.build(text, None, 1000, 3, (224, 224))
 
@@ -79,7 +79,7 @@ def test_densenet_of_a_hundred_classes():
 
 
 @pytest.mark.parametrize("text", LAYERS)
-def test_layers_are_exchanged_as_published(text):
+def test_layers_are_replaced_as_published(text):
     network, (grids, points, spatial) = planned(text), LAYERS[text]
     assert Counter(niff.resolution for niff in filters(network)) == {(size, size): number for size, number in grids.items()}
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
@@ -92,7 +92,7 @@ def test_layers_are_exchanged_as_published(text):
 
 
 @pytest.mark.parametrize("text", SMALL)
-def test_every_filter_is_built_for_the_map_it_meets(text):
+def test_every_filter_is_built_for_the_size_of_its_input(text):
     with torch.device("meta"):
         network = nets.build(text, None, 10, 1, (75, 100)).eval()
     met = []
@@ -104,7 +104,7 @@ def test_every_filter_is_built_for_the_map_it_meets(text):
 
 @pytest.mark.parametrize("text", SMALL)
 def test_one_step_of_training(text):
-    """The last map is of 3 x 3 pixels: on 2 x 2 every frequency is its own mirror and no filter has an odd part."""
+    """The last map has 3 x 3 pixels: at 2 x 2 every frequency is its own mirror and filters have no odd part."""
     network = copy.deepcopy(made(text)).train()
     logits = network(images(2, 3, 80, 96))
     logits.square().sum().backward()
@@ -116,8 +116,8 @@ def test_one_step_of_training(text):
 
 
 @pytest.mark.parametrize("text", ["niff_resnet18", "niff_mobilenetv2", "niff_convnext_t"])
-def test_another_resolution_needs_no_other_network(text):
-    """The filters' networks see cycles a map: what was built at one size is at another what would have been built there."""
+def test_another_resolution_with_the_same_network(text):
+    """Coordinates are in cycles per map: at another size the network equals one that was built for it."""
     here, there = copy.deepcopy(made(text)).eval(), made(text, (96, 80))
     there.load_state_dict(here.state_dict())
     x = images(2, 3, 96, 80)
@@ -127,7 +127,7 @@ def test_another_resolution_needs_no_other_network(text):
         assert expected.isfinite().all() and expected.std() > 0
 
 
-def test_normalised_coordinates_keep_the_kernels_of_the_size_built_for():
+def test_normalised_coordinates_preserve_the_kernels_of_the_built_size():
     for coords, same in (("index", True), ("normalized", False)):
         network = made(f"niff_resnet18[coords={coords}]", (96, 80))
         network.load_state_dict(made("niff_resnet18").state_dict())
@@ -139,8 +139,8 @@ def spread(weight: torch.Tensor) -> float:
     return float(weight.detach().std())
 
 
-def test_initialisation_is_that_of_the_skeletons():
-    """Standard deviations of kaiming's normal draw; on 4 * 512 numbers an estimate errs by 1.6%."""
+def test_initialisation_is_that_of_the_base_networks():
+    """Standard deviations of the Kaiming normal initialisation; the standard error on 4 * 512 values is 1.6%."""
     fan_out = filters(made("niff_resnet18"))[-1]
     assert spread(fan_out.real.last.weight) == pytest.approx(sqrt(2 / 512), rel=0.08)
     assert spread(fan_out.mix.weight) == pytest.approx(sqrt(2 / 512), rel=0.02)
@@ -154,8 +154,8 @@ def test_initialisation_is_that_of_the_skeletons():
         assert not any(bias.any() for name, bias in niff.named_parameters() if name.endswith("bias"))
 
 
-def test_initialisation_of_convnext_is_torchs_own():
-    """Uniform below 1 / sqrt(inputs)."""
+def test_initialisation_of_convnext_is_that_of_torch():
+    """Uniform within +-1 / sqrt(inputs)."""
     network = made("niff_convnext_t")
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     for layer in layers:
@@ -170,13 +170,13 @@ def forward_of(text: str, batch: int = 1) -> tuple[nn.Module, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("text", "macs"), [
-    # 1,814,073,344 of ResNet-18, whose 13 exchanged 3x3 all cost the same
+    # 1,814,073,344 of ResNet-18, whose 13 replaced 3x3 convolutions have equal cost
     ("niff_resnet18", 1_814_073_344 - 13 * 8 * 64 * 64 * 56 * 56),
-    # 300,774,272 of MobileNetV2, without 9 for each value of the exchanged maps
+    # 300,774,272 of MobileNetV2, without 9 per value of the replaced maps
     ("niff_mobilenetv2", 300_774_272 - 9 * (32 * 112**2 + 144 * 56**2 + 384 * 28**2 + 2688 * 14**2 + 2880 * 7**2)),
 ])  # fmt: skip
 def test_multiply_adds_without_the_filters(text, macs):
-    """A frozen call: transforms and products of spectra cost no multiply-adds as fvcore counts them."""
+    """In a frozen call, fvcore counts no multiply-adds for transforms and products of spectra."""
     network, x = forward_of(text)
     for niff in filters(network):
         niff.freeze()
@@ -204,7 +204,7 @@ def test_official_convnext_block(vectors, precision):
     dtype, suffix, tolerance = PRECISIONS[precision]
     files = vectors("niff/convnext_block_d8_n14_b2.npz")
     block = CNBlock(8, layer_scale=0.5, stochastic_depth_prob=0.0)
-    convert(nn.Sequential(nn.Conv2d(3, 8, 1), block), 3, (14, 14))  # the first convolution of a network is never exchanged
+    convert(nn.Sequential(nn.Conv2d(3, 8, 1), block), 3, (14, 14))  # the first convolution of a network is never replaced
     block.to(dtype)
     weights = named(files, "w.", dtype)
     block.block[0].load_official({name.removeprefix("dwconv."): value for name, value in weights.items() if "dwconv" in name})
@@ -232,7 +232,7 @@ def test_depth_of_dropped_paths():
 
 
 @pytest.mark.parametrize(
-    ("text", "size", "says"),
+    ("text", "size", "reason"),
     [
         ("niff_resnet18[mode=depthwise]", 64, "mode must be one of split, full"),
         ("niff_mobilenetv2[mode=split]", 64, "mode must be one of depthwise"),
@@ -242,6 +242,6 @@ def test_depth_of_dropped_paths():
         ("niff_convnext_t", 16, "images of 3x16x16"),
     ],
 )
-def test_what_cannot_be_built_is_refused(text, size, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_networks_raise(text, size, reason):
+    with pytest.raises(ValueError, match=reason):
         nets.build(text, None, 10, 3, (size, size))

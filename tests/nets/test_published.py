@@ -1,4 +1,4 @@
-"""Published figures: ours are the same parameters, and multiply-adds that differ by no more than the reason explains."""
+"""Our networks have the published parameters, and multiply-adds that differ by no more than the reason explains."""
 
 import pytest
 import torch
@@ -12,8 +12,8 @@ from bench.nets.shared_basis import resnet as shared_resnet
 from bench.spec import ORIGINAL, Cell
 from bench.workload.build import CLASSES, Workload
 
-BOUNDS = {  # of ours over the published, less 1
-    SPECTRUM: (0.0, 0.025),  # numbers of the half spectrum: 2 (W/2 + 1) for W
+BOUNDS = {  # ours / published - 1
+    SPECTRUM: (0.0, 0.025),  # values of the half spectrum: 2 (W/2 + 1) for W
     NORMS: (-0.02, 0.0),
     FOLDED: (-0.16, 0.0),
     COMPLEX: (-0.12, 0.0),
@@ -24,7 +24,7 @@ COUNTED = [name for name, entry in NETWORKS.items() if entry.gmacs and not any(p
 
 @pytest.mark.parametrize("name", published.BASELINES)
 def test_parameters_of_the_baselines(name):
-    """Those of our own networks are tested with them."""
+    """Parameters of our own networks are tested with the networks."""
     with torch.device("meta"):
         network = nets.build(name, None, CLASSES, 3, (224, 224))
     assert matches(NETWORKS[name].params, sum(parameter.numel() for parameter in network.parameters()))
@@ -42,7 +42,7 @@ def within(value, bounds):
     return bounds[0] <= value <= bounds[1]
 
 
-def test_every_network_of_ours_but_hosts_has_an_entry():
+def test_each_of_our_networks_except_hosts_has_an_entry():
     known = {name.partition("[")[0] for name in NETWORKS}
     assert {name for name in nets.names() if name not in known} == set(nets.HOSTS)
     assert all(published.find(name) is entry for name, entry in NETWORKS.items())
@@ -59,12 +59,12 @@ def test_every_network_of_ours_but_hosts_has_an_entry():
         ("timm/resnet50", "resnet50"),
     ],
 )
-def test_options_that_change_nothing_are_left_out(text, entry):
+def test_default_options_are_omitted(text, entry):
     assert published.find(text) is NETWORKS[entry]
 
 
 @pytest.mark.parametrize("text", ["shared_resnet34[rank=16]", "dfformer_s18[drop_path=0.1]", "vgg16", "mixer"])
-def test_what_was_not_published_has_no_entry(text):
+def test_unpublished_networks_have_no_entry(text):
     assert published.find(text) is None
 
 
@@ -87,5 +87,5 @@ def test_defaults_are_those_of_the_networks():
         ("4.5", 4.4555, True),
     ],
 )
-def test_a_figure_is_met_to_its_digits(text, value, same):
+def test_values_are_compared_to_the_published_digits(text, value, same):
     assert matches(text, value) == same

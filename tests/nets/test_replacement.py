@@ -1,4 +1,4 @@
-"""Which convolutions of a network are exchanged, for what, and that everything else stays as it was."""
+"""Replacement of convolutions: which are replaced, by what, and that all other layers are unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def on_meta(name):
         return timm.create_model(name)
 
 
-# Exchanged convolutions, and what is left: counted by hand from the networks' published tables.
+# Numbers of replaced and unchanged convolutions, counted by hand from the published tables.
 FAMILIES = {
     "resnet18": (13, "dense", {"stem": 1, "strided": 3, "1x1": 3}),
     "resnet50": (13, "dense", {"stem": 1, "strided": 3, "1x1": 36}),
@@ -36,16 +36,16 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_is_exchanged_in_each_family(name):
-    exchanged, kind, left = FAMILIES[name]
+def test_replaced_convolutions_of_each_family(name):
+    replaced, kind, unchanged = FAMILIES[name]
     network = on_meta(name)
     convolutions = sum(isinstance(module, nn.Conv2d) for module in network.modules())
     report = replace_convolutions(network, "dwconv7", resolution=224)
-    assert network.swapped is report
-    assert len(report.exchanged) == exchanged
-    assert {layer.kind for layer in report.exchanged} == {kind}
-    assert Counter(layer.kept for layer in report.left) == left
-    assert len(report.exchanged) + len(report.left) == convolutions
+    assert network.replacements is report
+    assert len(report.replaced) == replaced
+    assert {layer.kind for layer in report.replaced} == {kind}
+    assert Counter(layer.reason for layer in report.unchanged) == unchanged
+    assert len(report.replaced) + len(report.unchanged) == convolutions
     assert network(torch.empty(2, 3, 224, 224, device="meta")).shape == (2, 1000)
     assert report.params_after == sum(p.numel() for p in network.parameters())
 
@@ -56,13 +56,13 @@ def test_what_is_exchanged_in_each_family(name):
         ("resnet18d", ["conv1.0", "conv1.3", "conv1.6"], 224),
         ("coatnet_0_rw_224", ["stem.conv1", "stem.conv2"], 224),
         ("hgnet_tiny", [f"stem.stem.{i}.conv" for i in range(3)], 224),
-        ("vgg11", ["features.0"], 224),  # whose first convolutions have no module of their own
+        ("vgg11", ["features.0"], 224),  # its first convolutions are not in a separate module
     ],
 )
-def test_all_convolutions_of_a_deep_stem_stay(name, stem, size):
+def test_all_convolutions_of_a_deep_stem_are_unchanged(name, stem, size):
     layers = find_convolutions(on_meta(name), "all", 3, (size, size), 3)
-    assert [layer.name for layer in layers if layer.kept == "stem"] == stem
-    assert not any(layer.name.startswith(("stem.", "conv1.")) for layer in layers if not layer.kept)
+    assert [layer.name for layer in layers if layer.reason == "stem"] == stem
+    assert not any(layer.name.startswith(("stem.", "conv1.")) for layer in layers if not layer.reason)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_all_convolutions_of_a_deep_stem_stay(name, stem, size):
         ([], ""),
     ],
 )
-def test_where_a_stem_ends(order, stem):
+def test_name_of_the_stem(order, stem):
     assert find_stem(order) == stem
 
 
-PUBLISHED_NIFF = {  # parameters of NIFF's own networks, from its repository
+PUBLISHED_NIFF = {  # parameters of NIFF's networks, from its repository
     ("resnet18", "niff"): 3_331_904,
     ("resnet50", "niff"): 18_280_128,
     ("resnet101", "niff"): 28_404_920,
@@ -88,23 +88,23 @@ PUBLISHED_NIFF = {  # parameters of NIFF's own networks, from its repository
     ("resnet50", "niff_full"): 33_778_328,
     ("densenet121", "niff_full"): 10_119_752,
     ("densenet121", "niff_split"): 6_159_512,
-    ("densenet121", "conv3"): 7_978_856 + 58 * 32,  # the network as published, and the biases of the convolutions exchanged
+    ("densenet121", "conv3"): 7_978_856 + 58 * 32,  # the published network, and the biases of the replaced convolutions
 }
 
 
 @pytest.mark.parametrize(("name", "method"), PUBLISHED_NIFF)
-def test_niff_in_its_papers_networks_has_as_many_parameters_as_published(name, method):
+def test_niff_has_as_many_parameters_as_published(name, method):
     assert replace_convolutions(on_meta(name), method, resolution=224).params_after == PUBLISHED_NIFF[name, method]
 
 
-def test_maps_have_the_size_that_the_image_gives_them():
+def test_sizes_of_the_maps_follow_from_the_image():
     report = replace_convolutions(on_meta("resnet18"), "niff", resolution=(96, 160))
-    assert [layer.size for layer in report.exchanged] == [(24, 40)] * 4 + [(12, 20)] * 3 + [(6, 10)] * 3 + [(3, 5)] * 3
+    assert [layer.size for layer in report.replaced] == [(24, 40)] * 4 + [(12, 20)] * 3 + [(6, 10)] * 3 + [(3, 5)] * 3
     assert report.params_before == 11_689_512
 
 
 class Zoo(nn.Module):
-    """One convolution of each sort."""
+    """One convolution of each kind."""
 
     def __init__(self):
         super().__init__()
@@ -128,14 +128,14 @@ class Zoo(nn.Module):
         return self.twice(x).mean((-2, -1))
 
 
-KEPT = {
+UNCHANGED = {
     **{"stem": "stem", "groups": "grouped", "point": "1x1", "line": "not square", "holes": "dilated"},
     **{"valid": "changes the size of its map", "twice": "used at several sizes", "step": "strided", "never": "not used"},
 }
 
 
 @pytest.mark.parametrize(
-    ("where", "min_kernel", "exchanged"),
+    ("where", "min_kernel", "replaced"),
     [
         ("all", 3, ["dense3", "wider5", "depth7", "depth3"]),
         ("dense", 3, ["dense3", "wider5"]),
@@ -144,14 +144,14 @@ KEPT = {
         ("depthwise", 7, ["depth7"]),
     ],
 )
-def test_where_and_min_kernel(where, min_kernel, exchanged):
+def test_where_and_min_kernel(where, min_kernel, replaced):
     network = Zoo()
     old = dict(network.named_children())
     report = replace_convolutions(network, "niff", where, min_kernel, resolution=12)
-    assert [layer.name for layer in report.exchanged] == exchanged
-    assert {name for name, module in network.named_children() if module is not old[name]} == set(exchanged)
-    reasons = {layer.name: layer.kept for layer in report.left}
-    assert {name: reasons[name] for name in KEPT} == KEPT
+    assert [layer.name for layer in report.replaced] == replaced
+    assert {name for name, module in network.named_children() if module is not old[name]} == set(replaced)
+    reasons = {layer.name: layer.reason for layer in report.unchanged}
+    assert {name: reasons[name] for name in UNCHANGED} == UNCHANGED
     if where == "dense":
         assert reasons["depth7"] == "depthwise, not dense"
     if min_kernel == 5:
@@ -159,7 +159,7 @@ def test_where_and_min_kernel(where, min_kernel, exchanged):
     assert network(torch.randn(2, 3, 12, 12)).isfinite().all()
 
 
-def test_a_dense_convolution_becomes_the_operator_and_a_1x1():
+def test_dense_convolution_is_replaced_by_operator_and_1x1():
     network = Zoo()
     replace_convolutions(network, "niff", resolution=12)
     assert type(network.depth7) is methods.get("niff").cls
@@ -170,14 +170,14 @@ def test_a_dense_convolution_becomes_the_operator_and_a_1x1():
 
 
 @pytest.mark.parametrize("method", ["conv3", "niff_split", "niff_full", "flexconv", "flexconv_dw"])
-def test_an_operator_that_mixes_and_makes_channels_needs_no_1x1(method):
+def test_no_1x1_if_the_operator_mixes_channels_and_has_out_channels(method):
     network = Zoo()
     replace_convolutions(network, method, where="dense", resolution=12)
     assert type(network.dense3) is type(network.wider5) is methods.get(method).cls
     assert network(torch.randn(2, 3, 12, 12)).shape == (2, 8)
 
 
-def test_one_that_cannot_make_channels_needs_its_1x1_only_where_they_are_made():
+def test_1x1_only_if_numbers_of_channels_differ_without_out_channels():
     network = Zoo()
     replace_convolutions(network, lambda channels, size: methods.get("afno").build(channels, size, blocks=2), where="dense", resolution=12)
     assert type(network.dense3) is methods.get("afno").cls
@@ -185,17 +185,17 @@ def test_one_that_cannot_make_channels_needs_its_1x1_only_where_they_are_made():
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_a_method_says_truly_whether_it_mixes_channels(name):
-    """Change one channel of the input: where another channel of the output moves, they are mixed."""
+def test_mixes_channels_is_correct(name):
+    """If a change of one input channel changes another output channel, channels are mixed."""
     module = contract.make(methods.get(name)).eval()
     x = contract.image((12, 12))
     other = x.clone()
     other[:, 0] += 1
-    moved = (module(other) - module(x)).abs().amax((0, 2, 3))
-    assert bool((moved[1:] > 0).any()) == getattr(module, "mixes_channels", False)
+    change = (module(other) - module(x)).abs().amax((0, 2, 3))
+    assert bool((change[1:] > 0).any()) == getattr(module, "mixes_channels", False)
 
 
-def test_what_stays_is_the_same_under_one_seed_whatever_the_operator():
+def test_unchanged_layers_do_not_depend_on_the_operator():
     def weights(method):
         torch.manual_seed(3)
         network = timm.create_model("test_resnet")
@@ -204,14 +204,14 @@ def test_what_stays_is_the_same_under_one_seed_whatever_the_operator():
 
     report, original = weights(None)
     for method in ("niff", "dwconv7"):
-        report, found = weights(method)
-        gone = {f"{layer.name}.weight" for layer in report.exchanged}
-        kept = original.keys() - gone
-        assert kept <= found.keys()
-        assert all(torch.equal(found[name], original[name]) for name in kept)
+        report, state = weights(method)
+        replaced = {f"{layer.name}.weight" for layer in report.replaced}
+        unchanged = original.keys() - replaced
+        assert unchanged <= state.keys()
+        assert all(torch.equal(state[name], original[name]) for name in unchanged)
 
 
-def test_nothing_is_left_behind_by_the_look_at_the_maps():
+def test_finding_convolutions_does_not_change_the_network():
     network = timm.create_model("test_resnet").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     layers = find_convolutions(network, "all", 3, (64, 64), 3)
@@ -223,7 +223,7 @@ def test_nothing_is_left_behind_by_the_look_at_the_maps():
 
 @pytest.mark.parametrize("method", ["niff", "dynamic_filter", "flexconv_dw"])
 @pytest.mark.parametrize("name", ["test_resnet", "test_convnext"])
-def test_an_exchanged_network_trains(name, method):
+def test_network_with_replaced_convolutions_trains(name, method):
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=5)
     replace_convolutions(network, method, resolution=(32, 48))
@@ -234,18 +234,18 @@ def test_an_exchanged_network_trains(name, method):
     assert missing == set()
 
 
-def test_operators_are_spared_from_weight_decay_and_nothing_else_is():
+def test_only_operators_are_excluded_from_weight_decay():
     network = timm.create_model("test_resnet")
     report = replace_convolutions(network, "niff", resolution=32)
     expected = {
         f"{layer.name}.operator.{name}"
-        for layer in report.exchanged
+        for layer in report.replaced
         for name, _ in methods.get("niff").build(4, 8).named_parameters()
     }
     assert network.no_weight_decay() == expected
 
 
-def test_any_builder_will_do():
+def test_function_instead_of_a_method_name():
     built = []
 
     def build(channels, resolution):
@@ -256,17 +256,17 @@ def test_any_builder_will_do():
     assert built == [(24, (16, 16))] * 1 + [(32, (8, 8))] * 2 + [(48, (4, 4))] * 4 + [(64, (2, 2))] * 2
 
 
-def test_an_operator_that_declines_says_where():
+def test_unsupported_operator_error_names_the_layer():
     with pytest.raises(Unsupported, match=r"dense3, 4 channels at 12x12: 8 blocks do not divide 4 channels"):
         replace_convolutions(Zoo(), "afno", resolution=12)
 
 
-def test_wrong_options_and_networks_without_such_convolutions():
+def test_invalid_options_and_networks_without_replaceable_convolutions():
     with pytest.raises(ValueError, match="where must be one of all, depthwise, dense, not 'some'"):
         replace_convolutions(Zoo(), "niff", "some", resolution=12)
-    with pytest.raises(ValueError, match="min_kernel must be a whole number above 1, not 1"):
+    with pytest.raises(ValueError, match="min_kernel must be an integer above 1, not 1"):
         replace_convolutions(Zoo(), "niff", min_kernel=1, resolution=12)
-    with pytest.raises(ValueError, match=r"no convolution of VisionTransformer qualifies: 1 stem"):
+    with pytest.raises(ValueError, match=r"no convolution of VisionTransformer can be replaced: 1 stem"):
         replace_convolutions(timm.create_model("test_vit"), "niff", resolution=160)
-    with pytest.raises(ValueError, match=r"no convolution of ResNet qualifies: .*13 dense, not depthwise"):
+    with pytest.raises(ValueError, match=r"no convolution of ResNet can be replaced: .*13 dense, not depthwise"):
         replace_convolutions(on_meta("resnet18"), "niff", "depthwise", resolution=64)

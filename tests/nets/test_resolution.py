@@ -1,4 +1,4 @@
-"""Trained networks on images of another resolution."""
+"""Trained networks at another resolution."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def network(name, res=16, **options):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_runs_at_another_resolution_in_each_of_its_ways(name):
+def test_every_method_runs_at_another_resolution_by_each_way(name):
     trained = network(name)
     before = {key: value.clone() for key, value in trained.state_dict().items()}
     for way in ways(trained):
@@ -29,7 +29,7 @@ def test_every_method_runs_at_another_resolution_in_each_of_its_ways(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_at_the_trained_resolution_nothing_changes(name):
+def test_output_at_the_trained_resolution_is_unchanged(name):
     trained, x = network(name), torch.randn(2, 1, 16, 16)
     for way in ways(trained):
         torch.testing.assert_close(adapt(trained, way)(x), trained(x))
@@ -42,10 +42,10 @@ def test_the_ways_are_those_of_the_operators():
     assert ways(network("global_filter", resize="pad_kernel")) == ("pad_kernel",)
 
 
-def test_the_copy_moves_and_the_network_stays():
+def test_only_the_copy_is_adapted():
     trained = network("global_filter")
-    moved = [adapt(trained, way)(torch.ones(1, 1, 24, 24).cumsum(-1)) for way in ways(trained)]
-    assert not torch.allclose(moved[1], moved[2])
+    outputs = [adapt(trained, way)(torch.ones(1, 1, 24, 24).cumsum(-1)) for way in ways(trained)]
+    assert not torch.allclose(outputs[1], outputs[2])
     with pytest.raises(ValueError, match="do not fit"):
         trained(torch.randn(1, 1, 24, 24))
 
@@ -53,7 +53,7 @@ def test_the_copy_moves_and_the_network_stays():
 @pytest.mark.parametrize(
     ("built", "given", "moved_to", "expected"), [(16, None, 32, 33), (16, 17, 24, 25), (16, 9, 32, 17), (32, 33, 16, 17)]
 )
-def test_a_continuous_kernel_keeps_its_extent_relative_to_the_map(built, given, moved_to, expected):
+def test_a_continuous_kernel_preserves_its_extent_relative_to_the_map(built, given, moved_to, expected):
     layer = methods.get("flexconv").build(4, built, given)
     assert layer.at_resolution(moved_to).horizon == expected
     assert layer.scale == (built / moved_to) ** 2
@@ -61,7 +61,7 @@ def test_a_continuous_kernel_keeps_its_extent_relative_to_the_map(built, given, 
     assert layer.scale == 1
 
 
-def test_flexconv_gives_a_smooth_image_nearly_the_same_features_at_twice_the_resolution():
+def test_flexconv_features_of_a_smooth_image_are_similar_at_twice_the_resolution():
     rows = torch.linspace(-3, 3, 64)
     fine = torch.sin(rows[:, None] + 0.5 * rows).view(1, 1, 64, 64)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""ResNets on shared bases: parameters and operations as published, official blocks and regulariser, torchvision as oracle."""
+"""ResNets on shared bases: published parameters and operations, official blocks and regulariser, torchvision as oracle."""
 
 import copy
 
@@ -37,7 +37,7 @@ def images(size=16, batch=2):
 
 
 def perturbed(network):
-    """Weights, and statistics of a batch, that are nowhere 0 or 1."""
+    """Set weights and running statistics to values other than 0 and 1."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -51,13 +51,13 @@ def perturbed(network):
 
 
 def shared_of(network):
-    """The operators with a shared basis, group by group."""
+    """Return the operators with a shared basis, per group."""
     return [[m for m in group.modules() if isinstance(m, SharedBasisConv | SharedConv)] for group in network.groups]
 
 
 @pytest.mark.parametrize("text", PUBLISHED)
 def test_published_parameters_and_operations(text):
-    """The published operations are multiply-adds and, for each number that a batch norm gives, two more."""
+    """The published operations are multiply-adds plus two per output value of a batch norm."""
     entry, normed = PUBLISHED[text], []
     network = on_meta(text, entry.classes, entry.res).eval()
     for module in network.modules():
@@ -69,8 +69,8 @@ def test_published_parameters_and_operations(text):
 
 
 @pytest.mark.parametrize(("rank", "folded"), [(8, False), (16, True)])
-def test_a_convolution_is_folded_for_inference_where_that_is_cheaper(rank, folded):
-    """At 16 channels u + s filters cost 10 (u + s) products a pixel and channel, the folded convolution 144."""
+def test_a_convolution_is_folded_for_inference_if_that_is_cheaper(rank, folded):
+    """At 16 channels u + s filters cost 10 (u + s) products per pixel and channel, the folded convolution 144."""
     network, x = on_meta(f"shared_resnet32[rank={rank}]").eval(), torch.empty(1, 3, 32, 32, device="meta")
     with torch.no_grad():
         factored = count(lambda: network(x)).macs
@@ -104,7 +104,7 @@ def test_ranks_double_with_the_channels(rank, unique):
     assert found == [{((rank * n, 16 * n), unique * n)} for n in (1, 2, 4)]
 
 
-def test_two_bases_begin_orthonormal_together():
+def test_two_bases_are_initially_jointly_orthonormal():
     for group in shared_of(build("shared_resnet32[rank=16,variant=double]")):
         rows = torch.cat([basis.weight.flatten(1) for basis in {conv.basis for conv in group}])
         assert len(rows) == 2 * group[0].basis.weight.shape[0]
@@ -160,7 +160,7 @@ def test_official_regulariser_of_a_whole_network(vectors, kind, printed):
     assert penalty.item() == pytest.approx(10 * printed, rel=1e-5)
 
 
-def test_networks_for_imagenet_leave_the_unique_filters_out():
+def test_penalty_of_imagenet_networks_excludes_the_unique_filters():
     network = perturbed(build("shared_resnet34[rank=4]"))
     (penalty,) = penalties(network)
     torch.testing.assert_close(penalty, 10 * orthogonality(shared_of(network)))
@@ -169,8 +169,8 @@ def test_networks_for_imagenet_leave_the_unique_filters_out():
     assert touched and all(name.endswith("basis.weight") for name in touched)
 
 
-def test_penalty_of_bottlenecks_averages_3x3_and_1x1_apart():
-    """The 1x1 bases start as 4C rows with orthonormal columns C long: |B B^T - I|^2 is 3C of (4C)^2 entries."""
+def test_penalty_of_bottlenecks_averages_3x3_and_1x1_separately():
+    """The initial 1x1 bases have 4C rows of length C with orthonormal columns: |B B^T - I|^2 is 3C over (4C)^2 entries."""
     widths = torch.tensor([64.0, 128, 256, 512])
     network = build("shared_resnet50[variant=double]")
     assert network.penalty().item() == pytest.approx(float(10 * 3 * widths.sum() / (4 * widths).square().sum()), rel=1e-3)
@@ -196,7 +196,7 @@ def test_every_gradient_is_finite_and_copies_agree(text):
 
 @pytest.mark.parametrize("text", ["shared_resnet34[rank=48]", "shared_resnet34[rank=8,variant=double]", "shared_resnet50"])
 def test_folded_into_torchvisions_network(text):
-    """With the shared convolutions folded it is torchvision's ResNet of the same name."""
+    """With folded convolutions the network equals torchvision's ResNet."""
     from torchvision.models import get_model
 
     network = perturbed(build(text)).eval()
@@ -264,6 +264,6 @@ def test_every_operation_of_training_has_a_formula(text):
         ("shared_resnet32[init=xavier]", Unsupported, "init"),
     ],
 )
-def test_options_that_do_not_exist_are_named(text, error, reason):
+def test_errors_name_unknown_options(text, error, reason):
     with pytest.raises(error, match=reason):
         build(text)

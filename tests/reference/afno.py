@@ -6,7 +6,7 @@ from tests.reference.global_filter import taps
 
 
 def afno(x, w1, b1, w2, b2, sparsity, columns):
-    """x (B, C, H, W); w (2, blocks, d, d) as (real and imaginary, block, in, out), b (2, blocks, d); `columns` are kept."""
+    """x (B, C, H, W); w (2, blocks, d, d) as (real and imaginary, block, in, out), b (2, blocks, d); `columns` are retained."""
     w1, b1, w2, b2 = (pair[0] + 1j * pair[1] for pair in (w1, b1, w2, b2))
     blocks, width = b1.shape
     result = np.array(x)
@@ -26,7 +26,7 @@ def afno(x, w1, b1, w2, b2, sparsity, columns):
 
 
 def bin_values(image, u, v):
-    """The orthonormal transform of every channel at one frequency."""
+    """Return the orthonormal transform of every channel at one frequency."""
     _, height, width = image.shape
     phase = np.exp(-2j * np.pi * (u * np.arange(height)[:, None] / height + v * np.arange(width)[None] / width))
     return (image * phase).sum((1, 2)) / np.sqrt(height * width)
@@ -41,5 +41,5 @@ def shrink(part, threshold):
 
 
 def split(function, z):
-    """`function` on real and imaginary part separately."""
+    """Apply `function` to real and imaginary part separately."""
     return function(z.real) + 1j * function(z.imag)

@@ -1,4 +1,4 @@
-"""Official vectors whose maps are (B, H, W, C) or tokens (B, H * W, C): reading, comparing, and the block around a mixer."""
+"""Official vectors with maps (B, H, W, C) or tokens (B, H * W, C): loading, comparison, and the block around a mixer."""
 
 import torch
 import torch.nn.functional as F
@@ -7,23 +7,23 @@ from methods.contract import relative_error
 
 
 def state(vectors, prefix="param."):
-    """The entries below a prefix as a state dict."""
+    """Return the entries below a prefix as a state dict."""
     return {name.removeprefix(prefix): torch.from_numpy(vectors[name]) for name in vectors if name.startswith(prefix)}
 
 
 def leaves(vectors, prefix="param."):
-    """The same, each ready to receive a gradient."""
+    """Return the state dict with `requires_grad` set."""
     return {name: tensor.clone().requires_grad_() for name, tensor in state(vectors, prefix).items()}
 
 
 def maps(values, size):
-    """(B, C, H, W) of official values."""
+    """Return official values as (B, C, H, W)."""
     values = torch.from_numpy(values)
     return values.reshape(values.shape[0], *size, values.shape[-1]).permute(0, 3, 1, 2)
 
 
 def errors(forward, parameters, vectors, tag, size):
-    """Relative errors of output and gradients of `forward` (maps to maps), by official name.
+    """Return relative errors of output and gradients of `forward` (maps to maps), by official name.
 
     `parameters` maps official names to a tensor and the axes that bring it, and so its gradient, into the official order (or None).
     """
@@ -43,12 +43,12 @@ def errors(forward, parameters, vectors, tag, size):
 
 
 def norm(x, weight):
-    """The layer norm of these networks: no bias, eps 1e-6."""
+    """Apply the layer norm of these networks: no bias, eps 1e-6."""
     return F.layer_norm(x, weight.shape, weight, None, 1e-6)
 
 
 def metaformer_block(x, mixer, p):
-    """MetaFormer's block on (B, H, W, C); residual scales exist in the last two stages."""
+    """Apply MetaFormer's block to (B, H, W, C). The last two stages have residual scales."""
     one, two = p.get("res_scale1.scale", 1.0), p.get("res_scale2.scale", 1.0)
     x = one * x + mixer(norm(x, p["norm1.weight"]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     hidden = F.linear(norm(x, p["norm2.weight"]), p["mlp.fc1.weight"])

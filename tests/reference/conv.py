@@ -1,4 +1,4 @@
-"""Oracles of the plain convolutions: direct sums in float64, zero outside the map."""
+"""Oracles of convolutions: direct sums in float64, zero outside the map."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def shifted(plane, rows, columns):
-    """plane[h + rows, w + columns] (H, W), 0 where that lies outside."""
+    """Return plane[h + rows, w + columns] (H, W), 0 outside the plane."""
     height, width = plane.shape
     out = np.zeros_like(plane)
     for h in range(height):
@@ -17,7 +17,7 @@ def shifted(plane, rows, columns):
 
 
 def correlate(plane, kernel):
-    """sum_ij kernel[i, j] plane[h + i - Kh//2, w + j - Kw//2] for a plane (H, W) and an odd kernel (Kh, Kw)."""
+    """Return sum_ij kernel[i, j] plane[h + i - Kh//2, w + j - Kw//2] for a plane (H, W) and an odd kernel (Kh, Kw)."""
     kh, kw = kernel.shape
     out = np.zeros(plane.shape)
     for i in range(kh):
@@ -27,7 +27,7 @@ def correlate(plane, kernel):
 
 
 def dense(x, weight, bias=None):
-    """y[b, o] = bias[o] + sum_c weight[o, c] correlated with x[b, c]: x (B, C, H, W), weight (O, C, Kh, Kw)."""
+    """Return y[b, o] = bias[o] + sum_c weight[o, c] correlated with x[b, c]: x (B, C, H, W), weight (O, C, Kh, Kw)."""
     y = np.zeros((x.shape[0], weight.shape[0], *x.shape[2:]))
     for b in range(x.shape[0]):
         for o in range(weight.shape[0]):
@@ -38,7 +38,7 @@ def dense(x, weight, bias=None):
 
 
 def depthwise(x, weight, bias):
-    """y[b, c] = bias[c] + weight[c] correlated with x[b, c]: weight (C, Kh, Kw)."""
+    """Return y[b, c] = bias[c] + weight[c] correlated with x[b, c]: weight (C, Kh, Kw)."""
     y = np.zeros_like(x)
     for b in range(x.shape[0]):
         for c in range(x.shape[1]):

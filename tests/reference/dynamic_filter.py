@@ -16,14 +16,14 @@ def gelu(x):
 
 
 def routing(mean, first, second, scale, bias, num_filters):
-    """Shares (N, M) for one image with channel means (C,)."""
+    """Return the routing weights (N, M) of one image with channel means (C,)."""
     scores = (second @ star_relu(first @ mean, scale, bias)).reshape(num_filters, -1)
     exponentials = np.exp(scores)
     return exponentials / exponentials.sum(0)
 
 
 def dynamic_filter(x, kernels, expand, project, activation, router):
-    """x (B, C, H, W), learned kernels (N, H, W) for that size; `router` maps channel means (C,) to shares (N, M)."""
+    """Filter x (B, C, H, W) with learned kernels (N, H, W) of that size. `router` maps channel means (C,) to weights (N, M)."""
     result = np.zeros_like(x)
     for b, image in enumerate(x):
         shares = router(image.mean((1, 2)))

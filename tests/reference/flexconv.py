@@ -1,4 +1,4 @@
-"""Continuous kernels, their mask and crop, and the sums they stand for, point by point in float64.
+"""Continuous kernels, their mask and crop, and convolutions with them, point by point in float64.
 
 `p` holds a layer's weights by the names of our state dict; positions are (row, column) in [-1, 1]^2.
 """
@@ -13,7 +13,7 @@ def axis(horizon):
 
 
 def crop(horizon, mean, sigma, threshold, min_half_width):
-    """Positions strictly inside the mask's reach, mirrored about the centre; all of them where it reaches the edge."""
+    """Return the positions strictly inside the extent of the mask, mirrored about the centre; all if it reaches the edge."""
     reach = abs(mean) + abs(sigma) * np.sqrt(-2 * np.log(threshold))
     positions = axis(horizon)
     if reach >= 1:
@@ -30,7 +30,7 @@ def mask(y, x, mean, sigma, epsilon=0.0):
 
 
 def gabor_features(p, position):
-    """Multiplicative filters: h_0 = f_0, h_i = f_i * (A_i h_{i-1} + c_i); plain sines where there are no windows."""
+    """Evaluate multiplicative filters: h_0 = f_0, h_i = f_i * (A_i h_{i-1} + c_i); sines if there are no windows."""
     filters = np.sin(p["net.frequency"] @ position + p["net.phase"])
     if "net.gamma" in p:
         scaled = p["net.gamma"] * (position - p["net.mu"])
@@ -49,7 +49,7 @@ def siren_features(p, position, omega, scaled_bias=True):
 
 
 def mlp_features(p, positions):
-    """All positions at once (P, 2) -> (P, hidden): the norm runs over them."""
+    """Evaluate all positions together, (P, 2) -> (P, hidden), because the norm averages over them."""
     h = positions
     layers = zip([p["net.in_weight"], *p["net.mix_weight"]], p["net.bias"], p["net.norm_weight"], p["net.norm_bias"])
     for weight, bias, scale, shift in layers:
@@ -60,7 +60,7 @@ def mlp_features(p, positions):
 
 
 def kernel(p, rows, columns, features, epsilon=0.0, masked=True, scale=1.0):
-    """(outputs, Kh, Kw): s * mask(p) * (A h(p) + c)."""
+    """Return s * mask(p) * (A h(p) + c): (outputs, Kh, Kw)."""
     out = np.empty((len(p["net.out_bias"]), len(rows), len(columns)))
     for i, y in enumerate(rows):
         for j, x in enumerate(columns):
@@ -70,7 +70,7 @@ def kernel(p, rows, columns, features, epsilon=0.0, masked=True, scale=1.0):
 
 
 def convolve(x, kernel, bias, depthwise=False):
-    """Cross-correlation with zeros outside: x (B, C_in, H, W), kernel (C_out, C_in, Kh, Kw) or depthwise (C, Kh, Kw)."""
+    """Compute the zero-padded cross-correlation of x (B, C_in, H, W), kernel (C_out, C_in, Kh, Kw) or depthwise (C, Kh, Kw)."""
     b, _, height, width = x.shape
     out = np.zeros((b, len(kernel), height, width)) + bias[:, None, None]
     kh, kw = kernel.shape[-2:]

@@ -1,10 +1,10 @@
-"""Circular filters given by half spectra, and their resizing, as direct sums in float64."""
+"""Circular filters from half spectra, and their resizing, as direct sums in float64."""
 
 import numpy as np
 
 
 def taps(pairs, width):
-    """Kernel (H, W) that a real inverse transform makes of one half spectrum (H, W//2+1, 2): columns 0 and W/2 count once."""
+    """Return the real inverse transform (H, W) of one half spectrum (H, W//2+1, 2). Columns 0 and W/2 count once."""
     height, columns = pairs.shape[:2]
     rows, cols = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     kernel = np.zeros((height, width))
@@ -17,7 +17,7 @@ def taps(pairs, width):
 
 
 def circular_convolution(image, kernel):
-    """y[i] = sum_d kernel[d] image[i - d], indices modulo the size (H, W) that both have."""
+    """Return y[i] = sum_d kernel[d] image[i - d], with indices modulo the common size (H, W)."""
     result = np.zeros_like(image)
     for offset in np.ndindex(kernel.shape):
         result += kernel[offset] * np.roll(image, offset, (0, 1))
@@ -25,12 +25,12 @@ def circular_convolution(image, kernel):
 
 
 def global_filter(x, kernels):
-    """x (B, C, H, W), one kernel (H, W) for each channel."""
+    """Filter x (B, C, H, W) with one kernel (H, W) per channel."""
     return np.stack([np.stack([circular_convolution(plane, k) for plane, k in zip(image, kernels)]) for image in x])
 
 
 def resized_kernel(pairs, source, target, mode):
-    """Kernel (H', W') for a map of `target` from one stored half spectrum of `source`."""
+    """Return the kernel (H', W') for a map of `target` from one stored half spectrum of `source`."""
     if mode == "bicubic":
         return taps(bicubic(pairs, (target[0], target[1] // 2 + 1)), target[1])
     kernel = taps(pairs, source[1])
@@ -42,7 +42,7 @@ def resized_kernel(pairs, source, target, mode):
 
 
 def same_pixels(kernel, target):
-    """Every tap keeps its offset -(n//2) ... (n-1)//2 from the centre, if the target has that offset."""
+    """Copy every tap to the same offset -(n//2) ... (n-1)//2 from the centre, if the target has that offset."""
     result = np.zeros(target)
     for i in range(-(kernel.shape[0] // 2), (kernel.shape[0] + 1) // 2):
         for j in range(-(kernel.shape[1] // 2), (kernel.shape[1] + 1) // 2):
@@ -52,7 +52,7 @@ def same_pixels(kernel, target):
 
 
 def interpolation(source, target):
-    """Matrix (target, source) that samples the trigonometric polynomial of `source` points at `target` points, times source/target.
+    """Return the matrix (target, source) that samples the trigonometric polynomial of `source` points at `target` points, times source/target.
 
     Frequencies above target/2 are left out; that of source/2, when it is inside, counts half at either sign.
     """
@@ -66,7 +66,7 @@ def interpolation(source, target):
 
 
 def bicubic(pairs, shape):
-    """Keys interpolation (a = -0.75), corners aligned, border repeated: (H, V, 2) to (*shape, 2)."""
+    """Apply Keys interpolation (a = -0.75) with aligned corners and repeated border: (H, V, 2) to (*shape, 2)."""
     for axis in (0, 1):
         pairs = np.moveaxis(_bicubic_rows(np.moveaxis(pairs, axis, 0), shape[axis]), 0, axis)
     return pairs

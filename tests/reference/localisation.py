@@ -6,24 +6,24 @@ import numpy as np
 
 
 def offsets(n: int) -> range:
-    """-floor(n / 2) .. ceil(n / 2) - 1."""
+    """Return the offsets -floor(n / 2) .. ceil(n / 2) - 1."""
     return range(-(n // 2), (n + 1) // 2)
 
 
 def taps(kernel: np.ndarray) -> dict[tuple[int, int], float]:
-    """Offset (dy, dx) -> tap."""
+    """Map offsets (dy, dx) to taps."""
     height, width = kernel.shape
     return {(dy, dx): kernel[dy + height // 2, dx + width // 2] for dy in offsets(height) for dx in offsets(width)}
 
 
 def mass(kernel: np.ndarray, p: int, window: int) -> float:
-    """KMR_p(window)."""
+    """Return KMR_p(window)."""
     inside = [abs(h) ** p for (dy, dx), h in taps(kernel).items() if max(abs(dy), abs(dx)) <= (window - 1) / 2]
     return sum(inside) / sum(abs(h) ** p for h in taps(kernel).values())
 
 
 def masses(bank: np.ndarray, p: int) -> np.ndarray:
-    """(n, windows): windows 1, 3, ... up to the first that holds all."""
+    """Return the masses (n, windows) in windows 1, 3, ... up to the first that contains the kernel."""
     largest = 2 * max(n // 2 for n in bank.shape[1:]) + 1
     return np.array([[mass(kernel, p, window) for window in range(1, largest + 1, 2)] for kernel in bank])
 
@@ -41,7 +41,7 @@ def radius(kernel: np.ndarray) -> float:
 
 
 def even_share(kernel: np.ndarray) -> float:
-    """-d modulo the side where that is even; the largest offset of an odd side has its mirror image on the grid."""
+    """Return the share of the even part. The mirror image of offset d is -d, modulo the side if that is even."""
     height, width = kernel.shape
     even = 0.0
     for dy, dx in taps(kernel):
@@ -51,18 +51,18 @@ def even_share(kernel: np.ndarray) -> float:
 
 
 def pca(bank: np.ndarray) -> np.ndarray:
-    """Eigenvalues of the covariance of the flattened kernels over their sum, the largest first."""
+    """Return the eigenvalues of the covariance of the flattened kernels over their sum, in descending order."""
     values = np.linalg.eigvalsh(np.cov(bank.reshape(len(bank), -1), rowvar=False))[::-1]
     return values / values.sum()
 
 
 def placed(bank: np.ndarray, size: tuple[int, int], turned: bool) -> np.ndarray:
-    """Each kernel around the centre of a map (n, H, W), what passes its edge cut off; turned by 180 degrees for a correlation."""
+    """Place each kernel at the centre of a map (n, H, W), cropped at its edge; turned by 180 degrees for a correlation."""
     out = np.zeros((len(bank), *size))
     for number, kernel in enumerate(bank):
         for (dy, dx), h in taps(kernel).items():
             row, column = (n // 2 + (-d if turned else d) for n, d in zip(size, (dy, dx)))
-            if turned and (row == size[0] or column == size[1]) and kernel.shape == size:  # a circle: H/2 is -H/2
+            if turned and (row == size[0] or column == size[1]) and kernel.shape == size:  # circular: H/2 is -H/2
                 row, column = row % size[0], column % size[1]
             if 0 <= row < size[0] and 0 <= column < size[1]:
                 out[number, row, column] = h
@@ -70,7 +70,7 @@ def placed(bank: np.ndarray, size: tuple[int, int], turned: bool) -> np.ndarray:
 
 
 def notebook_kernels(module, n: int) -> np.ndarray:
-    """Real part of the inverse transform of the shifted spectrum, halves exchanged; every sum written out."""
+    """Return the real part of the inverse transform of the shifted spectrum, shifted back; every sum is explicit."""
 
     def network(mlp, x: float, y: float) -> np.ndarray:
         value = np.array([x, y])
@@ -91,6 +91,6 @@ def notebook_kernels(module, n: int) -> np.ndarray:
 
 
 def gaussian(n: int, sigma: float) -> np.ndarray:
-    """exp(-r^2 / (2 sigma^2)) about n // 2: a bank of one kernel (1, n, n)."""
+    """Return a bank of one kernel (1, n, n): exp(-r^2 / (2 sigma^2)) about n // 2."""
     squares = np.square(np.arange(n) - n // 2)
     return np.exp(-(squares[:, None] + squares) / (2 * sigma**2))[None]

@@ -11,7 +11,7 @@ Layers = list[tuple[np.ndarray, np.ndarray]]  # (weight (out, in), bias (out)) o
 
 
 def mlp(layers: Layers, point: list[float]) -> np.ndarray:
-    """Linear layers with SiLU between them, at one point (x, y)."""
+    """Evaluate linear layers with SiLU between them at one point (x, y)."""
     value = np.array(point)
     for number, (weight, bias) in enumerate(layers):
         if number > 0:
@@ -21,12 +21,12 @@ def mlp(layers: Layers, point: list[float]) -> np.ndarray:
 
 
 def coordinate(index: int, n: int) -> float:
-    """Position of a frequency index on the shifted axis, minus n / 2."""
+    """Return the position of a frequency index on the shifted axis, minus n / 2."""
     return (index + n // 2) % n - n / 2
 
 
 def spectrum(real: Layers, imag: Layers, size: tuple[int, int], built: tuple[int, int] | None = None) -> np.ndarray:
-    """W (filters, H, W) with frequency 0 at [0, 0]; `built`: the size that normalised coordinates refer to."""
+    """Return W (filters, H, W) with frequency 0 at [0, 0]. `built`: the size to which normalised coordinates refer."""
     height, width = size
     scale = (built[0] / height, built[1] / width) if built else (1, 1)
     out = np.zeros((len(real[-1][1]), height, width), dtype=complex)
@@ -38,12 +38,12 @@ def spectrum(real: Layers, imag: Layers, size: tuple[int, int], built: tuple[int
 
 
 def offsets(n: int) -> range:
-    """-floor(n / 2) .. ceil(n / 2) - 1."""
+    """Return the offsets -floor(n / 2) .. ceil(n / 2) - 1."""
     return range(-(n // 2), (n + 1) // 2)
 
 
 def impulse_response(w: np.ndarray) -> np.ndarray:
-    """h (filters, H, W), offset 0 at [H//2, W//2]."""
+    """Return h (filters, H, W), with offset 0 at [H//2, W//2]."""
     _, height, width = w.shape
     v, u = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     h = np.zeros(w.shape)
@@ -55,7 +55,7 @@ def impulse_response(w: np.ndarray) -> np.ndarray:
 
 
 def moved(x: np.ndarray, dy: int, dx: int, boundary: str) -> np.ndarray:
-    """x(p - d): around the edge for "circular", zero from outside for "zero"."""
+    """Return x(p - d), periodic for "circular", zero outside the map for "zero"."""
     height, width = x.shape[-2:]
     out = np.zeros_like(x)
     for row in range(height):
@@ -69,7 +69,7 @@ def moved(x: np.ndarray, dy: int, dx: int, boundary: str) -> np.ndarray:
 
 
 def depthwise(x: np.ndarray, h: np.ndarray, boundary: str) -> np.ndarray:
-    """x (B, C, H, W) with h (C, H, W)."""
+    """Filter x (B, C, H, W) with h (C, H, W)."""
     height, width = x.shape[-2:]
     y = np.zeros_like(x)
     for dy in offsets(height):
@@ -79,7 +79,7 @@ def depthwise(x: np.ndarray, h: np.ndarray, boundary: str) -> np.ndarray:
 
 
 def full(x: np.ndarray, h: np.ndarray, boundary: str) -> np.ndarray:
-    """x (B, I, H, W) with h (I * O, H, W), filter i * O + o from channel i to o."""
+    """Filter x (B, I, H, W) with h (I * O, H, W); filter i * O + o maps channel i to o."""
     inputs = x.shape[1]
     outputs = len(h) // inputs
     y = np.zeros((len(x), outputs, *x.shape[2:]))
@@ -90,5 +90,5 @@ def full(x: np.ndarray, h: np.ndarray, boundary: str) -> np.ndarray:
 
 
 def split(x: np.ndarray, h: np.ndarray, boundary: str, mix: np.ndarray) -> np.ndarray:
-    """Depthwise, then mix (O, C) over the channels of every pixel."""
+    """Apply `depthwise`, then the matrix `mix` (O, C) to the channels of every pixel."""
     return np.tensordot(depthwise(x, h, boundary), mix, axes=([1], [1])).transpose(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Oracle of the shared filter basis: direct sums in float64, one output pixel after the other."""
+"""Oracle of the shared filter basis: direct sums in float64, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def batch_norm(z, gamma, beta, mean, variance, eps=1e-5):
 
 
 def statistics(z):
-    """Mean, variance (divided by n) and unbiased variance (by n - 1) of each channel of z (B, M, H, W)."""
+    """Return mean, variance (over n) and unbiased variance (over n - 1) of each channel of z (B, M, H, W)."""
     mean, biased, unbiased = [], [], []
     for m in range(z.shape[1]):
         values = z[:, m].ravel()
@@ -29,7 +29,7 @@ def statistics(z):
 
 
 def combine(z, coefficients):
-    """y[b, o] = sum_m coefficients[o, m] z[b, m]."""
+    """Return y[b, o] = sum_m coefficients[o, m] z[b, m]."""
     batch, rank, height, width = z.shape
     y = np.zeros((batch, len(coefficients), height, width))
     for o in range(len(coefficients)):
@@ -39,7 +39,7 @@ def combine(z, coefficients):
 
 
 def shared_basis(x, unique, shared, coefficients, gamma, beta, mean=None, variance=None):
-    """y = A BN([U * x ; S * x]); without `mean` and `variance` the batch's own statistics are taken, as in training."""
+    """Return A BN([U * x ; S * x]), with batch statistics as in training if `mean` and `variance` are omitted."""
     z = np.concatenate([dense(x, filters) for filters in (unique, shared) if len(filters)], axis=1)
     if mean is None:
         mean, variance, _ = statistics(z)
@@ -47,7 +47,7 @@ def shared_basis(x, unique, shared, coefficients, gamma, beta, mean=None, varian
 
 
 def orthogonality(groups, include_unique=False):
-    """Mean of (<a, b> - [a is b])^2 over the pairs of filters that count; a group is (shared filters, [unique filters a layer])."""
+    """Return the mean of (<a, b> - [a is b])^2 over the relevant pairs; a group is (shared, [unique filters per layer])."""
     errors = []
     for shared, layers in groups:
         rows = [*shared, *(filter_ for layer in layers for filter_ in layer)] if include_unique else list(shared)

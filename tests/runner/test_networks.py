@@ -112,7 +112,7 @@ def test_a_failing_network_is_a_row_with_its_reason(tmp_path):
     found = {record.job.cell.label: (record.status, record.detail) for record in read_journal(out / JOURNAL).records.values()}
     assert found["test_vit"][0] == "ok"
     assert found["test_vit + niff"][0] == "error"
-    assert "no convolution of VisionTransformer qualifies" in found["test_vit + niff"][1]
+    assert "no convolution of VisionTransformer can be replaced" in found["test_vit + niff"][1]
 
 
 def test_operators_and_networks_in_one_journal_have_separate_baselines(tmp_path):

@@ -1,8 +1,9 @@
-"""The kernel networks that are fitted: modules whose call gives a kernel of 33 x 33 values.
+"""The kernel networks to fit: modules whose forward pass returns a kernel of 33 x 33 values.
 
-"small" has about 300 parameters, fewer than the 1089 values; "big" is FlexConv's own net (32 features, 3 layers) or one with about
-as many parameters. The published sizes are not known: our small MAGNet comes near its published errors. Filter networks begin with
-the frequency scale of the published fits, 256, and windows anywhere; SIREN with omega_0 = 30. NIFF's networks have their own sizes.
+"small" has about 300 parameters, fewer than the 1089 values; "big" is FlexConv's own network (32 features, 3 layers) or one with
+about as many parameters. The published sizes are unknown; the errors of our small MAGNet are close to the published ones. Filter
+networks are initialised with the frequency scale of the published fits, 256, and with windows anywhere on the grid; SIREN
+with omega_0 = 30. NIFF's networks have the sizes of `niff` and `niff_big`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ OMEGA = 256.0
 
 
 class Continuous(nn.Module):
-    """A kernel network of the position on the grid over [-1, 1]^2."""
+    """A kernel network that maps positions on the grid over [-1, 1]^2 to values."""
 
     def __init__(self, kind: str, hidden: int, omega: float | None = None):
         super().__init__()
@@ -33,20 +34,20 @@ class Continuous(nn.Module):
 
 
 class Spectral(nn.Module):
-    """NIFF's networks of the frequency; the kernel is the inverse transform of their spectrum, offset 0 in its middle."""
+    """NIFF's networks, which map frequencies to a spectrum. The kernel is its inverse transform, with offset 0 at the centre."""
 
     def __init__(self, hidden: tuple[int, ...]):
         super().__init__()
         self.niff = Niff(1, SIZE, hidden)
 
     def forward(self) -> Tensor:
-        # torch's own inverse, which can be batched over networks
+        # torch's own inverse transform, because it supports vmap over networks
         taps = torch.fft.irfft2(self.niff.spectrum((SIZE, SIZE)), s=(SIZE, SIZE))[0]
         return taps.roll((SIZE // 2, SIZE // 2), (0, 1))
 
 
 class Free(nn.Module):
-    """A weight of its own for each value, drawn as those of a depthwise convolution."""
+    """One parameter per value, initialised like a depthwise convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class Free(nn.Module):
 
 
 class Net(NamedTuple):
-    """How a net is made, and the learning rates that it is fitted with."""
+    """A constructor of a net, and the learning rates of its fits."""
 
     make: Callable[[], nn.Module]
     rates: tuple[float, ...] = (0.01,)

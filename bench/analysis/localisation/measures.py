@@ -1,8 +1,8 @@
 """Measures of the size and the shape of kernels, in NumPy, for banks of kernels (n, Kh, Kw) with offset 0 at (Kh // 2, Kw // 2).
 
-The window k, odd, holds the offsets |dy|, |dx| <= (k - 1) / 2 of the grid; along an axis of even size it is clipped. The mass ratio is
-KMR_p(k) = (sum of |h|^p in window k) / (sum of |h|^p); Grabinski et al., TMLR 2024, show p = 1. No measure depends on the scale of
-a kernel, so negligible kernels would count like the others: `non_negligible` selects the others.
+The window k, odd, holds the offsets |dy|, |dx| <= (k - 1) / 2 of the grid; along an axis of even size it is clipped. The mass
+ratio is KMR_p(k) = (sum of |h|^p in window k) / (sum of |h|^p); Grabinski et al., TMLR 2024, show p = 1. No measure depends on the
+scale of a kernel, so kernels of negligible norm would count like the others; `non_negligible` excludes them.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def measure_stages(network: nn.Module) -> list[Stage]:
 
 
 def _without_first_block(layers: Mapping[str, tuple[int, Niff]]) -> dict[str, Niff]:
-    """Return the layers of all blocks but the first, last block first; those of the first block if it is the only one."""
+    """Return the layers of all blocks but the first, or those of the only block, in reverse order."""
     first = min(block for block, _ in layers.values())
     later = [(name, module) for name, (block, module) in layers.items() if block > first]
     return dict(reversed(later or [(name, module) for name, (_, module) in layers.items()]))

@@ -36,12 +36,12 @@ COLUMNS = {
     "delta_share": "|h(0)| / sum |h|",
     "even_share": "share of the energy in the part of h that is even in the offset; odd_share: the rest",
     "rank": "numerical rank of the kernels in float64; rank_bound: its upper bound from method, taps and `decomposed`",
-    "decomposed": f"kernels used for rank and components: all, or {measures.SAMPLE} if there are more kernels and more taps than that",
+    "decomposed": f"kernels used for rank and components: all, or {measures.SAMPLE} if kernels and taps are more than that",
     "untrained": "mean over the untrained seeds of the same mean over kernels (X_untrained: of column X)",
     "untrained_sd": "standard deviation over the untrained seeds",
     "seeds": "number of untrained seeds",
-    "beyond": "1: outside the 95% prediction interval for one more untrained seed, and for effective sizes a difference of at least half "
-    "a pixel; 0: no significant change",
+    "beyond": "1: outside the 95% prediction interval for one more untrained seed (effective sizes: and a difference of at least "
+    "half a pixel); 0: no significant change",
     "uniform": "value if all taps of the layer are equal; NIFF's k^2 / N^2 if the kernel is as large as the map",
     "uniform_map": "value if the mass is uniform over the whole map, for kernels smaller than the map",
     "p": "power in the mass ratio KMR_p(k) = sum of |h|^p in the window / sum of |h|^p",
@@ -52,8 +52,8 @@ COLUMNS = {
     "stage": "stage of the network, whose kernels the notebook stacks; layers: the layers it uses",
     "label": "window label 2 i + 1 of the notebook, for an off-centre window of 2 i x 2 i pixels; grid: its N",
     "recipe_mean": "mean over kernels of the notebook's ratio; recipe_std: population standard deviation",
-    "centred_mean": "mean over kernels of KMR_1 in a centred window of `label` px, at the size of the maps; centred_std: population "
-    "standard deviation",
+    "centred_mean": "mean over kernels of KMR_1 in a centred window of `label` px, at the size of the maps; centred_std: "
+    "population standard deviation",
 }
 
 

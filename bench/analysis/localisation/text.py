@@ -20,32 +20,32 @@ SAMPLED = f"rank and components of {measures.SAMPLE} evenly spaced kernels"
 READING_NOTES = f"""
 ## How to read this
 
-- The **mass** of a kernel in a k x k window is the share of the sum of |h| within (k - 1) / 2 pixels of its centre. **k_eff(.9)** is
-  the smallest odd k that holds 90% of the mass. Both are means over the kernels of a layer.
-- **Untrained** is the same value for untrained copies of the network, one per seed; ± is the standard deviation over seeds. Kernels
-  are often localised by construction, so only the difference is learned.
+- The **mass** of a kernel in a k x k window is the share of the sum of |h| within (k - 1) / 2 pixels of its centre. **k_eff(.9)**
+  is the smallest odd k that holds 90% of the mass. Both are means over the kernels of a layer.
+- **Untrained** is the same value for untrained copies of the network, one per seed; ± is the standard deviation over seeds.
+  Kernels are often localised by construction, so only the difference is learned.
 - **Uniform** is the mass if all taps of the layer are equal.
-- **Change of k_eff(.9)**: smaller or larger if the trained value is outside the 95% prediction interval for one more untrained copy
-  and differs by at least half a pixel; otherwise no significant change.
-- **Also changed** lists other measures outside that interval. k_eff(.5) holds half of the mass; radius is the root mean square distance
-  from the centre, weighted by energy, which emphasises large taps; delta is the share of the central tap; even part is the share of
-  the energy with h(d) = h(-d).
-- **Rank** is the numerical rank of the kernels, with its upper bound from method, number of kernels and taps. If that bound is low
-  (NIFF: 2 h + 1 for h hidden features in the last layer), a low rank is by construction, and so are few components in `pca.csv` that
-  explain nearly all variance.
+- **Change of k_eff(.9)**: smaller or larger if the trained value is outside the 95% prediction interval for one more untrained
+  copy and differs by at least half a pixel; otherwise no significant change.
+- **Also changed** lists other measures outside that interval. k_eff(.5) holds half of the mass; radius is the root mean square
+  distance from the centre, weighted by energy, which emphasises large taps; delta is the share of the central tap; even part is
+  the share of the energy with h(d) = h(-d).
+- **Rank** is the numerical rank of the kernels, with its upper bound from method, number of kernels and taps. If that bound is
+  low (NIFF: 2 h + 1 for h hidden features in the last layer), a low rank is by construction, and so are few components in
+  `pca.csv` that explain nearly all variance.
 - **First component** is the share of the variance that it explains; in brackets is that of the untrained copies.
 
 ## Cautions
 
-- Ratios ignore magnitude. Kernels whose norm is below {measures.NEGLIGIBLE:.0%} of their layer's root mean square norm are left out and
-  counted in `layers.csv`; all others have the same weight.
+- Ratios ignore magnitude. Kernels whose norm is below {measures.NEGLIGIBLE:.0%} of their layer's root mean square norm are left
+  out and counted in `layers.csv`; all others have the same weight.
 - A kernel with little influence on the output counts like one with much: later norms and layers may scale it.
   `analyze receptive-field` measures on which part of the image an output depends.
 - Many layers are tested, each at the 5% level: one in twenty may appear changed by chance.
-- Weights that a training does not change keep their initial values: many small outer taps contribute to the sum of |h| but hardly to
-  the energy. Read k_eff together with the radius, and with p = 2 in `mass.csv`.
-- The effective size of a kernel is an odd integer. On a map of N pixels it is at most N, or N + 1 if N is even. On small maps a large
-  share of mass in a small window means little; compare it with *uniform*.
+- Weights that a training does not change keep their initial values: many small outer taps contribute to the sum of |h| but hardly
+  to the energy. Read k_eff together with the radius, and with p = 2 in `mass.csv`.
+- The effective size of a kernel is an odd integer. On a map of N pixels it is at most N, or N + 1 if N is even. On small maps a
+  large share of mass in a small window means little; compare it with *uniform*.
 """
 
 
@@ -129,9 +129,9 @@ def _recipe(recipes: Sequence[NotebookResult] | None) -> Iterator[str]:
     if not lines:
         yield "The recipe applies to NIFF layers only, and none of these networks has one.\n"
         return
-    yield "For label 2 i + 1 the recipe uses the window [c - i, c + i). It leaves out the first block of a stage, and evaluates all stages"
-    yield "but the first on a grid of twice the size of their maps. *Mass* is that of the same kernels in a centred window, at the size of"
-    yield "their maps. In brackets is the mean of the untrained copies by the recipe.\n"
+    yield "For label 2 i + 1 the recipe uses the window [c - i, c + i). It leaves out the first block of a stage, and evaluates all"
+    yield "stages but the first on a grid of twice the size of their maps. *Mass* is that of the same kernels in a centred window,"
+    yield "at the size of their maps. In brackets is the mean of the untrained copies by the recipe.\n"
     yield table(lines, left=("network", "stage"))
     yield from notes.below()
 

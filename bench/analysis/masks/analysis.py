@@ -47,13 +47,13 @@ COLUMNS = {
 
 READING_NOTES = f"""\
 The width of a mask is the length over which it exceeds the crop threshold. The cropped kernel is the part of the grid within that
-length, symmetric around the centre and at least three pixels wide. Frequencies are in units of the Nyquist frequency of the layer's
-grid at the training resolution. The bound is the sum of the highest frequencies of all filters and of the mask, two standard
-deviations each; nearly all energy is below it. By default, FlexConv's anti-aliasing penalty uses only the filters, each with an
-equal share of the Nyquist frequency. The energy is measured for the masked kernels before the crop, with a Hann window, on a grid
-{aliasing.OVERSAMPLING} times as fine. If the bound exceeds that factor, higher frequencies may alias: a white spectrum has
-{1 - aliasing.OVERSAMPLING**-2:.0%} of its energy above Nyquist. A layer with much energy above 1 changes with its grid: it is tied to
-the training resolution.
+length, symmetric around the centre and at least three pixels wide. Frequencies are in units of the Nyquist frequency of the
+layer's grid at the training resolution. The bound is the sum of the highest frequencies of all filters and of the mask, two
+standard deviations each; nearly all energy is below it. By default, FlexConv's anti-aliasing penalty uses only the filters, each
+with an equal share of the Nyquist frequency. The energy is measured for the masked kernels before the crop, with a Hann window,
+on a grid {aliasing.OVERSAMPLING} times as fine. If the bound exceeds that factor, higher frequencies may alias: a white spectrum
+has {1 - aliasing.OVERSAMPLING**-2:.0%} of its energy above Nyquist. A layer with much energy above 1 changes with its grid: it is
+tied to the training resolution.
 """
 
 
@@ -149,9 +149,7 @@ def _epoch_range(training: TrainingLayers) -> str:
 
 
 def _line(first: LayerAtEpoch, last: LayerAtEpoch) -> dict[str, str]:
-    before, after = (
-        {**sizes(layer.module), **frequencies(layer.module, layer.bound, layer.spectrum)} for layer in (first, last)
-    )
+    before, after = ({**sizes(layer.module), **frequencies(layer.module, layer.bound, layer.spectrum)} for layer in (first, last))
 
     def change(show: Any) -> str:
         return " → ".join(dict.fromkeys((show(before), show(after))))

@@ -54,14 +54,14 @@ COLUMNS = {
 }
 
 READING_NOTES = """\
-The measure is the absolute gradient of the centre pixel (H // 2, W // 2) of the last map, summed over channels, with respect to the
-image. It is averaged over images and input channels, in evaluation mode. The last map is the last output of a module with more than
-one pixel: the input of the global mean or of the head. Each cell shows the side in px of the smallest square around the centre of
-that pixel that holds the share; squares are clipped at the border, so a side may exceed the image. In brackets is the area of the
-smallest set of pixels that holds the share, in percent of the image. ± is the standard deviation over seeds. The batch norms of
-untrained networks have the statistics of the images. The limit is the theoretical receptive field. Filters with a circular boundary
-wrap around: what they read beyond one border appears at the opposite one. The areas are not comparable with those that RepLKNet
-publishes: those are areas of log10(1 + score), which raises small scores, and of positive gradients only.
+The measure is the absolute gradient of the centre pixel (H // 2, W // 2) of the last map, summed over channels, with respect to
+the image. It is averaged over images and input channels, in evaluation mode. The last map is the last output of a module with
+more than one pixel: the input of the global mean or of the head. Each cell shows the side in px of the smallest square around the
+centre of that pixel that holds the share; squares are clipped at the border, so a side may exceed the image. In brackets is the
+area of the smallest set of pixels that holds the share, in percent of the image. ± is the standard deviation over seeds. The
+batch norms of untrained networks have the statistics of the images. The limit is the theoretical receptive field. Filters with a
+circular boundary wrap around: what they read beyond one border appears at the opposite one. The areas are not comparable with
+those that RepLKNet publishes: those are areas of log10(1 + score), which raises small scores, and of positive gradients only.
 """
 
 

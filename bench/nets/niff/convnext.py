@@ -20,14 +20,14 @@ def build(
     boundary: str = "circular",
     coords: str = "index",
 ) -> nn.Module:
-    """The NIFF form `name` of a ConvNeXt of torchvision.
+    """Build the NIFF form `name` of a ConvNeXt of torchvision.
 
-    drop_path: of the last block, rising from 0 at the first. boundary, coords: see `methods.niff.Niff`. Weights are drawn as torch
-    draws each layer, as in the published code, where the truncated normal of ConvNeXt is not called. Raises ValueError for images
-    that are too small.
+    drop_path: rate of the last block, rising linearly from 0 at the first. boundary, coords: see `methods.niff.Niff`. Each layer
+    has torch's default initialisation, as in the published code, which does not use the truncated normal of ConvNeXt. Raises
+    ValueError if the images are too small.
     """
-    skeleton = f"torchvision/{BASES[name]}"
-    network = library.build(skeleton, None, classes, in_channels, resolution, stochastic_depth_prob=drop_path)
+    base = f"torchvision/{BASES[name]}"
+    network = library.build(base, None, classes, in_channels, resolution, stochastic_depth_prob=drop_path)
     convert(network, in_channels, resolution, boundary, coords)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -36,7 +36,7 @@ def build(
 
 
 def convert(network: nn.Module, in_channels: int, resolution: Size, boundary: str = "circular", coords: str = "index") -> None:
-    """Put NIFF layers into the blocks: 7x7 depthwise convolutions become filters, 1x1 layers keep no bias; both lose theirs.
+    """Replace the 7x7 depthwise convolutions by NIFF filters, and remove the biases of 1x1 layers.
 
     The filters come from networks of 2-16-128-32-C units.
     """
@@ -45,6 +45,6 @@ def convert(network: nn.Module, in_channels: int, resolution: Size, boundary: st
     replace_by_niff(network, "niff_big", in_channels, resolution, boundary=boundary, coords=coords)
     for block in network.modules():
         if isinstance(block, CNBlock):
-            for layer in block.block:  # not deeper: the filters' small networks keep theirs
+            for layer in block.block:  # not recursive: the small networks of the filters keep their biases
                 if isinstance(layer, nn.Linear):
                     layer.register_parameter("bias", None)

@@ -1,4 +1,4 @@
-"""How a published network becomes its NIFF form (Grabinski et al., TMLR 2024): which layers are exchanged, and for what."""
+"""Conversion of published networks to their NIFF form (Grabinski et al., TMLR 2024)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from methods.parts.niff_mlp import FrequencyMLP
 
 
 def replace_by_niff(network: nn.Module, method: str, in_channels: int, resolution: Size, **options: Any) -> None:
-    """Put NIFF layers in place of the convolutions of stride 1, for images (B, in_channels, *resolution).
+    """Replace the convolutions of stride 1 by NIFF layers, for images (B, in_channels, *resolution).
 
-    `method` is the NIFF of the registry that fits them: one for depthwise or one for dense convolutions; `options` are its own.
-    What has a stride stays spatial: stems, downsampling. So does a 1x1 convolution: its NIFF form multiplies every frequency of a
-    map by one and the same matrix, between two transforms that therefore cancel, and is a 1x1 convolution without bias.
-    Raises ValueError for images that are too small for the network.
+    `method` is a registered NIFF, for depthwise or for dense convolutions; `options` are those of its constructor. Strided
+    convolutions (stem, downsampling) are unchanged. So are 1x1 convolutions: their NIFF form multiplies every frequency of a map by
+    the same matrix, so the two transforms cancel and it equals a 1x1 convolution without bias. Raises ValueError if the images are
+    too small for the network.
     """
     try:
         layers = find_convolutions(network, "all", 3, resolution, in_channels)
     except RuntimeError as error:
         images = "x".join(map(str, (in_channels, *resolution)))
-        raise ValueError(f"images of {images} do not pass through the network: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"the network does not support images of {images}: {str(error).splitlines()[0]}") from error
     for layer in layers:
-        if layer.size and not layer.kept:
+        if layer.size and not layer.reason:
             operator = methods.get(method).build(layer.in_channels, layer.size, out_channels=layer.out_channels, **options)
             network.set_submodule(layer.name, operator)
 
 
 def init_kaiming(network: nn.Module, fan: Literal["fan_in", "fan_out"], zero_biases: bool = False) -> None:
-    """Draw every convolution anew, and every layer of the filters' small networks: 1x1 convolutions in the published code."""
+    """Initialise every convolution, and every layer of the filters' small networks, which are 1x1 convolutions as published."""
     for layer in initialised_layers(network):
         nn.init.kaiming_normal_(layer.weight, mode=fan, nonlinearity="relu")
         if zero_biases and layer.bias is not None:
@@ -41,7 +41,7 @@ def init_kaiming(network: nn.Module, fan: Literal["fan_in", "fan_out"], zero_bia
 
 
 def initialised_layers(network: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:
-    """All convolutions, and the linear layers of the small networks."""
+    """Yield all convolutions, and the linear layers of the filters' small networks."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             yield module

@@ -15,15 +15,15 @@ from torch import nn
 from bench.nets import Size, library
 from bench.nets.niff.layers import init_kaiming, replace_by_niff
 
-METHODS = {"depthwise": "niff", "split": "niff_split", "full": "niff_full"}  # by mode, in place of a 3x3 convolution
+METHODS = {"depthwise": "niff", "split": "niff_split", "full": "niff_full"}  # mode -> method that replaces a 3x3 convolution
 
 
 class Form(NamedTuple):
-    """What a network of torchvision becomes; the first of `modes` is the published default."""
+    """NIFF form of a network of torchvision. The first of `modes` is the published default."""
 
-    skeleton: str
+    base: str
     modes: tuple[str, ...]
-    initialisation: Mapping[str, Any]  # of `init_kaiming`, as the skeleton's own
+    initialisation: Mapping[str, Any]  # arguments of `init_kaiming`, as for the base network
 
 
 FORMS = {
@@ -45,17 +45,17 @@ def build(
     boundary: str = "circular",
     coords: str = "index",
 ) -> nn.Module:
-    """The NIFF form `name` of a network.
+    """Build the NIFF form `name` of a network.
 
-    mode: of ResNets and DenseNet: "split" = small networks (2-8-4-C) give one filter a channel, a 1x1 convolution mixes; "full" = a
-    tiny one (2-8-I*O) gives one filter for each pair of channels. MobileNetV2 has depthwise convolutions alone.
-    boundary, coords: see `methods.niff.Niff`. Raises ValueError for another mode and for images that are too small.
+    mode: for ResNets and DenseNet, "split" = one filter per channel (from networks of 2-8-4-C units), then a 1x1 convolution;
+    "full" = one filter per pair of channels (from networks of 2-8-I*O units). MobileNetV2 only has depthwise convolutions.
+    boundary, coords: see `methods.niff.Niff`. Raises ValueError for another mode and if the images are too small.
     """
     form = FORMS[name]
     mode = mode or form.modes[0]
     if mode not in form.modes:
         raise ValueError(f"network '{name}': mode must be one of {', '.join(form.modes)}, not {mode!r}")
-    network = library.build(f"torchvision/{form.skeleton}", None, classes, in_channels, resolution)
+    network = library.build(f"torchvision/{form.base}", None, classes, in_channels, resolution)
     replace_by_niff(network, METHODS[mode], in_channels, resolution, boundary=boundary, coords=coords)
     init_kaiming(network, **form.initialisation)
     return network

@@ -1,4 +1,4 @@
-"""What ResNets on shared bases are made of: residual blocks whose convolutions are ordinary, factored or a basis themselves."""
+"""Building blocks of ResNets on shared bases: residual blocks with ordinary, factored or shared convolutions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from methods.shared_basis import SharedBasis
 
 
 class SharedConv(nn.Module):
-    """A convolution that is a basis and nothing else: zero padding, stride 1."""
+    """A convolution whose weight is a shared basis: zero padding, stride 1."""
 
     def __init__(self, basis: SharedBasis):
         super().__init__()
@@ -21,7 +21,7 @@ class SharedConv(nn.Module):
 
     @property
     def unique(self) -> Tensor:
-        """It has no filters of its own: (0, C, K, K)."""
+        """Unique filters, of which there are none: (0, C, K, K)."""
         return self.basis.weight[:0]
 
     def kernel(self) -> Tensor:
@@ -32,7 +32,7 @@ class SharedConv(nn.Module):
 
 
 class SubsampledShortcut(nn.Module):
-    """Every second pixel, and zeros for the channels that are added: a shortcut without parameters."""
+    """Shortcut without parameters: every second pixel, and zeros in the added channels."""
 
     def __init__(self, added: int):
         super().__init__()
@@ -43,7 +43,7 @@ class SubsampledShortcut(nn.Module):
 
 
 class Residual(nn.Module):
-    """ReLU(BN(conv(... ReLU(BN(conv(x))))) + shortcut(x)): of two convolutions a basic block, of three a bottleneck."""
+    """ReLU(BN(conv(... ReLU(BN(conv(x))))) + shortcut(x)): a basic block with two convolutions, a bottleneck with three."""
 
     def __init__(self, convs: list[nn.Module], widths: list[int], shortcut: nn.Module):
         super().__init__()
@@ -60,14 +60,14 @@ class Residual(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
-    """An ordinary one without bias; normal weights of variance 2 / (C_out K K)."""
-    made = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
-    nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
-    return made
+    """Build an ordinary convolution without bias, with normal weights of variance 2 / (C_out K K)."""
+    conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
 
 
 def make_shortcut(inputs: int, outputs: int, stride: int, parameters: bool) -> nn.Module:
-    """The identity where it fits, else a 1x1 convolution and a batch norm, or `SubsampledShortcut`."""
+    """Build a shortcut: the identity if the shapes agree, else a 1x1 convolution with batch norm, or `SubsampledShortcut`."""
     if inputs == outputs and stride == 1:
         return nn.Identity()
     if not parameters:
@@ -76,7 +76,7 @@ def make_shortcut(inputs: int, outputs: int, stride: int, parameters: bool) -> n
 
 
 def make_stem(kind: str, in_channels: int, width: int) -> nn.Sequential:
-    """A 3x3 convolution ("cifar"), or a 7x7 of stride 2 and a maximum of stride 2 ("imagenet"). Raises ValueError for others."""
+    """Build a 3x3 convolution ("cifar") or a 7x7 of stride 2 with max pooling ("imagenet"). Raises ValueError for other kinds."""
     if kind not in ("cifar", "imagenet"):
         raise ValueError(f"stem must be cifar or imagenet, not {kind!r}")
     first = convolution(in_channels, width, 3) if kind == "cifar" else convolution(in_channels, width, 7, 2)
@@ -86,7 +86,7 @@ def make_stem(kind: str, in_channels: int, width: int) -> nn.Sequential:
 
 @torch.no_grad()
 def add_second_basis(stack: Iterable[Any]) -> None:
-    """Every other operator of a stack gets a second basis; the rows of both are orthonormal together."""
+    """Give every other operator of a stack a second basis. The rows of both bases are jointly orthonormal."""
     operators = list(stack)
     first: SharedBasis = operators[0].basis
     rank, channels, height, width = first.weight.shape

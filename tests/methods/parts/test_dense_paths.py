@@ -1,4 +1,4 @@
-"""Dense kernels from a few maps: tiles, spectra kept or made, and the choice of tiles, against torch's convolution."""
+"""Dense kernels from a few maps against torch's convolution: tiles, cached and computed spectra, choice of tiles."""
 
 import pytest
 import torch
@@ -40,17 +40,17 @@ def test_every_number_of_tiles_gives_the_convolution(tiles, problem, monkeypatch
     x, maps, matrix = problem
     tiling = Tiling(*(Axis.cut(n, k, count) for n, k, count in zip(IMAGE, KERNEL, tiles)))
     basis = basis_spectra(maps, tiling)
-    kept = cached_spectra(basis, matrix)
-    assert tiling.tiles == tiles[0] * tiles[1] and kept.shape == (tiling.bins, 4, 5)
+    spectra = cached_spectra(basis, matrix)
+    assert tiling.tiles == tiles[0] * tiles[1] and spectra.shape == (tiling.bins, 4, 5)
     expected = direct(x, maps, matrix)
     made = filter_tiles(x, tiling, lambda y: mix_from_basis(y, basis, matrix))
     assert relative_error(made, expected) < 1e-12 and made.is_contiguous()
     for bands in (False, True):
-        assert relative_error(filter_tiles(x, tiling, lambda y: torch.bmm(y, kept), bands), expected) < 1e-12
+        assert relative_error(filter_tiles(x, tiling, lambda y: torch.bmm(y, spectra), bands), expected) < 1e-12
     theirs = torch.autograd.grad(expected.square().sum(), problem)
     for ours, gradient in zip(torch.autograd.grad(made.square().sum(), problem), theirs):
         assert relative_error(ours, gradient) < 1e-12
-    frozen = filter_tiles(x, tiling, lambda y: torch.bmm(y, kept))
+    frozen = filter_tiles(x, tiling, lambda y: torch.bmm(y, spectra))
     assert relative_error(torch.autograd.grad(frozen.square().sum(), x)[0], theirs[0]) < 1e-12
 
 
@@ -63,12 +63,12 @@ def test_no_tile_is_empty():
 
 
 def test_the_choice_of_tiles():
-    made, kept = (best_tiling((224, 224), (37, 37), (64, 64), 33, kept) for kept in (False, True))
-    assert made.tiles > 1 and made.bins <= kept.bins
+    computed, cached = (best_tiling((224, 224), (37, 37), (64, 64), 33, cached) for cached in (False, True))
+    assert computed.tiles > 1 and computed.bins <= cached.bins
     assert best_tiling((32, 32), (33, 33), (64, 64), 33, True) == single_tile((32, 32), (33, 33))
     large = best_tiling((512, 512), (81, 81), (64, 64), 33, True)
     assert 8 * large.bins * 64 * 64 <= dense_paths.MAX_SPECTRA < 8 * single_tile((512, 512), (81, 81)).bins * 64 * 64
-    huge = best_tiling((32, 32), (9, 9), (2048, 2048), 33, True)  # no tile's spectra fit: those of the smallest tile
+    huge = best_tiling((32, 32), (9, 9), (2048, 2048), 33, True)  # even the smallest tile exceeds the limit
     assert huge.bins < best_tiling((32, 32), (9, 9), (64, 64), 33, True).bins
 
 

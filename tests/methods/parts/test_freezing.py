@@ -1,4 +1,4 @@
-"""The slot of a frozen module: filled once, refilled when a weight changes, never carried into a copy or through `train()`."""
+"""The cache of a frozen module: filled once, updated when a weight changes, cleared by `train()` and not copied."""
 
 import copy
 import pickle
@@ -14,7 +14,7 @@ from methods.shared_basis import SharedBasisConv
 
 
 class Scale(Freezable):
-    """x times the square of a weight plus a buffer; counts how often the square is made."""
+    """x times the square of a weight plus a buffer; counts how often the square is computed."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ def ones():
     return torch.ones(2)
 
 
-def test_made_at_every_call_until_frozen():
+def test_computed_at_every_call_until_frozen():
     scale = Scale().eval()
     scale(ones())
     scale(ones())
@@ -62,20 +62,20 @@ def test_made_at_every_call_until_frozen():
     assert scale.made == 3
 
 
-def test_freeze_means_inference_and_returns_the_module():
+def test_freeze_switches_to_inference_and_returns_the_module():
     scale = Scale().train()
     assert scale.freeze() is scale
     assert not scale.training
 
 
-def test_one_slot_for_the_last_key():
+def test_only_the_last_key_is_cached():
     scale = Scale().freeze()
     for key in (1, 1, 2, 2, 1):
         scale(ones(), key)
     assert scale.made == 3
 
 
-def test_train_drops_the_slot_and_the_frozen_state():
+def test_train_clears_the_cache_and_the_frozen_state():
     scale = Scale().freeze()
     scale(ones())
     scale.train()
@@ -95,7 +95,7 @@ def test_train_of_a_parent_reaches_its_children():
 
 
 @pytest.mark.parametrize("change", ["add", "copy", "load", "data", "optimiser"])
-def test_a_changed_weight_refills(change):
+def test_a_changed_weight_updates_the_cache(change):
     scale = Scale().freeze()
     assert torch.equal(scale(ones()), torch.tensor([4.0, 9.0]))
     target = torch.tensor([5.0, 1.0])
@@ -115,7 +115,7 @@ def test_a_changed_weight_refills(change):
     assert scale.made == 2
 
 
-def test_a_changed_buffer_refills():
+def test_a_changed_buffer_updates_the_cache():
     scale = Scale().freeze()
     scale(ones())
     scale.offset.add_(1)
@@ -153,7 +153,7 @@ def test_autocast_first_and_full_precision_later(module):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert module(image()).dtype == torch.bfloat16
     assert module(image()).dtype == torch.float32
-    assert relative_error(module(image()), expected) < 1e-5, "the kept kernel has the precision of the autocast"
+    assert relative_error(module(image()), expected) < 1e-5, "the cached kernel has the precision of the autocast"
 
 
 def test_another_map_size(module):
@@ -193,7 +193,7 @@ def test_pickle_of_a_frozen_module(module):
     assert torch.equal(twin(image()), module(image()))
 
 
-def test_the_slot_is_no_part_of_the_state(module):
+def test_the_cache_is_not_part_of_the_state(module):
     names = set(module.state_dict())
     module.freeze()(image())
     assert set(module.state_dict()) == names

@@ -1,4 +1,4 @@
-"""Kernel nets, mask, crop and anti-aliasing penalty against the official ones, and the crop's bookkeeping."""
+"""Kernel networks, mask, crop and anti-aliasing penalty against the official ones, and updates of the crop."""
 
 import copy
 import math
@@ -67,7 +67,7 @@ def test_mlp_against_the_equations():
 
 
 def test_official_initialisation(vectors):
-    """200 fresh layers each: bounds of the uniform draws, means and spreads within five standard errors of two such samples."""
+    """200 initialised layers each: bounds of uniform distributions; means and deviations within five standard errors."""
     data = vectors("flexconv/init_statistics.npz")
     torch.manual_seed(0)
     layers = [FlexConv(4, 33) for _ in range(200)]
@@ -88,7 +88,7 @@ def test_official_initialisation(vectors):
         values = ours[name].detach().double().flatten()
         assert len(values) == count
         kurtosis = float(((values - values.mean()) ** 4).mean() / values.var() ** 2)
-        # Values of one kernel depend on each other (a shared bias): their sample counts as its 200 * 16 biases
+        # The values of a kernel are correlated (a shared bias): the effective sample size is that of the 200 * 16 biases
         independent = 3200 if name == "cropped_kernel" else count
         error = 5 * math.sqrt(2 / independent)
         assert abs(values.mean() - mean) < error * std, name
@@ -113,7 +113,7 @@ def test_ccnn_initialisation():
 
 
 @pytest.mark.parametrize("wrong", [("rbf", 8, 3), ("magnet", 0, 3), ("magnet", 8, 0), ("siren", 8, 1)])
-def test_nets_that_do_not_exist(wrong):
+def test_unsupported_networks(wrong):
     kind, hidden, layers = wrong
     with pytest.raises(Unsupported):
         make_kernel_net(kind, 4, hidden, layers)
@@ -153,7 +153,7 @@ def test_official_mask_values(vectors):
 
 
 class Reads(torch.utils._python_dispatch.TorchDispatchMode):
-    """Counts the calls that wait for a device: a tensor's values taken to Python."""
+    """Counts device synchronisations: reads of tensor values by Python."""
 
     count = 0
 
@@ -162,7 +162,7 @@ class Reads(torch.utils._python_dispatch.TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_crop_is_read_once_a_change(monkeypatch):
+def test_the_crop_is_read_once_per_change(monkeypatch):
     reads = []
     original = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: reads.append(tensor) or original(tensor))
@@ -183,7 +183,7 @@ def test_the_crop_is_read_once_a_change(monkeypatch):
     assert not reads and waits.count == 0
 
 
-def test_the_crop_follows_every_way_to_change_the_mask():
+def test_the_crop_follows_every_kind_of_change():
     mask = GaussianMask(0.3)
     assert mask.sizes(33) == (21, 21)
     for foreach, sizes in ((False, (11, 21)), (True, (3, 21))):
@@ -192,13 +192,13 @@ def test_the_crop_follows_every_way_to_change_the_mask():
         optimiser.step()
         assert mask.sizes(33) == sizes
     mask.load_state_dict(GaussianMask(0.6).state_dict())
-    assert mask._values[0] == pytest.approx((0.0, 0.6))  # before any forward
+    assert mask._values[0] == pytest.approx((0.0, 0.6))  # before any forward pass
     assert copy.deepcopy(mask).sizes(33) == (33, 33)
     mask.load_state_dict(GaussianMask(0.075).state_dict(), assign=True)
     assert mask.double().sizes(33) == (5, 5)
 
 
-def test_a_fused_step_which_no_counter_shows_is_seen_when_the_mode_changes():
+def test_a_fused_optimiser_step_is_noticed_when_the_mode_changes():
     mask = GaussianMask(0.3)
     optimiser = torch.optim.SGD(mask.parameters(), lr=0.15, fused=True)
     mask.sigma.grad = torch.tensor([1.0, 0.0])
@@ -206,7 +206,7 @@ def test_a_fused_step_which_no_counter_shows_is_seen_when_the_mode_changes():
     assert mask.eval().sizes(33) == (11, 21)
 
 
-def test_a_mask_made_in_inference_mode_is_followed():
+def test_crop_of_a_mask_created_in_inference_mode():
     with torch.inference_mode():
         mask = GaussianMask(0.3)
         assert mask.sizes(33) == (21, 21)
@@ -214,7 +214,7 @@ def test_a_mask_made_in_inference_mode_is_followed():
         assert mask.sizes(33) == (33, 33)
 
 
-def test_wrong_masks():
+def test_invalid_masks():
     for wrong in ({"sigma": 0}, {"threshold": 0}, {"threshold": 1}):
         with pytest.raises(ValueError, match=r"must"):
             GaussianMask(**wrong)

@@ -1,4 +1,4 @@
-"""The spectral core: sizes by search, transforms by their matrices, filters by direct sums."""
+"""Spectral functions against oracles: sizes by search, transforms by DFT matrices, filters by direct sums."""
 
 import math
 
@@ -23,7 +23,7 @@ def half_spectrum(*size, seed=0):
 
 
 def transform(x, size):
-    """Half spectrum of x (..., H, W), zero-padded to `size`, by the matrices of the definition."""
+    """Return the half spectrum of x (..., H, W), zero-padded to `size`, by DFT matrices."""
     height, width = size
     rows = np.exp(-2j * np.pi * np.outer(np.arange(height), np.arange(x.shape[-2])) / height)
     columns = np.exp(-2j * np.pi * np.outer(np.arange(width // 2 + 1), np.arange(x.shape[-1])) / width)
@@ -31,7 +31,7 @@ def transform(x, size):
 
 
 def real_image(spectrum, size):
-    """What a half spectrum means: the real part of the full inverse sum, columns beyond W/2 being the mirror of the stored ones."""
+    """Return the real part of the full inverse sum, in which columns beyond W/2 mirror the stored ones."""
     height, width = size
     full = np.zeros((*spectrum.shape[:-1], width), dtype=complex)
     for v in range(width):
@@ -48,7 +48,7 @@ def test_pair(resolution, size):
     assert spectral.pair(resolution) == size
 
 
-def test_good_size_is_the_next_even_product_of_small_primes():
+def test_fast_size_is_the_next_even_product_of_small_primes():
     good = [2**a * 3**b * 5**c * 7**d for a in range(1, 12) for b in range(7) for c in range(5) for d in range(4)]
     for n in range(1, 700):
         assert spectral.fast_size(n) == min(size for size in good if size >= n), n
@@ -61,7 +61,7 @@ def test_linear_size():
 
 
 @pytest.mark.parametrize("size", IMAGES)
-def test_hermitian_is_what_a_real_image_sees(size):
+def test_hermitian_part_gives_the_same_real_image(size):
     spectrum = half_spectrum(*size)
     symmetric = spectral.hermitian(spectrum, size[1])
     image = torch.from_numpy(real_image(spectrum.numpy(), size))
@@ -72,7 +72,7 @@ def test_hermitian_is_what_a_real_image_sees(size):
 
 
 @pytest.mark.parametrize("size", [(4, 4), (5, 5), (4, 7)])
-def test_hermitian_changes_its_own_mirrors_only_and_no_input(size):
+def test_hermitian_changes_only_edge_columns_and_not_its_input(size):
     spectrum = half_spectrum(*size)
     before = spectrum.clone()
     symmetric = spectral.hermitian(spectrum, size[1])
@@ -110,8 +110,8 @@ def test_irfft2_and_its_gradient(size):
 
 
 @pytest.mark.parametrize("size", [(4, 4), (5, 5), (4, 7), (7, 6)])
-def test_gradients_equal_torch_s_own(size):
-    """On the way rfft2 -> product -> irfft2, for image and spectrum; the spectrum is symmetric, as `irfft2` asks."""
+def test_gradients_equal_those_of_torch(size):
+    """Compare gradients of rfft2 -> product -> irfft2 for image and spectrum, which is Hermitian as `irfft2` requires."""
     x, weight = randn(1, *size).requires_grad_(), half_spectrum(*size, seed=1).requires_grad_()
     target = randn(2, *size, seed=2)
 
@@ -162,7 +162,7 @@ def test_gradcheck_of_the_filter():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "image", "reach"),
+    ("kernel", "image", "cropped"),
     [
         ((3, 3), (8, 8), (3, 3)),
         ((17, 17), (8, 8), (15, 15)),
@@ -171,10 +171,10 @@ def test_gradcheck_of_the_filter():
         ((15, 15), (8, 7), (15, 13)),
     ],
 )
-def test_within_reach_drops_only_taps_that_meet_zeros(kernel, image, reach):
+def test_crop_to_image_removes_only_taps_that_touch_zeros(kernel, image, cropped):
     x, weight = randn(1, 1, *image), randn(1, 1, *kernel, seed=1)
     cut = spectral.crop_to_image(weight, image)
-    assert cut.shape == (1, 1, *reach)
+    assert cut.shape == (1, 1, *cropped)
 
     def same(weight: Tensor) -> Tensor:
         return nn.functional.conv2d(x, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
@@ -183,7 +183,7 @@ def test_within_reach_drops_only_taps_that_meet_zeros(kernel, image, reach):
 
 
 @pytest.mark.parametrize("grad", ["none", "no_grad", "inference"])
-def test_product_in_place_leaves_every_held_input_alone(grad):
+def test_in_place_product_does_not_change_other_tensors(grad):
     x, weight = randn(1, 2, 4, 6), randn(2, 3, 3, seed=1)
     size = spectral.linear_size((4, 6), (3, 3))
     spectrum = spectral.kernel_spectrum(weight, size)
@@ -195,7 +195,7 @@ def test_product_in_place_leaves_every_held_input_alone(grad):
     assert torch.equal(x, held[0]) and torch.equal(spectrum, held[1])
 
 
-def test_product_keeps_its_image_where_a_gradient_needs_it():
+def test_product_is_not_in_place_if_a_gradient_needs_the_image():
     image, kernel = half_spectrum(4, 4), half_spectrum(4, 4, seed=1)
     before = image.clone()
     y = spectral.product(image, kernel.requires_grad_())
@@ -204,7 +204,7 @@ def test_product_keeps_its_image_where_a_gradient_needs_it():
     assert kernel.grad is not None
 
 
-def test_product_saves_the_map_where_none_does():
+def test_product_is_in_place_without_gradients():
     image, kernel = half_spectrum(4, 4), half_spectrum(4, 4, seed=1)
     expected = image * kernel
     y = spectral.product(image, kernel)
@@ -213,7 +213,7 @@ def test_product_saves_the_map_where_none_does():
 
 
 class Recorder:
-    """A forward that notes the dtype and the autocast state it ran in."""
+    """A forward pass that records its dtype and autocast state."""
 
     @spectral.full_precision
     def forward(self, x: Tensor, *more: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ class Recorder:
         (torch.float32, torch.bfloat16, torch.float32, torch.bfloat16),
         (torch.bfloat16, torch.bfloat16, torch.float32, torch.bfloat16),
         (torch.float32, torch.float16, torch.float32, torch.float16),
-        (torch.float64, torch.bfloat16, torch.float64, torch.float64),  # as torch's convolutions do
+        (torch.float64, torch.bfloat16, torch.float64, torch.float64),  # as torch's convolutions
     ],
 )
 def test_full_precision(given, autocast, inside, outside):
@@ -247,7 +247,7 @@ def test_full_precision_on_the_meta_device():
     assert Recorder().forward(torch.empty(3, dtype=torch.bfloat16, device="meta")).dtype == torch.bfloat16
 
 
-def test_float32_and_float64_stay_what_they_are():
+def test_float32_and_float64_are_unchanged():
     for dtype in (torch.float32, torch.float64):
         x, weight = randn(1, 2, 4, 6, dtype=dtype), randn(2, 3, 3, seed=1, dtype=dtype)
         size = spectral.linear_size((4, 6), (3, 3))
@@ -255,6 +255,6 @@ def test_float32_and_float64_stay_what_they_are():
 
 
 def test_sizes_of_the_tables():
-    """Maps of 7 and 14 pixels with kernels up to 13: the padded lengths the cost model uses."""
+    """Maps of 7 and 14 pixels with kernels up to 13: the padded lengths of the cost model."""
     assert [spectral.fast_size(n) for n in (7, 11, 13, 20, 29, 71, 113, 131)] == [8, 12, 14, 20, 30, 72, 120, 140]
     assert math.prod(spectral.linear_size((14, 14), (13, 13))) == 400

@@ -59,7 +59,7 @@ def check_backend(backend: str, known: tuple[str, ...]) -> None:
 
 @register("flexconv", paper="https://arxiv.org/abs/2110.08059")
 class FlexConv(ContinuousConv):
-    """Dense convolution with continuous kernels from a small MAGNet and a size learned by a Gaussian mask (ICLR 2022).
+    """Dense convolution with continuous kernels from a small MAGNet, sized by a learned Gaussian mask (ICLR 2022).
 
     `kernel_size` is the horizon (odd; by default the longer side of the map, plus one if even). The kernel network has `hidden`
     features, `layers` layers and frequency scale `omega` (by default the published value of each network). `sigma` is the initial

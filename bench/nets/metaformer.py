@@ -123,7 +123,9 @@ class MetaFormer(nn.Module):
             size = output_size(down.conv, size)
             self.downsample_layers.append(down)
             operators = (mixers[stage](width, size) for _ in range(depths[stage]))
-            self.stages.append(nn.Sequential(*(Block(width, mixer, stage >= FIRST_SCALED_STAGE, next(drops)) for mixer in operators)))
+            self.stages.append(
+                nn.Sequential(*(Block(width, mixer, stage >= FIRST_SCALED_STAGE, next(drops)) for mixer in operators))
+            )
         self.norm = nn.LayerNorm(widths[-1], eps=EPSILON)
         self.head = Head(widths[-1], classes)
         self.apply(truncated_normal)

@@ -169,9 +169,7 @@ class ContinuousConv(Freezable):
         weights.constant("mask_threshold", self.mask.threshold if self.mask else 0.1)
         used = int(weights.take("train_length")) if "train_length" in weights else 0
         if used not in (0, self.horizon):
-            raise ValueError(
-                f"the official layer has horizon {used}, this layer {self.horizon}: build it with kernel_size={used}"
-            )
+            raise ValueError(f"the official layer has horizon {used}, this layer {self.horizon}: build it with kernel_size={used}")
         net = weights.under("Kernel.")
         own = {f"net.{name}": value for name, value in self.net.from_official(net).items()}
         net.finish()

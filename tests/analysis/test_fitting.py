@@ -1,4 +1,4 @@
-"""Kernel fitting: targets against what was published of them, fits that must be exact, and those that must fail visibly."""
+"""Tests of kernel fitting: published targets, fits that must be exact, and fits that must fail."""
 
 import math
 
@@ -9,18 +9,16 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from bench.analysis.fitting import analysis as fitting
-from bench.analysis.fitting import figures as fitting_figures
-from bench.analysis.fitting import text as fitting_text
-from bench.analysis.fitting.analysis import analyse, curve, fitted, optimise, row
+from bench.analysis.fitting import figures, text
+from bench.analysis.fitting.analysis import COLUMNS, Fit, analyse, fit_networks, loss_curve, optimise, result_row
 from bench.analysis.fitting.nets import NETS, Net
-from bench.analysis.fitting.targets import NEGATIVE, NJET, PUBLISHED, SIZE, TARGETS, edge, gabor, noise, published
+from bench.analysis.fitting.targets import NEGATIVE_MEAN_SQUARE, NJET, PUBLISHED, SIZE, TARGETS, edge, gabor, noise, published_error
 from bench.cli import main
 
-# Of fits published with an error of 0: PSNR in dB against a peak of 1, the fit cut to [0, 1], so that the target's negative half
-# is the error. ckernel_fitting/results/magnetbig_gabor_lr001_it5000_33px.csv of github.com/rjbruin/flexconv.
+# PSNR in dB, for a peak of 1, of fits published with an error of 0. The fits are clipped to [0, 1], so the error is the negative
+# half of the target. ckernel_fitting/results/magnetbig_gabor_lr001_it5000_33px.csv of github.com/rjbruin/flexconv.
 PSNR = {1: 39.70632172, 4: 21.64913559, 16: 19.97712898, 64: 19.97710228}
-# Errors that Gaussian derivatives of the lowest order were published with where they fit nothing: the target's mean square.
+# Published errors of Gaussian derivatives of the lowest order that fit nothing: the mean square of the target.
 UNFITTED = {1: 0.00021399, 4: 0.01368095, 64: 0.02010573}
 PARAMETERS = {"magnet_small": 301, "magnet_big": 4097, "siren_small": 337, "siren_big": 4417, "niff_small": 130, "weights": 1089}
 
@@ -32,7 +30,7 @@ def test_gabor_targets_are_the_published_ones(frequency, decibel):
         assert gabor(frequency).square().mean() == pytest.approx(UNFITTED[frequency], rel=1e-4)
 
 
-def test_a_gabor_target_is_odd_along_both_axes():
+def test_gabor_targets_are_odd_along_both_axes():
     for frequency in PSNR:
         target = gabor(frequency)
         torch.testing.assert_close(target, -target.flip(0))
@@ -40,40 +38,40 @@ def test_a_gabor_target_is_odd_along_both_axes():
     assert gabor(16).abs().max() < 1
 
 
-def test_the_edge_is_odd_and_as_strong_as_the_published_filter():
+def test_edge_is_odd_with_the_published_mean_square():
     target = edge()
     assert target.shape == (SIZE, SIZE)
     torch.testing.assert_close(target, -target.flip(0, 1))
     assert 10 * math.log10(1 / target.clamp(max=0).square().mean()) == pytest.approx(22.474, abs=1e-3)
-    assert pytest.approx(10 ** (-22.474 / 10)) == NEGATIVE
+    assert pytest.approx(10 ** (-22.474 / 10)) == NEGATIVE_MEAN_SQUARE
 
 
-def test_the_noise_is_uniform_and_always_the_same():
+def test_noise_is_uniform_and_reproducible():
     assert torch.equal(noise(), noise())
     assert noise().min() >= 0 and noise().max() <= 1
     assert noise().var() == pytest.approx(1 / 12, rel=0.05)
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_net_gives_a_kernel_and_learns_with_all_its_weights(name):
+def test_every_net_returns_a_kernel_and_has_gradients(name):
     torch.manual_seed(0)
     net = NETS[name].make()
     kernel = net()
     assert kernel.shape == (SIZE, SIZE) and kernel.dtype == torch.float32
     (kernel * torch.rand(SIZE, SIZE)).sum().backward()
-    idle = [key for key, value in net.named_parameters() if value.grad is None or not value.grad.any()]
-    assert idle == (["niff.imag.last.bias"] if name.startswith("niff") else [])
+    without_gradient = [key for key, value in net.named_parameters() if value.grad is None or not value.grad.any()]
+    assert without_gradient == (["niff.imag.last.bias"] if name.startswith("niff") else [])
     count = sum(value.numel() for value in net.parameters())
     assert count == PARAMETERS.get(name, count)
     assert (count < 400) == name.endswith("small")
 
 
-def test_niffs_kernel_is_that_of_its_layer():
+def test_kernel_of_niff_is_that_of_its_layer():
     net = NETS["niff_small"].make()
     torch.testing.assert_close(net(), net.niff.kernel()[0])
 
 
-def test_a_stack_of_nets_is_fitted_as_each_would_be():
+def test_stacked_fits_equal_separate_fits():
     targets = torch.stack([gabor(4), edge()]).float()
 
     def nets():
@@ -86,8 +84,8 @@ def test_a_stack_of_nets_is_fitted_as_each_would_be():
     torch.testing.assert_close(kernels, torch.cat([kernel for _, kernel in alone]), rtol=1e-2, atol=1e-3)
 
 
-def test_the_loss_of_a_weight_follows_adam():
-    """Far from its aim Adam moves a weight by the learning rate a step."""
+def test_loss_of_free_weights_follows_adam():
+    """Far from its target, Adam moves a weight by the learning rate per step."""
     net = NETS["weights"].make()
     with torch.no_grad():
         net.weight.zero_()
@@ -96,44 +94,44 @@ def test_the_loss_of_a_weight_follows_adam():
     torch.testing.assert_close(kernels[0], torch.full((SIZE, SIZE), 0.1), rtol=1e-3, atol=0)
 
 
-def test_free_weights_reach_a_target():
-    (fit,) = fitted("weights", ["edge"], 0.01, 600, 1)
-    assert row(fit)["mse"] < 1e-6 * row(fit)["target_variance"]
+def test_free_weights_fit_a_target():
+    (fit,) = fit_networks("weights", ["edge"], 0.01, 600, 1)
+    assert result_row(fit)["mse"] < 1e-6 * result_row(fit)["target_variance"]
     assert np.allclose(fit.kernel, edge().numpy(), atol=1e-3)
 
 
-def test_a_small_net_learns_a_slow_wave_and_no_noise():
-    """301 parameters cannot hold 1089 independent values."""
-    slow, random = map(row, fitted("siren_small", ["gabor4", "noise"], 0.01, 150, 1))
+def test_small_net_fits_a_slow_wave_but_not_noise():
+    """A small network has fewer parameters than the 1089 independent values of the noise."""
+    slow, random = map(result_row, fit_networks("siren_small", ["gabor4", "noise"], 0.01, 150, 1))
     assert slow["mse"] < 0.1 * slow["target_variance"]
     assert random["mse"] > 0.2 * random["target_variance"]
 
 
-def test_a_row_follows_from_the_losses():
-    fit = fitting.Fit("magnet_big", "noise", 0.01, 3, 7, np.array([4.0, 1e-4, 1e-3]), np.zeros((SIZE, SIZE)))
-    found = row(fit)
-    assert (found["steps"], found["seed"], found["params"], found["status"], found["detail"]) == (2, 3, 7, "ok", "")
-    assert (found["mse"], found["mse_best"], found["published_mse"]) == (1e-3, 1e-4, 5e-9)
-    assert found["psnr_db"] == pytest.approx(30, abs=0.05), "the noise has a range of nearly 1"
-    assert found["target_variance"] == pytest.approx(1 / 12, rel=0.05)
-    assert set(found) <= set(fitting.COLUMNS)
+def test_row_of_a_fit():
+    fit = Fit("magnet_big", "noise", 0.01, 3, 7, np.array([4.0, 1e-4, 1e-3]), np.zeros((SIZE, SIZE)))
+    result = result_row(fit)
+    assert (result["steps"], result["seed"], result["params"], result["status"], result["detail"]) == (2, 3, 7, "ok", "")
+    assert (result["mse"], result["mse_best"], result["published_mse"]) == (1e-3, 1e-4, 5e-9)
+    assert result["psnr_db"] == pytest.approx(30, abs=0.05), "the noise has a range of nearly 1"
+    assert result["target_variance"] == pytest.approx(1 / 12, rel=0.05)
+    assert set(result) <= set(COLUMNS)
 
 
-def test_an_exact_fit_has_no_finite_ratio():
-    fit = fitting.Fit("weights", "edge", 0.01, 0, 1, np.array([1.0, 0.0]), np.zeros((SIZE, SIZE)))
-    assert row(fit)["psnr_db"] == math.inf
+def test_psnr_of_an_exact_fit_is_infinite():
+    fit = Fit("weights", "edge", 0.01, 0, 1, np.array([1.0, 0.0]), np.zeros((SIZE, SIZE)))
+    assert result_row(fit)["psnr_db"] == math.inf
 
 
-def test_a_curve_begins_before_the_first_step_and_ends_after_the_last():
+def test_loss_curve_includes_the_first_and_the_last_step():
     losses = np.geomspace(1, 1e-6, 5001)
-    points = list(curve(fitting.Fit("weights", "edge", 0.01, 0, 1, losses, np.zeros((SIZE, SIZE)))))
+    points = list(loss_curve(Fit("weights", "edge", 0.01, 0, 1, losses, np.zeros((SIZE, SIZE)))))
     steps = [point["step"] for point in points]
     assert (steps[0], steps[-1]) == (0, 5000) and steps == sorted(set(steps)) and 30 < len(steps) < 70
     assert all(point["mse"] == losses[point["step"]] for point in points)
 
 
-class Bursting(nn.Module):
-    """Its loss stops being a number at the third step, where the target is not zero on average."""
+class Diverging(nn.Module):
+    """A net whose loss becomes infinite when its weights exceed 0.125."""
 
     def __init__(self):
         super().__init__()
@@ -143,68 +141,63 @@ class Bursting(nn.Module):
         return self.weight + torch.where(self.weight > 0.125, math.inf, 0.0)
 
 
-def test_a_fit_that_diverges_is_a_row_and_harms_no_other(monkeypatch):
-    monkeypatch.setitem(NETS, "bursting", Net(Bursting))
+def test_diverging_fit_is_a_row_and_does_not_affect_others(monkeypatch):
+    monkeypatch.setitem(NETS, "diverging", Net(Diverging))
     monkeypatch.setitem(TARGETS, "gabor1", lambda: gabor(1) + 1)
     monkeypatch.setitem(TARGETS, "gabor4", lambda: gabor(1) - 1)
-    found = analyse(["bursting"], ["gabor1", "gabor4"], 6, 1)
-    high, low = found.tables["fitting"].to_dict("records")
+    findings = analyse(["diverging"], ["gabor1", "gabor4"], 6, 1)
+    high, low = findings.tables["fitting"].to_dict("records")
     assert (high["status"], high["detail"]) == ("error", "the loss is not finite after 3 steps")
     assert all(math.isnan(high[name]) for name in ("mse", "mse_best", "psnr_db"))
     assert low["status"] == "ok" and low["mse"] == pytest.approx(1.04**2, rel=0.01), "six steps of 0.01 from 0.1 towards -1"
-    assert "*error*<sup>1</sup>" in found.text and "the loss is not finite after 3 steps" in found.text
-    assert set(found.figures) == {"errors", "kernels", "losses"}
+    assert "*error*<sup>1</sup>" in findings.text and "the loss is not finite after 3 steps" in findings.text
+    assert set(findings.figures) == {"errors", "kernels", "losses"}
 
 
-def test_published_errors_are_those_of_their_net_and_rate():
-    assert published("magnet_small", 0.01, "gabor16") == 1.3e-3
-    assert published("siren_big", 0.001, "gabor64") == 5e-8 and published("siren_big", 0.01, "gabor64") == 7.1e-5
-    assert published("niff_big", 0.01, "noise") is None
+def test_published_errors_by_net_and_learning_rate():
+    assert published_error("magnet_small", 0.01, "gabor16") == 1.3e-3
+    assert published_error("siren_big", 0.001, "gabor64") == 5e-8 and published_error("siren_big", 0.01, "gabor64") == 7.1e-5
+    assert published_error("niff_big", 0.01, "noise") is None
     assert all(len(errors) == len(TARGETS) == len(NJET) for errors in PUBLISHED.values())
     assert {net for net, _ in PUBLISHED} <= set(NETS)
 
 
-def test_the_same_seed_gives_the_same_fit_and_another_does_not():
-    first, second = fitted("magnet_small", ["gabor4"], 0.01, 3, 2)
-    again = next(iter(fitted("magnet_small", ["gabor4"], 0.01, 3, 1)))
+def test_fits_are_reproducible_per_seed():
+    first, second = fit_networks("magnet_small", ["gabor4"], 0.01, 3, 2)
+    again = next(iter(fit_networks("magnet_small", ["gabor4"], 0.01, 3, 1)))
     np.testing.assert_allclose(again.losses, first.losses, rtol=1e-4)
     assert not np.allclose(second.losses, first.losses, rtol=0.05)
 
 
-def test_the_page_shows_medians_beside_what_was_published():
+def test_page_shows_medians_and_published_errors():
     shared = {"net": "siren_big", "target": "edge", "lr": 0.01, "steps": 9, "params": 4417, "target_variance": 0.5}
     shared |= {"published_mse": 5e-9, "status": "ok", "detail": ""}
     losses = enumerate((1e-3, 2.4e-5, 1e-6))
     table = pd.DataFrame([{**shared, "seed": seed, "mse": 10 * mse, "mse_best": mse} for seed, mse in losses])
-    text = fitting_text.page(table)
-    assert (
-        "2.4e-5 (< 5e-9)" in text
-        and "2.4e-4 |" in text
-        and "median over 3 seeds" in text
-        and "5.0e-1" in text
-        and "(3.2e-4)" in text
-    )
+    page = text.page(table)
+    for expected in ("2.4e-5 (< 5e-9)", "2.4e-4 |", "median over 3 seeds", "5.0e-1", "(3.2e-4)"):
+        assert expected in page
 
 
-def test_labels_tell_learning_rates_apart():
+def test_labels_include_the_learning_rate():
     table = pd.DataFrame({"net": ["siren_big", "siren_big"], "lr": [0.01, 0.001]})
-    assert list(fitting_figures._label(table)) == ["siren_big", "siren_big, lr 0.001"]
+    assert list(figures._label(table)) == ["siren_big", "siren_big, lr 0.001"]
 
 
-def test_the_verb(tmp_path):
-    words = ["analyze", "fitting", "--nets", "weights,niff_small", "--targets", "gabor1,edge", "--steps", "4", "--seeds", "2"]
-    result = CliRunner().invoke(main, [*words, "-o", str(tmp_path / "fit")], catch_exceptions=False)
+def test_command(tmp_path):
+    args = ["analyze", "fitting", "--nets", "weights,niff_small", "--targets", "gabor1,edge", "--steps", "4", "--seeds", "2"]
+    result = CliRunner().invoke(main, [*args, "-o", str(tmp_path / "fit")], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    found = pd.read_csv(tmp_path / "fit" / "fitting.csv")
-    assert len(found) == 2 * 2 * 2 and set(found["status"]) == {"ok"} and set(found["steps"]) == {4}
+    table = pd.read_csv(tmp_path / "fit" / "fitting.csv")
+    assert len(table) == 2 * 2 * 2 and set(table["status"]) == {"ok"} and set(table["steps"]) == {4}
     assert set(pd.read_csv(tmp_path / "fit" / "curves.csv")["step"]) == {0, 1, 2, 3, 4}
     page = (tmp_path / "fit" / "ANALYSIS.md").read_text()
     assert "| `niff_small`" in page and "figures/errors.svg" in page
     assert (tmp_path / "fit" / "figures" / "kernels.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(("option", "word"), [("--nets", "magnet"), ("--targets", "gabor2")])
-def test_an_unknown_name_is_answered_with_the_known_ones(option, word, tmp_path):
-    result = CliRunner().invoke(main, ["analyze", "fitting", option, word, "-o", str(tmp_path)])
+@pytest.mark.parametrize(("option", "name"), [("--nets", "magnet"), ("--targets", "gabor2")])
+def test_unknown_name_is_an_error_with_the_known_names(option, name, tmp_path):
+    result = CliRunner().invoke(main, ["analyze", "fitting", option, name, "-o", str(tmp_path)])
     assert result.exit_code == 2
-    assert f"unknown {option[2:-1]} '{word}'; did you mean" in result.output
+    assert f"unknown {option[2:-1]} '{name}'; did you mean" in result.output

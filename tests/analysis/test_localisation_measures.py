@@ -78,9 +78,13 @@ def test_measures_against_the_slow_reference(shape):
     assert measures.mass_ratios(bank, 2) == pytest.approx(oracle.masses(bank, 2), abs=1e-12)
     assert measures.rms_radius(bank) == pytest.approx([oracle.radius(kernel) for kernel in bank], abs=1e-12)
     assert measures.even_share(bank) == pytest.approx([oracle.even_share(kernel) for kernel in bank], abs=1e-12)
-    assert measures.pca(measures.decomposed_rows(bank))[: shape[0] - 1] == pytest.approx(oracle.pca(bank)[: shape[0] - 1], abs=1e-12)
+    assert measures.pca(measures.decomposed_rows(bank))[: shape[0] - 1] == pytest.approx(
+        oracle.pca(bank)[: shape[0] - 1], abs=1e-12
+    )
     for level in measures.LEVELS:
-        assert measures.effective_size(measures.mass_ratios(bank), level).tolist() == [oracle.effective(kernel, level) for kernel in bank]
+        assert measures.effective_size(measures.mass_ratios(bank), level).tolist() == [
+            oracle.effective(kernel, level) for kernel in bank
+        ]
 
 
 @pytest.mark.parametrize("scale", [1e-6, -40.0])

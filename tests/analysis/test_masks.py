@@ -199,7 +199,7 @@ def test_flexnet_by_name_is_analysed_untrained():
 def test_unsupported_operator_is_an_error(tmp_path):
     result = run("--backbone", "flexnet3[width=2,horizon=4]", "--res", 8, "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert "kernel_size, the horizon, must be an odd number of at least 3, not 4" in result.output
+    assert "kernel_size (the horizon) must be an odd number of at least 3, not 4" in result.output
 
 
 def test_networks_without_a_flexconv_layer_are_an_error(tmp_path):

@@ -229,7 +229,9 @@ def test_seeds_are_grouped_by_protocol_and_number_of_epochs(tmp_path, monkeypatc
     assert f"`{label}, epoch 1 of 2`" in findings.text
     for state in ("trained, 2 seeds, epoch 2 of 2", "trained, 1 seed, epoch 2 of 2", "trained, 1 seed, epoch 1 of 2"):
         assert f" {state} " in findings.text
-    styles = {(line.get_marker(), line.get_linestyle(), str(line._dash_pattern)) for line in findings.figures["curves"].axes[0].lines}
+    styles = {
+        (line.get_marker(), line.get_linestyle(), str(line._dash_pattern)) for line in findings.figures["curves"].axes[0].lines
+    }
     assert len(styles) == 3, "each has its own marker or dashes"
     titles = [axes.get_title("left") for axes in findings.figures["maps"].axes]
     assert len({title for title in titles if title.endswith("\nuntrained")}) == 3

@@ -10,7 +10,7 @@ from methods.conv import Conv, DepthwiseConv
 def literal(module: Conv | DepthwiseConv, x: Tensor) -> Tensor:
     """Call `nn.functional.conv2d` once, for all kernel sizes.
 
-    The literal part: the direct sum over all K * K taps, where ours takes the transform for large depthwise kernels on a CPU.
+    Differences from ours: always the direct sum over all K * K taps; ours uses FFTs for large depthwise kernels on a CPU.
     """
     weight, bias = (module.conv.weight, module.conv.bias) if isinstance(module, Conv) else (module.weight, module.bias)
     kh, kw = weight.shape[-2:]

@@ -13,8 +13,8 @@ from methods.parts.filter_resize import check_size
 def literal(module: DynamicFilter, x: Tensor) -> Tensor:
     """Apply the mixer to x (B, C, H, W), in the published order of operations; `resize` "native" or "bicubic".
 
-    The literal part: linear layers and transforms over the inner axes of (B, H, W, C), routing cast to complex before the mixing
-    sum, no symmetric spectra, the inverse transform of all M hidden channels, W_2 last. Bicubic filters are resized in every call.
+    Differences from ours: linear layers and transforms over the inner axes of (B, H, W, C), routing cast to complex before mixing,
+    no explicit Hermitian symmetry, inverse transform of all M hidden channels, W_2 last. Bicubic filters are resized in every call.
     """
     x = x.permute(0, 2, 3, 1)  # (B, H, W, C)
     shape = x.shape[1:3]

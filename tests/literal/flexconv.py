@@ -57,9 +57,9 @@ def _by_transform(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 def literal(module: FlexConv | DepthwiseFlexConv, x: Tensor) -> Tensor:
     """Run the published forward pass of a layer with a MAGNet or Gabor kernel network and a mask.
 
-    The literal part: exponentials and sines at every grid point, the crop from tensors, all C_out * C_in spatial kernels, then
-    conv2d, or above `FFT_ABOVE` the published transform (each side padded by its own length; the published code pads both by the
-    width). The depthwise layer has no transform. Kernels larger than the map are used whole.
+    Differences from ours: exponentials and sines at every grid point, the crop from tensors, all C_out * C_in spatial kernels, then
+    conv2d or, above `FFT_ABOVE`, the published transform (each side padded by its own length; the published code pads both by the
+    width). The depthwise layer has no transform. Kernels larger than the map are not cropped.
     """
     kernels = _kernels(module, x.dtype)
     kh, kw = kernels.shape[-2:]

@@ -11,7 +11,7 @@ from methods.global_filter import GlobalFilter
 def literal(module: GlobalFilter, x: Tensor) -> Tensor:
     """Apply the filter to x (B, C, H, W) of the built size.
 
-    The literal part: transforms over the inner axes of (B, H, W, C), scaled by 1 / sqrt(H W) each way, no symmetric spectra.
+    Differences from ours: transforms over the inner axes of (B, H, W, C), each scaled by 1 / sqrt(H W), no explicit symmetry.
     """
     tokens = x.permute(0, 2, 3, 1)  # (B, H, W, C)
     spectrum = torch.fft.rfft2(tokens, dim=(1, 2), norm="ortho")

@@ -17,10 +17,10 @@ from methods.parts.niff_mlp import FrequencyMLP
 def literal(module: Niff, x: Tensor) -> Tensor:
     """Return ifft2(ifftshift(W * fftshift(fft2 x))).real, with W = MLP + i MLP on the shifted grid of all H x W frequencies.
 
-    The literal part: both MLPs as 1x1 convolutions on the whole grid in every call (the grid is kept), complex transforms, shifts
-    without `dim`, which move the batch and the channels too, the 1x1 of "split" on the real and imaginary maps before the inverse
-    transform, the real part taken at the end. The official order of the channels is restored from our parameters, a copy of the
-    last layers' few weights. Raises ValueError for the options that are not of the published method.
+    Differences from ours: both MLPs as 1x1 convolutions on the whole grid in every call (the grid is cached), complex transforms,
+    shifts without `dim`, which also roll batch and channels, the 1x1 of "split" on the real and imaginary maps before the inverse
+    transform, and the real part at the end. The official order of the channels is restored by copying the weights of the last
+    layers. Raises ValueError for options that the published method does not have.
     """
     if (module.boundary, module.coords) != ("circular", "index"):
         raise ValueError("the published method is circular and sees frequency indices")

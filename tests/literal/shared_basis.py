@@ -12,8 +12,8 @@ from methods.shared_basis import SharedBasisConv
 def literal(module: SharedBasisConv, x: Tensor) -> Tensor:
     """Apply two convolutions, concatenation, batch norm and a 1x1 convolution, without folding.
 
-    The literal part: unique and shared responses are separate maps (B, u, H, W) and (B, s, H, W) that are copied together, where
-    ours filters once with the concatenated weights and a frozen module takes the batch norm into the coefficients.
+    Differences from ours: unique and shared responses are separate maps (B, u, H, W) and (B, s, H, W) that are concatenated. Ours
+    convolves once with the concatenated weights, and a frozen module folds the batch norm into the coefficients.
     """
     unique = F.conv2d(x, module.unique, padding=module.padding)
     shared = F.conv2d(x, module.basis.weight, padding=module.padding)

@@ -34,11 +34,11 @@ def test_oracle_on_any_size(size, options):
     module, x = build(**options), image(size)
     weights = [p.detach().numpy() for p in (module.w1, module.b1, module.w2, module.b2)]
     columns = int((size[1] // 2 + 1) * module.fraction)
-    wanted = torch.from_numpy(oracle.afno(x.numpy(), *weights, module.sparsity, columns))
-    assert relative_error(module(x), wanted) < 1e-10
-    assert relative_error(module(x) - x, wanted - x) < 1e-10  # without the residual
+    reference = torch.from_numpy(oracle.afno(x.numpy(), *weights, module.sparsity, columns))
+    assert relative_error(module(x), reference) < 1e-10
+    assert relative_error(module(x) - x, reference - x) < 1e-10  # without the residual
     with torch.no_grad():
-        assert relative_error(module(x), wanted) < 1e-10
+        assert relative_error(module(x), reference) < 1e-10
 
 
 @pytest.mark.parametrize("options", [{"blocks": 1}, {"blocks": 2, "fraction": 0.7}], ids=str)
@@ -74,7 +74,7 @@ def test_mixed_spectrum_is_made_hermitian():
         ({"blocks": 3}, "3 blocks do not divide 4"),
         ({"blocks": 0}, "0 blocks"),
         ({"blocks": 2, "fraction": 0.1}, "selects no column"),
-        ({"blocks": 2, "fraction": 1.5}, "more than all"),
+        ({"blocks": 2, "fraction": 1.5}, "too many"),
     ],
 )
 def test_unsupported(options, reason):
@@ -110,27 +110,27 @@ def test_literal_form(options):
     ],
 )
 def test_official_operator(vectors, name, size, fraction):
-    found = vectors(f"dynamic_fft/{name}.npz")
+    data = vectors(f"dynamic_fft/{name}.npz")
     module = AFNO(16, 14, blocks=4, fraction=fraction)
-    module.load_official(state(found))
+    module.load_official(state(data))
     parameters = {key: (parameter, None) for key, parameter in module.named_parameters()}
-    assert max(errors(module, parameters, found, "native", size).values()) < 1e-5
+    assert max(errors(module, parameters, data, "native", size).values()) < 1e-5
 
 
 def test_published_fraction_counts_pixels(vectors):
     """At 14 x 14, our 0.05 retains no column; the published 0.05 retains half, and all from 0.09 on."""
-    found = vectors("dynamic_fft/afno2d_nvlabs_14x14_frac005.npz")
+    data = vectors("dynamic_fft/afno2d_nvlabs_14x14_frac005.npz")
     with pytest.raises(Unsupported, match="no column"):
         AFNO(16, 14, blocks=4, fraction=0.05)
     module = AFNO(16, 14, blocks=4)
-    module.load_official(state(found))
-    assert relative_error(module(maps(found["native.x"], (14, 14))), maps(found["native.y"], (14, 14))) > 1e-3
+    module.load_official(state(data))
+    assert relative_error(module(maps(data["native.x"], (14, 14))), maps(data["native.y"], (14, 14))) > 1e-3
 
 
 def test_official_mixer(vectors):
     """DFFormer's ablation: W_2 AFNO(StarReLU(W_1 x)) on twice the channels."""
-    found = vectors("dynamic_fft/afno2d_dfformer_14x14.npz")
-    p, module, act = leaves(found), AFNO(16, 14, blocks=4), StarReLU()
+    data = vectors("dynamic_fft/afno2d_dfformer_14x14.npz")
+    p, module, act = leaves(data), AFNO(16, 14, blocks=4), StarReLU()
     module.load_official({name: p[name].detach() for name in ("w1", "b1", "w2", "b2")})
     act.load_state_dict({"scale": p["act1.scale"], "bias": p["act1.bias"]})
 
@@ -141,7 +141,7 @@ def test_official_mixer(vectors):
     parameters = {key: (p[key], None) for key in ("pwconv1.weight", "pwconv2.weight")}
     parameters |= {key: (parameter, None) for key, parameter in module.named_parameters()}
     parameters |= {f"act1.{key}": (parameter, None) for key, parameter in act.named_parameters()}
-    assert max(errors(mixer, parameters, found, "native", (14, 14)).values()) < 1e-5
+    assert max(errors(mixer, parameters, data, "native", (14, 14)).values()) < 1e-5
 
 
 def test_official_names_are_checked():

@@ -21,7 +21,7 @@ CHANNELS = 4
 
 
 def build(size, channels=CHANNELS, **options):
-    """Use weights of order 1: with the published initialisation the routing is uniform and the output near 0, which hides errors."""
+    """Use weights of order 1: with the published initialisation the output is near 0, which hides errors."""
     torch.manual_seed(0)
     module = DynamicFilter(channels, size, **options).double()
     for parameter in module.parameters():
@@ -51,20 +51,20 @@ def expected(module, x, kernels):
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_oracle(size, options):
     module, x = build(size, **options), image(size)
-    wanted = expected(module, x, [taps(pairs, size[1]) for pairs in module.basis.detach().numpy()])
-    assert relative_error(module(x), wanted) < 1e-10
+    reference = expected(module, x, [taps(pairs, size[1]) for pairs in module.basis.detach().numpy()])
+    assert relative_error(module(x), reference) < 1e-10
     with torch.no_grad():  # in-place products and activation
-        assert relative_error(module(x), wanted) < 1e-10
-        assert relative_error(module.freeze()(x), wanted) < 1e-10
+        assert relative_error(module(x), reference) < 1e-10
+        assert relative_error(module.freeze()(x), reference) < 1e-10
 
 
 @pytest.mark.parametrize(("source", "target"), [((6, 8), (9, 10)), ((7, 5), (4, 6)), ((6, 6), (6, 7))], ids=str)
 @pytest.mark.parametrize("mode", RESIZED)
 def test_resizing_oracle(mode, source, target):
     module, x = build(source, resize=mode), image(target)
-    wanted = expected(module, x, [resized_kernel(p, source, target, mode) for p in module.basis.detach().numpy()])
-    assert relative_error(module(x), wanted) < 1e-10
-    assert relative_error(module.freeze()(x), wanted) < 1e-10
+    reference = expected(module, x, [resized_kernel(p, source, target, mode) for p in module.basis.detach().numpy()])
+    assert relative_error(module(x), reference) < 1e-10
+    assert relative_error(module.freeze()(x), reference) < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def load(vectors, size, prefix="param.", **options):
 def official(module, prefix=""):
     """Map official names to our parameters and the permutation to the official order."""
     ours = dict(module.named_parameters())
-    named = {theirs: name for theirs, name in OFFICIAL.items() if name in ours}
-    return {prefix + theirs: (ours[name], (1, 2, 0, 3) if name == "basis" else None) for theirs, name in named.items()}
+    named = {key: name for key, name in OFFICIAL.items() if name in ours}
+    return {prefix + key: (ours[name], (1, 2, 0, 3) if name == "basis" else None) for key, name in named.items()}
 
 
 @pytest.mark.parametrize(
@@ -187,86 +187,86 @@ def official(module, prefix=""):
     ],
 )
 def test_official_mixer(vectors, name, size, options):
-    found = vectors(f"dynamic_fft/{name}.npz")
-    module = load(found, size, **options)
-    assert max(errors(module, official(module), found, "native", size).values()) < 1e-5
-    if "routing" in found:
-        assert relative_error(module.routing(maps(found["native.x"], size)), torch.from_numpy(found["routing"])) < 1e-5
+    data = vectors(f"dynamic_fft/{name}.npz")
+    module = load(data, size, **options)
+    assert max(errors(module, official(module), data, "native", size).values()) < 1e-5
+    if "routing" in data:
+        assert relative_error(module.routing(maps(data["native.x"], size)), torch.from_numpy(data["routing"])) < 1e-5
 
 
 def test_official_filters_at_15_columns(vectors):
     """The published mixer accepts a 14 x 15 map with the spectra of 14 x 14; ours only if it was built for 14 x 15."""
-    found = vectors("dynamic_fft/df_quirk_14x15_without_resize.npz")
+    data = vectors("dynamic_fft/df_quirk_14x15_without_resize.npz")
     with pytest.raises(ValueError, match="14x14 do not fit a map of 14x15"):
-        load(found, (14, 14))(maps(found["w15.x"], (14, 15)))
-    module = load(found, (14, 15))
-    assert max(errors(module, official(module), found, "w15", (14, 15)).values()) < 1e-5
+        load(data, (14, 14))(maps(data["w15.x"], (14, 15)))
+    module = load(data, (14, 15))
+    assert max(errors(module, official(module), data, "w15", (14, 15)).values()) < 1e-5
 
 
 @pytest.mark.parametrize(
     ("tag", "size"), [("r14", (14, 14)), ("r28", (28, 28)), ("r7", (7, 7)), ("r15", (15, 15)), ("r20x28", (20, 28))]
 )
 def test_official_resizing(vectors, tag, size):
-    found = vectors("dynamic_fft/df_resize_from_14x14.npz")
-    module = load(found, (14, 14), resize="bicubic")
-    assert max(errors(module, official(module), found, tag, size).values()) < 1e-5
+    data = vectors("dynamic_fft/df_resize_from_14x14.npz")
+    module = load(data, (14, 14), resize="bicubic")
+    assert max(errors(module, official(module), data, tag, size).values()) < 1e-5
     if size != (14, 14):
-        stored = torch.from_numpy(found[f"resized_{size[0]}x{size[1] // 2 + 1}"]).permute(2, 0, 1, 3)
+        stored = torch.from_numpy(data[f"resized_{size[0]}x{size[1] // 2 + 1}"]).permute(2, 0, 1, 3)
         same = DynamicFilter(8, size)
         same.load_state_dict({**module.state_dict(), "basis": stored})
         assert relative_error(module._basis(size), same._basis(size)) < 1e-5
 
 
 def test_official_block(vectors):
-    found = vectors("dynamic_fft/metaformer_block_df_7x7.npz")
-    p, module = leaves(found), load(found, (7, 7), "param.token_mixer.")
+    data = vectors("dynamic_fft/metaformer_block_df_7x7.npz")
+    p, module = leaves(data), load(data, (7, 7), "param.token_mixer.")
     parameters = {key: (tensor, None) for key, tensor in p.items() if not key.startswith("token_mixer.")}
     parameters |= official(module, "token_mixer.")
 
     def run(x):
         return metaformer_block(x.permute(0, 2, 3, 1), module, p).permute(0, 3, 1, 2)
 
-    assert max(errors(run, parameters, found, "native", (7, 7)).values()) < 1e-5
+    assert max(errors(run, parameters, data, "native", (7, 7)).values()) < 1e-5
 
 
 def test_official_small_network(vectors):
     """DFFormer with stages of 1, 1, 2 and 1 blocks on 64 x 96 pixels: outputs of each stage and logits."""
-    found = vectors("dynamic_fft/tiny_dfformer_64x96.npz")
-    p = state(found)
-    x = torch.from_numpy(found["n.x"]).permute(0, 2, 3, 1)
+    data = vectors("dynamic_fft/tiny_dfformer_64x96.npz")
+    p = state(data)
+    x = torch.from_numpy(data["n.x"]).permute(0, 2, 3, 1)
     for stage, depth in enumerate((1, 1, 2, 1)):
-        down = state(found, f"param.downsample_layers.{stage}.")
+        down = state(data, f"param.downsample_layers.{stage}.")
         x = norm(x, down["pre_norm.weight"]) if stage else x
         stride, padding = (2, 1) if stage else (4, 2)
         x = F.conv2d(x.permute(0, 3, 1, 2), down["conv.weight"], down["conv.bias"], stride, padding).permute(0, 2, 3, 1)
         x = x if stage else norm(x, down["post_norm.weight"])
-        assert relative_error(x, torch.from_numpy(found[f"down{stage}"])) < 1e-5
+        assert relative_error(x, torch.from_numpy(data[f"down{stage}"])) < 1e-5
         for i in range(depth):
             prefix = f"param.stages.{stage}.{i}."
-            x = metaformer_block(x, load(found, tuple(x.shape[1:3]), f"{prefix}token_mixer."), state(found, prefix))
-        assert relative_error(x, torch.from_numpy(found[f"stage{stage}"])) < 1e-5
+            x = metaformer_block(x, load(data, tuple(x.shape[1:3]), f"{prefix}token_mixer."), state(data, prefix))
+        assert relative_error(x, torch.from_numpy(data[f"stage{stage}"])) < 1e-5
     x = F.layer_norm(x.mean((1, 2)), (32,), p["norm.weight"], p["norm.bias"], 1e-6)
     hidden = F.relu(F.linear(x, p["head.fc1.weight"], p["head.fc1.bias"])).square()
     hidden = F.layer_norm(hidden, (128,), p["head.norm.weight"], p["head.norm.bias"])
-    assert relative_error(F.linear(hidden, p["head.fc2.weight"], p["head.fc2.bias"]), torch.from_numpy(found["n.y"])) < 1e-5
+    assert relative_error(F.linear(hidden, p["head.fc2.weight"], p["head.fc2.bias"]), torch.from_numpy(data["n.y"])) < 1e-5
 
 
 def test_official_star_relu(vectors):
-    found = vectors("dynamic_fft/starrelu.npz")
+    data = vectors("dynamic_fft/starrelu.npz")
     act = StarReLU()
-    act.load_state_dict(state(found))
-    x = torch.from_numpy(found["n.x"]).requires_grad_()
+    act.load_state_dict(state(data))
+    x = torch.from_numpy(data["n.x"]).requires_grad_()
     y = act(x)
-    y.backward(torch.from_numpy(found["n.gy"]))
+    y.backward(torch.from_numpy(data["n.gy"]))
     with torch.no_grad():
         assert relative_error(act(x), y) < 1e-6
     for ours, name in [(y, "y"), (x.grad, "gx"), (act.scale.grad, "grad.scale"), (act.bias.grad, "grad.bias")]:
-        assert relative_error(ours, torch.from_numpy(found[f"n.{name}"])) < 1e-5
+        assert relative_error(ours, torch.from_numpy(data[f"n.{name}"])) < 1e-5
 
 
 def test_official_names_are_checked():
     module = DynamicFilter(4, 6)
-    weights = {theirs: module.state_dict()[ours] for theirs, ours in OFFICIAL.items()}
+    weights = {key: module.state_dict()[ours] for key, ours in OFFICIAL.items()}
     weights["complex_weights"] = weights["complex_weights"].permute(1, 2, 0, 3)
     module.load_official(weights)
     for wrong in ({}, {**weights, "pwconv1.bias": torch.zeros(8)}, dict(list(weights.items())[1:])):

@@ -128,7 +128,7 @@ def test_paths_agree_on_an_anisotropic_kernel():
 
 
 def check_gradients(module):
-    """Check gradients of all weights by central differences, with non-zero biases (at zero, ReLUs on a symmetric grid have kinks)."""
+    """Check gradients of all weights by central differences. Biases are non-zero to avoid the kinks of ReLUs on the grid."""
     names = [name for name, _ in module.named_parameters()]
     with torch.no_grad():
         for parameter in module.parameters():

@@ -63,9 +63,9 @@ def test_official_gradients(vectors, name):
         module(x).backward(torch.from_numpy(data["grad_out"]))
         assert relative_error(x.grad, torch.from_numpy(data["grad/x"])) < TOLERANCE.get(name, 1e-5)
         constants = {key: torch.zeros(2) for key in ("mask_mean_param",) if "grad/mask_width_param" in data}
-        theirs = module.from_official(Weights(part(data, "grad/") | constants))
+        gradients = module.from_official(Weights(part(data, "grad/") | constants))
         for key, parameter in module.named_parameters():
-            assert relative_error(parameter.grad, theirs[key]) < TOLERANCE.get(name, 1e-5), key
+            assert relative_error(parameter.grad, gradients[key]) < TOLERANCE.get(name, 1e-5), key
 
 
 @pytest.mark.parametrize("name", [name for name in OFFICIAL if name.startswith("ccnn")])

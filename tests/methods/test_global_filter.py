@@ -153,17 +153,17 @@ def official(vectors, resize="native", size=None):
 
 @pytest.mark.parametrize(("name", "size"), [("gfnet_globalfilter", (14, 14)), ("gfnet_globalfilter_12x20", (12, 20))])
 def test_official_filter(vectors, name, size):
-    found = vectors(f"dynamic_fft/{name}.npz")
-    module = official(found)
-    assert max(errors(module, {"complex_weight": (module.weight, (1, 2, 0, 3))}, found, "native", size).values()) < 1e-5
+    data = vectors(f"dynamic_fft/{name}.npz")
+    module = official(data)
+    assert max(errors(module, {"complex_weight": (module.weight, (1, 2, 0, 3))}, data, "native", size).values()) < 1e-5
 
 
 def test_official_fine_tuning_at_384(vectors):
     """24 x 24 tokens with the filters of 14 x 14."""
-    found = vectors("dynamic_fft/gfnet_globalfilter.npz")
-    module = official(found, "bicubic")
-    assert relative_error(module(maps(found["finetune384.x"], (24, 24))), maps(found["finetune384.y"], (24, 24))) < 1e-5
-    stored = torch.from_numpy(found["finetune384.weight"]).permute(2, 0, 1, 3).contiguous()
+    data = vectors("dynamic_fft/gfnet_globalfilter.npz")
+    module = official(data, "bicubic")
+    assert relative_error(module(maps(data["finetune384.x"], (24, 24))), maps(data["finetune384.y"], (24, 24))) < 1e-5
+    stored = torch.from_numpy(data["finetune384.weight"]).permute(2, 0, 1, 3).contiguous()
     expected = filter_spectrum(stored, (24, 24), (24, 24), "native")
     resized = filter_spectrum(module.weight, (14, 14), (24, 24), "bicubic")
     assert relative_error(torch.view_as_real(resized), torch.view_as_real(expected)) < 1e-5
@@ -172,8 +172,8 @@ def test_official_fine_tuning_at_384(vectors):
 @pytest.mark.parametrize("name", ["gfnet_block_7x7", "gfnet_block_layerscale_7x7"])
 def test_official_block(vectors, name):
     """x + gamma * MLP(norm2(filter(norm1 x))), a GELU network of ratio 4, norms with eps 1e-6."""
-    found = vectors(f"dynamic_fft/{name}.npz")
-    p = leaves(found)
+    data = vectors(f"dynamic_fft/{name}.npz")
+    p = leaves(data)
     module = GlobalFilter(16, 7)
     module.load_official({"complex_weight": p["filter.complex_weight"].detach()})
 
@@ -189,13 +189,13 @@ def test_official_block(vectors, name):
 
     parameters = {key: (tensor, None) for key, tensor in p.items()}
     parameters["filter.complex_weight"] = (module.weight, (1, 2, 0, 3))
-    assert max(errors(block, parameters, found, "native", (7, 7)).values()) < 1e-5
+    assert max(errors(block, parameters, data, "native", (7, 7)).values()) < 1e-5
 
 
 def test_official_gfformer_filter(vectors):
     """The same filter between two pointwise layers: W_2 filter(StarReLU(W_1 x))."""
-    found = vectors("dynamic_fft/gfformer_globalfilter_14x14.npz")
-    p = leaves(found)
+    data = vectors("dynamic_fft/gfformer_globalfilter_14x14.npz")
+    p = leaves(data)
     module, act = GlobalFilter(16, 14), StarReLU()
     module.load_official({"complex_weight": p["complex_weights"].detach()})
     act.load_state_dict({"scale": p["act1.scale"], "bias": p["act1.bias"]})
@@ -207,7 +207,7 @@ def test_official_gfformer_filter(vectors):
     parameters = {key: (p[key], None) for key in ("pwconv1.weight", "pwconv2.weight")}
     parameters |= {"complex_weights": (module.weight, (1, 2, 0, 3))}
     parameters |= {"act1.scale": (act.scale, None), "act1.bias": (act.bias, None)}
-    assert max(errors(mixer, parameters, found, "native", (14, 14)).values()) < 1e-5
+    assert max(errors(mixer, parameters, data, "native", (14, 14)).values()) < 1e-5
 
 
 def test_official_names_are_checked():

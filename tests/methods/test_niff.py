@@ -240,11 +240,11 @@ def test_flops_agree_with_the_counter_of_torch(name):
 def test_broad_kernels_have_weight_far_from_the_centre(hidden):
     """Compare the sum of a kernel over offsets of 5 pixels and more, relative to its norm."""
     offset = (torch.arange(16) - 8).abs()
-    far = torch.maximum(offset[:, None], offset) >= 5
+    distant = torch.maximum(offset[:, None], offset) >= 5
 
     def summed(init):
         kernels = seeded(64, 16, hidden=hidden, init=init).kernel().detach()
-        return (kernels[:, far].sum(1).abs() / kernels.flatten(1).norm(dim=1)).mean()
+        return (kernels[:, distant].sum(1).abs() / kernels.flatten(1).norm(dim=1)).mean()
 
     assert summed("broad") > 1 > 0.2 > summed("default")
 

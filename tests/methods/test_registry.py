@@ -94,8 +94,8 @@ def test_the_catalogue_is_complete(own):
 
 def test_takes_and_needs_a_kernel():
     entries = {entry.name: entry for entry in methods.catalogue()}
-    asked = {name: (entries[name].takes_kernel, entries[name].needs_kernel) for name in ("conv", "conv3", "dwconv", "shared_basis")}
-    assert asked == {"conv": (True, True), "conv3": (False, False), "dwconv": (True, True), "shared_basis": (True, False)}
+    flags = {name: (entries[name].takes_kernel, entries[name].needs_kernel) for name in ("conv", "conv3", "dwconv", "shared_basis")}
+    assert flags == {"conv": (True, True), "conv3": (False, False), "dwconv": (True, True), "shared_basis": (True, False)}
     assert not Entry("x", "", "", {}, {"width": 1}).takes_kernel
 
 

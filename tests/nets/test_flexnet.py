@@ -114,9 +114,9 @@ def test_dropout_is_inside_the_blocks():
 def test_the_penalties_are_those_of_the_layers():
     assert [penalty.item() for penalty in penalties(build())] == [0] * 7
     network = build("flexnet3[width=4,hidden=8,antialias=0.1,antialias_target=gabor+mask]")
-    found = list(penalties(network))
-    torch.testing.assert_close(sum(found), sum(layer.penalty() for layer in layers(network)))
-    assert all(penalty.item() > 0 for penalty in found)
+    values = list(penalties(network))
+    torch.testing.assert_close(sum(values), sum(layer.penalty() for layer in layers(network)))
+    assert all(penalty.item() > 0 for penalty in values)
     assert list(penalties(build("flexnet3[width=4,kernel=3]"))) == []
 
 

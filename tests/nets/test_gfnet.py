@@ -109,12 +109,12 @@ def test_oracle(plan, size):
 
 @pytest.mark.parametrize("name", ["gfnet_block_7x7", "gfnet_block_layerscale_7x7"])
 def test_official_block(vectors, name):
-    found = vectors(f"dynamic_fft/{name}.npz")
+    data = vectors(f"dynamic_fft/{name}.npz")
     block = Block(16, (7, 7), "native", 1e-5 if "layerscale" in name else None, nn.Identity())
-    load(block, state(found))
+    load(block, state(data))
     parameters = {key: (tensor, None) for key, tensor in block.named_parameters()}
     parameters["filter.complex_weight"] = (parameters.pop("filter.weight")[0], (1, 2, 0, 3))
-    assert max(errors(block, parameters, found, "native", (7, 7)).values()) < 1e-5
+    assert max(errors(block, parameters, data, "native", (7, 7)).values()) < 1e-5
 
 
 @pytest.mark.parametrize("plan", PLANS_OF.values(), ids=PLANS_OF)

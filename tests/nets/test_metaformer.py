@@ -48,10 +48,10 @@ def image(size, batch=2):
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-def error(ours, theirs):
+def error(ours, reference):
     """Return the relative error in the 2-norm."""
-    theirs = torch.from_numpy(theirs)
-    return float((ours - theirs).norm() / theirs.norm())
+    reference = torch.from_numpy(reference)
+    return float((ours - reference).norm() / reference.norm())
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -74,21 +74,21 @@ def test_filters_grow_with_the_resolution(res, millions):
 
 def filled(names):
     """Return weights by the rule of the reference logits."""
-    made = {}
+    weights = {}
     for i, (name, shape) in enumerate(names):
         v = np.random.RandomState(1000 + i).standard_normal(int(np.prod(shape))).reshape(shape)
         if len(shape) == 1:
             v = 1 + 0.1 * v if name.endswith(("weight", "scale")) else 0.05 * v
         else:
             v = 0.5 * v if name.endswith("complex_weights") else v * np.sqrt(1 / np.prod(shape[1:]))
-        made[name] = torch.from_numpy(v.astype(np.float32))
-    return made
+        weights[name] = torch.from_numpy(v.astype(np.float32))
+    return weights
 
 
 @pytest.mark.parametrize("name", ["dfformer_s18", "cdfformer_s18", "gfformer_s18"])
 def test_official_logits(vectors, name):
     """Two images of 224 x 224. Conjugating one filter of the last stage would change the logits by 1.8e-2."""
-    found = vectors("dynamic_fft/s18_rsfill_224.npz")
+    data = vectors("dynamic_fft/s18_rsfill_224.npz")
     names = json.loads((Path(os.environ["LKB_REFERENCE"]) / f"dynamic_fft/{name}_keys.json").read_text())
     network = meta(name).to_empty(device="cpu")
     network.load_official(filled(names))
@@ -96,21 +96,21 @@ def test_official_logits(vectors, name):
     with torch.inference_mode():
         features = network.features(torch.from_numpy(pixels).view(2, 3, 224, 224))
         logits = network.head(features)
-    assert error(features, found[f"{name}.features"]) < 1e-5
-    assert error(logits, found[f"{name}.logits"]) < 1e-5
+    assert error(features, data[f"{name}.features"]) < 1e-5
+    assert error(logits, data[f"{name}.logits"]) < 1e-5
 
 
 def test_official_small_network(vectors):
-    found = vectors("dynamic_fft/tiny_dfformer_64x96.npz")
+    data = vectors("dynamic_fft/tiny_dfformer_64x96.npz")
     network = small()
-    network.load_official(state(found))
-    x = torch.from_numpy(found["n.x"])
-    assert relative_error(network(x), torch.from_numpy(found["n.y"])) < 1e-5
+    network.load_official(state(data))
+    x = torch.from_numpy(data["n.x"])
+    assert relative_error(network(x), torch.from_numpy(data["n.y"])) < 1e-5
     for i, (down, stage) in enumerate(zip(network.downsample_layers, network.stages)):
         x = down(x)
-        assert relative_error(x, maps(found[f"down{i}"], x.shape[2:])) < 1e-5
+        assert relative_error(x, maps(data[f"down{i}"], x.shape[2:])) < 1e-5
         x = stage(x)
-        assert relative_error(x, maps(found[f"stage{i}"], x.shape[2:])) < 1e-5
+        assert relative_error(x, maps(data[f"stage{i}"], x.shape[2:])) < 1e-5
 
 
 def official(module, renamed):
@@ -134,26 +134,26 @@ def official(module, renamed):
     ],
 )
 def test_official_mixers(vectors, name, operator, tags, renamed):
-    found = vectors(f"dynamic_fft/{name}.npz")
+    data = vectors(f"dynamic_fft/{name}.npz")
     for tag, size in tags.items():
         module = ExpandedMixer(operator, 8, (14, 14))
-        module.load_official(state(found))
-        assert max(errors(module, official(module, renamed), found, tag, size).values()) < 1e-5
+        module.load_official(state(data))
+        assert max(errors(module, official(module, renamed), data, tag, size).values()) < 1e-5
 
 
 def test_official_block(vectors):
-    found = vectors("dynamic_fft/metaformer_block_df_7x7.npz")
+    data = vectors("dynamic_fft/metaformer_block_df_7x7.npz")
     block = Block(16, DynamicFilter(16, 7), True, torch.nn.Identity())
-    load(block, state(found))
-    renamed = {f"token_mixer.{theirs}": f"token_mixer.{ours}" for theirs, ours in OFFICIAL.items()}
-    assert max(errors(block, official(block, renamed), found, "native", (7, 7)).values()) < 1e-5
+    load(block, state(data))
+    renamed = {f"token_mixer.{key}": f"token_mixer.{ours}" for key, ours in OFFICIAL.items()}
+    assert max(errors(block, official(block, renamed), data, "native", (7, 7)).values()) < 1e-5
 
 
 def test_official_norm(vectors):
-    found = vectors("dynamic_fft/layernorm_general.npz")
+    data = vectors("dynamic_fft/layernorm_general.npz")
     norm = ChannelNorm(8, bias=False)
-    norm.load_state_dict(state(found))
-    assert max(errors(norm, {"weight": (norm.weight, None)}, found, "n", (5, 5)).values()) < 1e-5
+    norm.load_state_dict(state(data))
+    assert max(errors(norm, {"weight": (norm.weight, None)}, data, "n", (5, 5)).values()) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["head.fc1.bias", "stages.2.1.mlp.act.scale", "stages.2.1.token_mixer.act1.scale"])

@@ -45,7 +45,7 @@ def planned(text: str) -> nn.Module:
 
 
 @cache
-def made(text: str, size: tuple[int, int] = (64, 64)) -> nn.Module:
+def build(text: str, size: tuple[int, int] = (64, 64)) -> nn.Module:
     torch.manual_seed(0)
     return nets.build(text, None, 10, 3, size)
 
@@ -105,7 +105,7 @@ def test_every_filter_is_built_for_the_size_of_its_input(text):
 @pytest.mark.parametrize("text", SMALL)
 def test_one_step_of_training(text):
     """The last map has 3 x 3 pixels: at 2 x 2 every frequency is its own mirror and filters have no odd part."""
-    network = copy.deepcopy(made(text)).train()
+    network = copy.deepcopy(build(text)).train()
     logits = network(images(2, 3, 80, 96))
     logits.square().sum().backward()
     assert logits.shape == (2, 10)
@@ -118,7 +118,7 @@ def test_one_step_of_training(text):
 @pytest.mark.parametrize("text", ["niff_resnet18", "niff_mobilenetv2", "niff_convnext_t"])
 def test_another_resolution_with_the_same_network(text):
     """Coordinates are in cycles per map: at another size the network equals one that was built for it."""
-    here, there = copy.deepcopy(made(text)).eval(), made(text, (96, 80))
+    here, there = copy.deepcopy(build(text)).eval(), build(text, (96, 80))
     there.load_state_dict(here.state_dict())
     x = images(2, 3, 96, 80)
     with torch.no_grad():
@@ -129,9 +129,9 @@ def test_another_resolution_with_the_same_network(text):
 
 def test_normalised_coordinates_preserve_the_kernels_of_the_built_size():
     for coords, same in (("index", True), ("normalized", False)):
-        network = made(f"niff_resnet18[coords={coords}]", (96, 80))
-        network.load_state_dict(made("niff_resnet18").state_dict())
-        first, other = (filters(n)[0].spectrum((16, 16)) for n in (network, made("niff_resnet18")))
+        network = build(f"niff_resnet18[coords={coords}]", (96, 80))
+        network.load_state_dict(build("niff_resnet18").state_dict())
+        first, other = (filters(n)[0].spectrum((16, 16)) for n in (network, build("niff_resnet18")))
         assert torch.equal(first, other) is same
 
 
@@ -141,22 +141,22 @@ def spread(weight: torch.Tensor) -> float:
 
 def test_initialisation_is_that_of_the_base_networks():
     """Standard deviations of the Kaiming normal initialisation; the standard error on 4 * 512 values is 1.6%."""
-    fan_out = filters(made("niff_resnet18"))[-1]
+    fan_out = filters(build("niff_resnet18"))[-1]
     assert spread(fan_out.real.last.weight) == pytest.approx(sqrt(2 / 512), rel=0.08)
     assert spread(fan_out.mix.weight) == pytest.approx(sqrt(2 / 512), rel=0.02)
     assert fan_out.real.last.bias.any()
-    full = filters(made("niff_resnet18[mode=full]"))[-1]
+    full = filters(build("niff_resnet18[mode=full]"))[-1]
     assert spread(full.imag.last.weight) == pytest.approx(sqrt(2 / 512**2), rel=0.02)
-    fan_in = torch.cat([niff.real.last.weight.flatten() for niff in filters(made("niff_densenet121"))])
+    fan_in = torch.cat([niff.real.last.weight.flatten() for niff in filters(build("niff_densenet121"))])
     assert spread(fan_in) == pytest.approx(sqrt(2 / 4), rel=0.02)
-    for niff in filters(made("niff_mobilenetv2")):
+    for niff in filters(build("niff_mobilenetv2")):
         assert spread(niff.real.last.weight) == pytest.approx(sqrt(2 / niff.channels), rel=0.3)
         assert not any(bias.any() for name, bias in niff.named_parameters() if name.endswith("bias"))
 
 
 def test_initialisation_of_convnext_is_that_of_torch():
     """Uniform within +-1 / sqrt(inputs)."""
-    network = made("niff_convnext_t")
+    network = build("niff_convnext_t")
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     for layer in layers:
         bound = 1 / sqrt(layer.weight[0].numel())

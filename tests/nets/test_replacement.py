@@ -179,7 +179,9 @@ def test_no_1x1_if_the_operator_mixes_channels_and_has_out_channels(method):
 
 def test_1x1_only_if_numbers_of_channels_differ_without_out_channels():
     network = Zoo()
-    replace_convolutions(network, lambda channels, size: methods.get("afno").build(channels, size, blocks=2), where="dense", resolution=12)
+    replace_convolutions(
+        network, lambda channels, size: methods.get("afno").build(channels, size, blocks=2), where="dense", resolution=12
+    )
     assert type(network.dense3) is methods.get("afno").cls
     assert network.wider5.mix.weight.shape == (8, 4, 1, 1)
 

@@ -51,13 +51,13 @@ def test_only_the_copy_is_adapted():
 
 
 @pytest.mark.parametrize(
-    ("built", "given", "moved_to", "expected"), [(16, None, 32, 33), (16, 17, 24, 25), (16, 9, 32, 17), (32, 33, 16, 17)]
+    ("built", "horizon", "resolution", "expected"), [(16, None, 32, 33), (16, 17, 24, 25), (16, 9, 32, 17), (32, 33, 16, 17)]
 )
-def test_a_continuous_kernel_preserves_its_extent_relative_to_the_map(built, given, moved_to, expected):
-    layer = methods.get("flexconv").build(4, built, given)
-    assert layer.at_resolution(moved_to).horizon == expected
-    assert layer.scale == (built / moved_to) ** 2
-    assert layer.at_resolution(built).horizon == (given or built + 1)
+def test_a_continuous_kernel_preserves_its_extent_relative_to_the_map(built, horizon, resolution, expected):
+    layer = methods.get("flexconv").build(4, built, horizon)
+    assert layer.at_resolution(resolution).horizon == expected
+    assert layer.scale == (built / resolution) ** 2
+    assert layer.at_resolution(built).horizon == (horizon or built + 1)
     assert layer.scale == 1
 
 

@@ -100,8 +100,8 @@ def test_a_group_shares_from_its_second_block_on(text, bases):
 @pytest.mark.parametrize(("rank", "unique"), [(8, 1), (0, 2), (6, 0)])
 def test_ranks_double_with_the_channels(rank, unique):
     network = on_meta(f"shared_resnet32[rank={rank},unique={unique}]")
-    found = [{(conv.basis.weight.shape[:2], len(conv.unique)) for conv in group} for group in shared_of(network)]
-    assert found == [{((rank * n, 16 * n), unique * n)} for n in (1, 2, 4)]
+    shapes = [{(conv.basis.weight.shape[:2], len(conv.unique)) for conv in group} for group in shared_of(network)]
+    assert shapes == [{((rank * n, 16 * n), unique * n)} for n in (1, 2, 4)]
 
 
 def test_two_bases_are_initially_jointly_orthonormal():
@@ -203,12 +203,12 @@ def test_folded_into_torchvisions_network(text):
     dense = get_model(text.partition("[")[0].removeprefix("shared_"), weights=None, num_classes=10).eval()
     dense.conv1, dense.bn1, dense.fc = network.stem[0], network.stem[1], network.head
     for i, group in enumerate(network.groups, 1):
-        for ours, theirs in zip(group, getattr(dense, f"layer{i}"), strict=True):
+        for ours, reference in zip(group, getattr(dense, f"layer{i}"), strict=True):
             for k, (conv, norm) in enumerate(zip(ours.convs, ours.norms, strict=True), 1):
-                setattr(theirs, f"conv{k}", dense_form(conv))
-                setattr(theirs, f"bn{k}", norm)
-            if theirs.downsample is not None:
-                theirs.downsample = ours.shortcut
+                setattr(reference, f"conv{k}", dense_form(conv))
+                setattr(reference, f"bn{k}", norm)
+            if reference.downsample is not None:
+                reference.downsample = ours.shortcut
     x = images(64)
     with torch.no_grad():
         expected = dense(x)

@@ -25,21 +25,22 @@ def maps(values, size):
 def errors(forward, parameters, vectors, tag, size):
     """Return relative errors of output and gradients of `forward` (maps to maps), by official name.
 
-    `parameters` maps official names to a tensor and the axes that bring it, and so its gradient, into the official order (or None).
+    `parameters` maps official names to a tensor and its permutation to the official order (or None), which also applies to
+    gradients.
     """
     x = maps(vectors[f"{tag}.x"], size).requires_grad_()
     y = forward(x)
-    found = {"y": relative_error(y, maps(vectors[f"{tag}.y"], size))}
+    errors_by_name = {"y": relative_error(y, maps(vectors[f"{tag}.y"], size))}
     if f"{tag}.gy" not in vectors:
-        return found
+        return errors_by_name
     y.backward(maps(vectors[f"{tag}.gy"], size))
-    found["gx"] = relative_error(x.grad, maps(vectors[f"{tag}.gx"], size))
+    errors_by_name["gx"] = relative_error(x.grad, maps(vectors[f"{tag}.gx"], size))
     stored = state(vectors, f"{tag}.grad.")
     assert stored.keys() == parameters.keys()
     for name, (tensor, axes) in parameters.items():
         grad = tensor.grad if axes is None else tensor.grad.permute(axes)
-        found[name] = relative_error(grad, stored[name])
-    return found
+        errors_by_name[name] = relative_error(grad, stored[name])
+    return errors_by_name
 
 
 def norm(x, weight):
@@ -49,8 +50,8 @@ def norm(x, weight):
 
 def metaformer_block(x, mixer, p):
     """Apply MetaFormer's block to (B, H, W, C). The last two stages have residual scales."""
-    one, two = p.get("res_scale1.scale", 1.0), p.get("res_scale2.scale", 1.0)
-    x = one * x + mixer(norm(x, p["norm1.weight"]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    first_scale, second_scale = p.get("res_scale1.scale", 1.0), p.get("res_scale2.scale", 1.0)
+    x = first_scale * x + mixer(norm(x, p["norm1.weight"]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     hidden = F.linear(norm(x, p["norm2.weight"]), p["mlp.fc1.weight"])
     hidden = p["mlp.act.scale"] * F.relu(hidden).square() + p["mlp.act.bias"]
-    return two * x + F.linear(hidden, p["mlp.fc2.weight"])
+    return second_scale * x + F.linear(hidden, p["mlp.fc2.weight"])

@@ -1,6 +1,6 @@
 """Continuous kernels, their mask and crop, and convolutions with them, point by point in float64.
 
-`p` holds a layer's weights by the names of our state dict; positions are (row, column) in [-1, 1]^2.
+`p` maps the names of our state dict to the weights of a layer. Positions are (row, column) in [-1, 1]^2.
 """
 
 from __future__ import annotations

@@ -52,9 +52,10 @@ def same_pixels(kernel, target):
 
 
 def interpolation(source, target):
-    """Return the matrix (target, source) that samples the trigonometric polynomial of `source` points at `target` points, times source/target.
+    """Return the matrix (target, source) that samples the trigonometric polynomial of `source` points at `target` points.
 
-    Frequencies above target/2 are left out; that of source/2, when it is inside, counts half at either sign.
+    The result is scaled by source/target. Frequencies above target/2 are omitted; source/2, if included, counts half at either
+    sign.
     """
     reach = min(source, target) // 2
     matrix = np.zeros((target, source))

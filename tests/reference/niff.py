@@ -54,7 +54,7 @@ def impulse_response(w: np.ndarray) -> np.ndarray:
     return h
 
 
-def moved(x: np.ndarray, dy: int, dx: int, boundary: str) -> np.ndarray:
+def shifted(x: np.ndarray, dy: int, dx: int, boundary: str) -> np.ndarray:
     """Return x(p - d), periodic for "circular", zero outside the map for "zero"."""
     height, width = x.shape[-2:]
     out = np.zeros_like(x)
@@ -74,7 +74,7 @@ def depthwise(x: np.ndarray, h: np.ndarray, boundary: str) -> np.ndarray:
     y = np.zeros_like(x)
     for dy in offsets(height):
         for dx in offsets(width):
-            y += h[:, dy + height // 2, dx + width // 2, None, None] * moved(x, dy, dx, boundary)
+            y += h[:, dy + height // 2, dx + width // 2, None, None] * shifted(x, dy, dx, boundary)
     return y
 
 

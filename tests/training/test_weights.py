@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from torch.utils.data import TensorDataset
 
 from bench import data
-from bench.analysis import network as specimen
-from bench.analysis.epochs import histories
+from bench.analysis.epochs import group_by_training
+from bench.analysis.network import Network, from_weights
 from bench.cli import main
 from bench.data import DataSpec, digits
 from bench.executors.job import saving_options as where
@@ -90,21 +90,21 @@ def test_file_describes_its_network(tmp_path):
 
 def test_first_is_the_initial_network_and_last_the_evaluated_one(tmp_path, few):
     outcome = train(tmp_path, each=True)
-    ((first, *_, last),) = histories(specimen.kept_in([tmp_path]))
+    ((first, *_, last),) = group_by_training(from_weights([tmp_path]))
     assert (first.epoch, first.trained, last.epoch, last.trained) == (0, False, 3, True)
-    assert same(first.network().state_dict(), first.fresh(CELL.seed).state_dict())
-    assert not same(first.network().state_dict(), first.fresh(CELL.seed + 1).state_dict())
-    assert evaluated(last.network(), few.test) == outcome.values["accuracy"]
-    assert evaluated(last.network(), few.validation) == outcome.values["accuracy_validation"]
-    assert not last.network().training
-    sizes = [one.network().blocks[0].operator.mask.sigma.tolist() for one in (first, last)]
+    assert same(first.module().state_dict(), first.untrained_module(CELL.seed).state_dict())
+    assert not same(first.module().state_dict(), first.untrained_module(CELL.seed + 1).state_dict())
+    assert evaluated(last.module(), few.test) == outcome.values["accuracy"]
+    assert evaluated(last.module(), few.validation) == outcome.values["accuracy_validation"]
+    assert not last.module().training
+    sizes = [one.module().blocks[0].operator.mask.sigma.tolist() for one in (first, last)]
     assert sizes[0] != sizes[1] == kept.read(last.weights)["weights"]["blocks.0.operator.mask.sigma"].tolist()
 
 
 def test_weight_average_is_saved_if_it_is_evaluated(tmp_path, few):
     outcome = train(tmp_path, protocol=replace(PROTOCOL, ema=0.9))
-    (one,) = specimen.kept_in([tmp_path])
-    assert evaluated(one.network(), few.test) == outcome.values["accuracy"]
+    (one,) = from_weights([tmp_path])
+    assert evaluated(one.module(), few.test) == outcome.values["accuracy"]
 
 
 def test_saving_changes_neither_the_training_nor_the_key(tmp_path):
@@ -142,19 +142,19 @@ def test_new_training_removes_the_files_of_an_earlier_one(tmp_path, monkeypatch)
     train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))
     others = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert train(tmp_path, each=True, stop=5) is None
-    ((*_, killed),) = histories(specimen.kept_in(set(tmp_path.iterdir()) - others.keys()))
-    assert not killed.finished and killed.age == f"epoch {killed.epoch} of 3" and killed.epoch < 3
+    ((*_, killed),) = group_by_training(from_weights(set(tmp_path.iterdir()) - others.keys()))
+    assert not killed.finished and killed.progress == f"epoch {killed.epoch} of 3" and killed.epoch < 3
     train(tmp_path)
     (last,) = set(tmp_path.iterdir()) - others.keys()
-    (one,) = specimen.kept_in([last])
-    assert one.finished and one.age == "epoch 3 of 3"
+    (one,) = from_weights([last])
+    assert one.finished and one.progress == "epoch 3 of 3"
     assert {path: path.read_bytes() for path in others} == others
 
 
 def test_epochs_of_several_trainings_have_separate_files(tmp_path):
     train(tmp_path, each=True)
     train(tmp_path, each=True, protocol=replace(PROTOCOL, lr=(1e-3,)))
-    found = histories(specimen.kept_in([tmp_path]))
+    found = group_by_training(from_weights([tmp_path]))
     assert [[one.epoch for one in epochs] for epochs in found] == [[0, 1, 2, 3]] * 2
 
 
@@ -171,46 +171,46 @@ def test_invalid_file_is_a_one_line_error(tmp_path):
     (path,) = tmp_path.glob("*.pt")
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match="is not a weights file"):
-        specimen.kept_in([tmp_path])
-    with pytest.raises(ValueError, match="no kept weights there"):
-        specimen.kept_in([])
+        from_weights([tmp_path])
+    with pytest.raises(ValueError, match="no saved weights found"):
+        from_weights([])
 
 
 def with_weights(path, method="flexconv"):
     cell = replace(CELL, method=method, params=CELL.params if method == "flexconv" else ())
-    return specimen.Network(cell, (8, 8), classes=10, channels=1, weights=path)
+    return Network(cell, (8, 8), classes=10, channels=1, weights=path)
 
 
 @pytest.mark.parametrize("under", [None, "state_dict", "model", "weights"])
 def test_plain_state_dict_is_loaded(under, tmp_path):
-    state = with_weights(None).fresh(9).state_dict()
+    state = with_weights(None).untrained_module(9).state_dict()
     torch.save({under: state, "epoch": 3} if under else state, tmp_path / "w.pt")
     one = with_weights(tmp_path / "w.pt")
-    assert one.trained and same(one.network().state_dict(), state)
+    assert one.trained and same(one.module().state_dict(), state)
 
 
 def test_weights_of_another_network_are_a_one_line_error(tmp_path):
-    state = with_weights(None, "dwconv3").fresh().state_dict()
+    state = with_weights(None, "dwconv3").untrained_module().state_dict()
     torch.save(state, tmp_path / "w.pt")
     wanted = r"w.pt does not fit mixer.* \+ flexconv\[hidden=4\]: \d+ names or shapes .*'blocks.0.operator"
     with pytest.raises(ValueError, match=wanted) as e:
-        with_weights(tmp_path / "w.pt").network()
+        with_weights(tmp_path / "w.pt").module()
     assert "\n" not in str(e.value)
     torch.save({**state, "head.bias": torch.ones(3), "step": 7}, tmp_path / "w.pt")
     with pytest.raises(ValueError, match=r"2 names or shapes differ from its \d+ weights, first 'head.bias'"):
-        with_weights(tmp_path / "w.pt", "dwconv3").network()
+        with_weights(tmp_path / "w.pt", "dwconv3").module()
     (tmp_path / "w.pt").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="holds no state dict of weights"):
-        with_weights(tmp_path / "w.pt").network()
+    with pytest.raises(ValueError, match="holds no state dict"):
+        with_weights(tmp_path / "w.pt").module()
 
 
 def test_published_weights_are_loaded_after_the_initialisation(monkeypatch):
     asked = []
     monkeypatch.setattr(Workload, "network", lambda self, *size: asked.append(self.cell.network) or torch.nn.Identity())
     cell = replace(CELL, method="original", network="resnet18[pretrained=True,where=dense]")
-    one = specimen.Network(cell, (32, 32))
-    one.fresh()
-    one.network()
+    one = Network(cell, (32, 32))
+    one.untrained_module()
+    one.module()
     assert one.trained and asked == ["resnet18[where=dense]", "resnet18[pretrained=True,where=dense]"]
 
 
@@ -220,6 +220,6 @@ def test_run_saves_weights_next_to_its_journal(tmp_path):
     result = CliRunner().invoke(main, [*words, "-o", str(tmp_path)])
     assert result.exit_code == 0, result.output
     (record,) = journal(tmp_path / JOURNAL).records.values()
-    (one,) = specimen.kept_in([tmp_path / "weights"])
+    (one,) = from_weights([tmp_path / "weights"])
     assert one.epoch == 1 and kept.read(one.weights)["job"] == replace(record.job, code="")
-    assert evaluated(one.network(), data.load("digits", DataSpec(8)).test) == record.values["accuracy"]
+    assert evaluated(one.module(), data.load("digits", DataSpec(8)).test) == record.values["accuracy"]

@@ -75,7 +75,7 @@ def build(
     if variant not in ("single", "double"):
         raise ValueError(f"network '{name}': variant must be single or double, not {variant!r}")
     if not config.ranks and (rank, unique) != (None, None):
-        raise ValueError(f"network '{name}' shares whole convolutions: omit rank and unique")
+        raise ValueError(f"network '{name}' shares whole convolutions and has no ranks: omit rank and unique")
     ranks = (default if value is None else value for value, default in zip((rank, unique), config.ranks))
     config = config._replace(ranks=tuple(ranks))
     group: Group = partial(basic_group, config, init) if config.ranks else bottleneck_group

@@ -43,15 +43,15 @@ def test_every_number_of_tiles_gives_the_convolution(tiles, problem, monkeypatch
     spectra = cached_spectra(basis, matrix)
     assert tiling.tiles == tiles[0] * tiles[1] and spectra.shape == (tiling.bins, 4, 5)
     expected = direct(x, maps, matrix)
-    made = filter_tiles(x, tiling, lambda y: mix_from_basis(y, basis, matrix))
-    assert relative_error(made, expected) < 1e-12 and made.is_contiguous()
+    filtered = filter_tiles(x, tiling, lambda y: mix_from_basis(y, basis, matrix))
+    assert relative_error(filtered, expected) < 1e-12 and filtered.is_contiguous()
     for bands in (False, True):
         assert relative_error(filter_tiles(x, tiling, lambda y: torch.bmm(y, spectra), bands), expected) < 1e-12
-    theirs = torch.autograd.grad(expected.square().sum(), problem)
-    for ours, gradient in zip(torch.autograd.grad(made.square().sum(), problem), theirs):
+    reference = torch.autograd.grad(expected.square().sum(), problem)
+    for ours, gradient in zip(torch.autograd.grad(filtered.square().sum(), problem), reference):
         assert relative_error(ours, gradient) < 1e-12
     frozen = filter_tiles(x, tiling, lambda y: torch.bmm(y, spectra))
-    assert relative_error(torch.autograd.grad(frozen.square().sum(), x)[0], theirs[0]) < 1e-12
+    assert relative_error(torch.autograd.grad(frozen.square().sum(), x)[0], reference[0]) < 1e-12
 
 
 def test_no_tile_is_empty():

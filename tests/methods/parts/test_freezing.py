@@ -20,13 +20,13 @@ class Scale(Freezable):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([2.0, 3.0]))
         self.register_buffer("offset", torch.zeros(2))
-        self.made = 0
+        self.calls = 0
 
     def forward(self, x, key=0):
         return x * self.cached(self._square, key)
 
     def _square(self):
-        self.made += 1
+        self.calls += 1
         return self.weight * self.weight + self.offset
 
 
@@ -55,11 +55,11 @@ def test_computed_at_every_call_until_frozen():
     scale = Scale().eval()
     scale(ones())
     scale(ones())
-    assert scale.made == 2
+    assert scale.calls == 2
     scale.freeze()
     scale(ones())
     scale(ones())
-    assert scale.made == 3
+    assert scale.calls == 3
 
 
 def test_freeze_switches_to_inference_and_returns_the_module():
@@ -72,7 +72,7 @@ def test_only_the_last_key_is_cached():
     scale = Scale().freeze()
     for key in (1, 1, 2, 2, 1):
         scale(ones(), key)
-    assert scale.made == 3
+    assert scale.calls == 3
 
 
 def test_train_clears_the_cache_and_the_frozen_state():
@@ -83,7 +83,7 @@ def test_train_clears_the_cache_and_the_frozen_state():
     scale.eval()
     scale(ones())
     scale(ones())
-    assert scale.made == 3, "a module that was trained stays frozen"
+    assert scale.calls == 3, "a module that was trained stays frozen"
 
 
 def test_train_of_a_parent_reaches_its_children():
@@ -112,7 +112,7 @@ def test_a_changed_weight_updates_the_cache(change):
             scale.weight.grad = scale.weight - target
             torch.optim.SGD(scale.parameters(), lr=1.0).step()
     assert torch.equal(scale(ones()), torch.tensor([25.0, 1.0]))
-    assert scale.made == 2
+    assert scale.calls == 2
 
 
 def test_a_changed_buffer_updates_the_cache():
@@ -184,7 +184,7 @@ def test_deepcopy_then_train_of_the_copy_leaves_the_original_frozen():
     scale(ones())
     copy.deepcopy(scale).train()
     scale(ones())
-    assert scale.made == 1
+    assert scale.calls == 1
 
 
 def test_pickle_of_a_frozen_module(module):

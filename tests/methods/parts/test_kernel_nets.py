@@ -95,8 +95,8 @@ def test_official_initialisation(vectors):
         assert abs(values.std() / std - 1) < error * math.sqrt(kurtosis - 1) / 2, name
         if name in bounded:
             assert abs(values.abs().max() / max(abs(quantiles[0]), quantiles[-1]) - 1) < 0.005, name
-        for q, theirs in zip(data["quantiles"][2:-2], quantiles[2:-2]):
-            below = float((values < theirs).double().mean())
+        for q, reference in zip(data["quantiles"][2:-2], quantiles[2:-2]):
+            below = float((values < reference).double().mean())
             assert abs(below - q) < error * math.sqrt(q * (1 - q)), (name, q)
 
 
@@ -250,6 +250,6 @@ def test_official_frequencies(vectors):
         for deviations in (1, 2):
             ours = filter_frequencies(layer.net, deviations)
             assert relative_error(ours, torch.from_numpy(data[f"magnet_freqs_sd{deviations}"][i])) < 1e-6
-            theirs = data[f"mask_freqs_sd{deviations}"][i]
-            assert mask_frequency(layer.mask, deviations).item() == pytest.approx(theirs, rel=1e-6)
+            reference = data[f"mask_freqs_sd{deviations}"][i]
+            assert mask_frequency(layer.mask, deviations).item() == pytest.approx(reference, rel=1e-6)
     assert [nyquist(int(size)) for size, _ in data["nyquist"]] == data["nyquist"][:, 1].tolist()

@@ -120,9 +120,9 @@ def test_gradients_equal_those_of_torch(size):
         return torch.autograd.grad((y * target).sum(), (x, weight))
 
     ours = gradients(spectral.rfft2, spectral.irfft2)
-    theirs = gradients(torch.fft.rfft2, lambda spectrum, size: torch.fft.irfft2(spectrum, s=size))
-    assert relative_error(ours[0], theirs[0]) < 1e-12
-    assert relative_error(torch.view_as_real(ours[1]), torch.view_as_real(theirs[1])) < 1e-12
+    reference = gradients(torch.fft.rfft2, lambda spectrum, size: torch.fft.irfft2(spectrum, s=size))
+    assert relative_error(ours[0], reference[0]) < 1e-12
+    assert relative_error(torch.view_as_real(ours[1]), torch.view_as_real(reference[1])) < 1e-12
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (3, 5), (5, 1)])
@@ -187,12 +187,12 @@ def test_in_place_product_does_not_change_other_tensors(grad):
     x, weight = randn(1, 2, 4, 6), randn(2, 3, 3, seed=1)
     size = spectral.linear_size((4, 6), (3, 3))
     spectrum = spectral.kernel_spectrum(weight, size)
-    held = [tensor.clone() for tensor in (x, spectrum)]
+    copies = [tensor.clone() for tensor in (x, spectrum)]
     with {"none": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}[grad]():
         first = spectral.filter_depthwise(x, spectrum, size)
         second = spectral.filter_depthwise(x, spectrum, size)
     assert torch.equal(first, second)
-    assert torch.equal(x, held[0]) and torch.equal(spectrum, held[1])
+    assert torch.equal(x, copies[0]) and torch.equal(spectrum, copies[1])
 
 
 def test_product_is_not_in_place_if_a_gradient_needs_the_image():
@@ -217,12 +217,12 @@ class Recorder:
 
     @spectral.full_precision
     def forward(self, x: Tensor, *more: Tensor) -> Tensor:
-        self.seen = x.dtype, torch.is_autocast_enabled("cpu"), len(more)
+        self.recorded = x.dtype, torch.is_autocast_enabled("cpu"), len(more)
         return x * 2
 
 
 @pytest.mark.parametrize(
-    ("given", "autocast", "inside", "outside"),
+    ("dtype", "autocast", "inside", "outside"),
     [
         (torch.float32, None, torch.float32, torch.float32),
         (torch.float64, None, torch.float64, torch.float64),
@@ -234,11 +234,11 @@ class Recorder:
         (torch.float64, torch.bfloat16, torch.float64, torch.float64),  # as torch's convolutions
     ],
 )
-def test_full_precision(given, autocast, inside, outside):
-    recorder, x = Recorder(), torch.ones(3, dtype=given)
+def test_full_precision(dtype, autocast, inside, outside):
+    recorder, x = Recorder(), torch.ones(3, dtype=dtype)
     with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
         y = recorder.forward(x, x)
-    assert recorder.seen == (inside, False, 1)
+    assert recorder.recorded == (inside, False, 1)
     assert y.dtype == outside
     assert torch.equal(y.float(), torch.full((3,), 2.0))
 

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 LEVEL = {package: level for level, (packages, _) in enumerate(LAYERS) for package in packages}
 LIBRARIES = {package: libraries for packages, libraries in LAYERS for package in packages}
 COMMAND_LINE = {  # what `bench --help` imports
-    *("bench", "bench.cli", "bench.cli.analyze", "bench.cli.verbs_compare", "bench.cli.verbs_report", "bench.cli.common_args"),
+    *("bench", "bench.cli", "bench.cli.analyze", "bench.cli.compare_options", "bench.cli.report_options", "bench.cli.common_args"),
     *("bench.cli.types", "bench.names", "bench.spec", "bench.columns", "methods", "methods.registry", "methods.catalogue"),
 }
 TORCH_FREE = (

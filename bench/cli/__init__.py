@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import methods
-from bench.cli import types, verbs_compare, verbs_report
+from bench.cli import compare_options, report_options, types
 from bench.cli.analyze import analyze
 from bench.cli.common_args import clear_errors, malloc_option, plugin_option, repeated, timer_option, training_options
 from bench.columns import ACCURACY_COLUMNS, COLUMNS, DEFAULT_METRICS, METRICS, columns_of
@@ -209,5 +209,5 @@ def columns() -> None:
             click.echo(f"  {column.name:18} {column.unit:5} {column.meaning}")
 
 
-for command in (*verbs_report.COMMANDS, *verbs_compare.COMMANDS, analyze):
+for command in (*report_options.COMMANDS, *compare_options.COMMANDS, analyze):
     main.add_command(command)

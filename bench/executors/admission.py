@@ -1,4 +1,4 @@
-"""The cost guard skips a cell that is predicted to exceed its time or memory limit, and records the prediction.
+"""Admission of jobs: a job that is predicted to exceed its time or memory limit is skipped, and its record holds the prediction.
 
 It makes three checks of increasing cost. First, the memory of a call is predicted on the meta device. Second, the operations of a
 call are divided by `FASTEST`, a rate that no device exceeds. Third, one call is timed, and the duration of the job is extrapolated

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import metrics
-from bench.executors import admission as guard
+from bench.executors import admission
 from bench.spec import Job, Limits, Record
 from bench.system.torch_state import check_unchanged, settle
 from bench.workload.build import Measurement, Workload
@@ -35,7 +35,7 @@ def run(job: Job, limits: Limits) -> JobSteps:
             precise = rounds.send(all_precise)
         except StopIteration as end:
             return _ok(job, end.value, started, seconds + time.perf_counter() - begin)
-        except guard.Skipped as skip:
+        except admission.Skipped as skip:
             record = Record(job, "skipped", str(skip), prediction=skip.prediction)
         except Exception as error:  # an operator may raise anything; it becomes the status of the record
             record = Record(job, *diagnose(error), samples={"traceback": traceback.format_exception(error)})
@@ -51,7 +51,7 @@ def _rounds(job: Job, limits: Limits) -> Generator[bool, bool | None, Measuremen
     """Run the rounds of the metric. The settings of torch are reset before each round and checked after it."""
     settle(job.cell)
     workload = Workload(job.cell, **saving_options(job, limits))
-    guard.admit(workload, job, limits)
+    admission.admit(workload, job, limits)
     measuring = metrics.get(job.metric)(workload, job.protocol)
     all_precise: bool | None = None
     while True:

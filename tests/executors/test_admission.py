@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 import methods
-from bench import journal as store
-from bench.executors import admission as guard
+from bench import journal
+from bench.executors import admission
 from bench.executors.process import Pool
 from bench.spec import PROTOCOLS, Cell, Energy, Job, Limits, Protocol, Timing
 from bench.workload.build import Workload
@@ -22,8 +22,8 @@ def admitted(limits, cell=STOCK, metric="latency"):
     """Return the reason and the prediction of a skipped cell, or None if it is admitted."""
     job = Job(cell, metric, PROTOCOLS.get(metric, Protocol()))
     try:
-        guard.admit(Workload(cell), job, limits)
-    except guard.Skipped as skip:
+        admission.admit(Workload(cell), job, limits)
+    except admission.Skipped as skip:
         return str(skip), skip.prediction
     return None
 
@@ -34,9 +34,9 @@ def test_a_cell_within_its_limits_is_admitted():
 
 def test_duration_is_predicted_from_one_call(monkeypatch):
     """18 s per call, as torch's 51 x 51 depthwise convolution at 224 px may take."""
-    monkeypatch.setattr(guard, "time_one_call", lambda workload: 18.0)
+    monkeypatch.setattr(admission, "time_one_call", lambda workload: 18.0)
     reason, prediction = admitted(Limits(cell_seconds=120))
-    seconds = 18.0 * Timing().rounds * (guard.CALLS_PER_ROUND + Timing().min_calls)
+    seconds = 18.0 * Timing().rounds * (admission.CALLS_PER_ROUND + Timing().min_calls)
     assert prediction == {"predicted_s": pytest.approx(seconds)}
     assert reason == f"one call took 18 s, the whole cell about {seconds:.3g} s: more than --max-cell-time 120"
 
@@ -44,13 +44,13 @@ def test_duration_is_predicted_from_one_call(monkeypatch):
 def test_slow_first_call_is_repeated(monkeypatch):
     """The first call may include compilation, autotuning or planning."""
     calls = iter([50.0, 0.01])
-    monkeypatch.setattr(guard, "time_one_call", lambda workload: next(calls))
+    monkeypatch.setattr(admission, "time_one_call", lambda workload: next(calls))
     assert admitted(Limits(cell_seconds=120)) is None
     assert next(calls, None) is None
 
 
 def test_cell_beyond_the_fastest_device_is_not_run(monkeypatch):
-    monkeypatch.setattr(guard, "time_one_call", lambda workload: pytest.fail("the operator ran"))
+    monkeypatch.setattr(admission, "time_one_call", lambda workload: pytest.fail("the operator ran"))
     reason, prediction = admitted(
         Limits(cell_seconds=60, memory=2**60), replace(STOCK, height=4096, width=4096, channels=4096, batch=64)
     )
@@ -59,7 +59,7 @@ def test_cell_beyond_the_fastest_device_is_not_run(monkeypatch):
 
 
 def test_memory_is_checked_before_any_allocation(monkeypatch):
-    monkeypatch.setattr(guard, "time_one_call", lambda workload: pytest.fail("the operator ran"))
+    monkeypatch.setattr(admission, "time_one_call", lambda workload: pytest.fail("the operator ran"))
     large = replace(STOCK, height=1 << 14, width=1 << 14, channels=256)
     reason, prediction = admitted(Limits(memory=4 * GIB), large, "memory")
     assert prediction["predicted_bytes"] > 256 * 2**28 * 4 * 2
@@ -73,16 +73,16 @@ def test_metrics_that_run_nothing_are_not_checked():
 
 def test_duration_of_a_job_depends_on_its_protocol():
     timing = Timing(rounds=5, min_calls=3)
-    assert guard.job_seconds(2.0, Job(STOCK, "latency", timing)) == 2.0 * 5 * (guard.CALLS_PER_ROUND + 3)
-    assert guard.job_seconds(2.0, Job(STOCK, "memory", Protocol())) == 2.0 * guard.MEMORY_CALLS
+    assert admission.job_seconds(2.0, Job(STOCK, "latency", timing)) == 2.0 * 5 * (admission.CALLS_PER_ROUND + 3)
+    assert admission.job_seconds(2.0, Job(STOCK, "memory", Protocol())) == 2.0 * admission.MEMORY_CALLS
     energy = Energy(windows=3, window_seconds=3.0)
-    assert guard.job_seconds(0.1, Job(STOCK, "energy", energy)) == 12.0
-    assert guard.job_seconds(10.0, Job(STOCK, "energy", energy)) == 33.0
+    assert admission.job_seconds(0.1, Job(STOCK, "energy", energy)) == 12.0
+    assert admission.job_seconds(10.0, Job(STOCK, "energy", energy)) == 33.0
 
 
 def test_probe_measures_one_call_of_the_operator():
     methods.load_file(FAULTS)
-    seconds = guard.time_one_call(Workload(Cell("sleeps", 4, 4, channels=2)))
+    seconds = admission.time_one_call(Workload(Cell("sleeps", 4, 4, channels=2)))
     assert seconds >= 0.2 > 0
     assert not math.isinf(seconds)
 
@@ -97,7 +97,7 @@ def sweep(tmp_path):
         result = bench(*words, "--metrics", metrics, "--executor", "inline", "-o", str(out), *limits)
         assert result.exit_code == 0, result.output
         return result.output, {
-            record.job.cell.method: record for record in store.read_journal(out / store.JOURNAL).records.values()
+            record.job.cell.method: record for record in journal.read_journal(out / journal.JOURNAL).records.values()
         }
 
     return run

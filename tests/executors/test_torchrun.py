@@ -16,10 +16,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from bench.cli import main
-from bench.executors import torchrun_env as launch
+from bench.executors import torchrun_env
 from bench.journal import JOURNAL, read_journal
-from bench.training import distributed as ranks
-from bench.training import sync_batchnorm as norms
+from bench.training import distributed, sync_batchnorm
 from bench.training.batches import batch_size, evaluation_batches, training_batches
 from bench.training.objective import Objective
 from methods.registry import get, load_file
@@ -71,7 +70,7 @@ def norm_of_a_share(rank, folder):
         x, cotangent, mean, variance, weight, bias = normed(shape)
         share = x[rank::2].clone().requires_grad_()
         weight.requires_grad_()
-        with norms.synchronised_batchnorm():
+        with sync_batchnorm.synchronised_batchnorm():
             y = F.batch_norm(share, mean, variance, weight, bias, training=True, momentum=0.3)
             still = F.batch_norm(share, mean, variance, weight, bias)
         y.backward(cotangent[rank::2])
@@ -100,7 +99,7 @@ def test_batch_norm_uses_the_batches_of_all_processes(tmp_path):
 
 def test_batch_norm_of_one_process_is_torchs():
     x, _, mean, variance, weight, bias = normed()
-    with norms.synchronised_batchnorm():
+    with sync_batchnorm.synchronised_batchnorm():
         y = F.batch_norm(x, mean, variance, weight, bias, training=True)
     assert torch.equal(y, F.batch_norm(x, None, None, weight, bias, training=True))
 
@@ -133,7 +132,7 @@ def gradients(replicate, share):
 
 
 def gradients_of_a_share(rank, folder):
-    torch.save(gradients(ranks.replicated, slice(rank, None, 2)), folder / f"gradients{rank}")
+    torch.save(gradients(distributed.replicated, slice(rank, None, 2)), folder / f"gradients{rank}")
 
 
 def test_gradients_equal_those_of_the_whole_batch(tmp_path):
@@ -191,7 +190,7 @@ def test_a_failure_in_one_process_is_recorded_and_the_next_job_runs(tmp_path):
 
 
 def test_indivisible_batch_is_an_error(monkeypatch):
-    monkeypatch.setattr(ranks, "world", lambda: 2)
+    monkeypatch.setattr(distributed, "world", lambda: 2)
     assert batch_size(range(100), 32) == 32
     with pytest.raises(ValueError, match="a batch of 33 images is not divisible among 2 processes"):
         batch_size(range(100), 33)
@@ -201,10 +200,10 @@ def test_processes_share_every_batch_and_every_image(monkeypatch):
     part = TensorDataset(torch.arange(11), torch.arange(11))
     alone = [images.tolist() for images, _ in training_batches(part, 4, 0, 1, 0)]
     assert [len(images) for images in alone] == [4, 4]
-    monkeypatch.setattr(ranks, "world", lambda: 2)
+    monkeypatch.setattr(distributed, "world", lambda: 2)
     shares, seen = [], []
     for rank in range(2):
-        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         shares.append([images.tolist() for images, _ in training_batches(part, 4, 0, 1, 0)])
         seen += [image for images, _ in evaluation_batches(part) for image in images.tolist()]
     assert [sorted(a + b) for a, b in zip(*shares)] == [sorted(images) for images in alone]
@@ -212,7 +211,7 @@ def test_processes_share_every_batch_and_every_image(monkeypatch):
 
 
 def test_other_metrics_are_rejected_under_torchrun(monkeypatch, tmp_path):
-    for name, value in {launch.LAUNCHER: "1", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}.items():
+    for name, value in {torchrun_env.LAUNCHER: "1", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     result = CliRunner().invoke(main, ["run", "-m", "conv3", "--res", "8", "--metrics", "params,accuracy", "-o", str(tmp_path)])
     assert result.exit_code == 2
@@ -221,15 +220,20 @@ def test_other_metrics_are_rejected_under_torchrun(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("seen", "own"), [(None, "1"), ("4,7", "7"), ("4", "")])
 def test_each_process_sees_one_gpu(seen, own, monkeypatch):
-    for name, value in {launch.LAUNCHER: "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "CUDA_VISIBLE_DEVICES": seen}.items():
+    for name, value in {
+        torchrun_env.LAUNCHER: "1",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "2",
+        "CUDA_VISIBLE_DEVICES": seen,
+    }.items():
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen or "")  # monkeypatch restores it
-    launch.prepare(["accuracy"])
+    torchrun_env.prepare(["accuracy"])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == own
 
 
 def test_without_torchrun_the_environment_is_unchanged(monkeypatch):
-    monkeypatch.delenv(launch.LAUNCHER, raising=False)
+    monkeypatch.delenv(torchrun_env.LAUNCHER, raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    launch.prepare(["latency"])
-    assert not launch.follows() and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+    torchrun_env.prepare(["latency"])
+    assert not torchrun_env.follows() and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"

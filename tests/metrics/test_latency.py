@@ -8,7 +8,7 @@ import pytest
 from bench.metrics.latency import measure, raw, summary
 from bench.spec import Cell, Timing
 from bench.stats.rounds import Round
-from bench.timers import cpu as clocks
+from bench.timers import cpu
 from bench.timers.cpu import BUNDLE, SHORT, calls_for, cpu_round, warm_up
 from bench.workload.build import Workload
 
@@ -35,8 +35,8 @@ def test_warm_up_ends_if_times_are_steady(monkeypatch, seconds, calls):
         index = len(made) - 1
         now[0] += seconds[index % 2] if len(seconds) == 2 else seconds[min(index, len(seconds) - 1)]
 
-    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(clocks, "_switches_and_faults", lambda: (0, 0))
+    monkeypatch.setattr(cpu.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(cpu, "_switches_and_faults", lambda: (0, 0))
     assert warm_up(step) == pytest.approx(min(seconds))
     assert abs(len(made) - calls) <= 1  # a sum of decimals may be below its limit by a rounding error
 
@@ -50,8 +50,8 @@ def test_warm_up_goes_on_while_the_heap_grows(monkeypatch, growing_calls, calls)
         made.append(None)
         now[0] += 0.3
 
-    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(clocks, "_switches_and_faults", lambda: (0, 1000 * min(len(made), growing_calls)))
+    monkeypatch.setattr(cpu.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(cpu, "_switches_and_faults", lambda: (0, 1000 * min(len(made), growing_calls)))
     warm_up(step)
     assert len(made) == calls
 

@@ -17,7 +17,7 @@ from bench import columns
 from bench.executors.process import Pool
 from bench.metrics.memory import cpu_peak, measure, saved_bytes
 from bench.spec import Cell, Job, Limits, Protocol
-from bench.system import resident_memory as rss
+from bench.system import resident_memory
 from bench.workload.build import Workload, WrongResult
 from methods import contract
 from methods.parts.spectral import filter_depthwise, linear_size
@@ -197,10 +197,10 @@ def test_saved_bytes_agree_with_the_allocator(name):
 @linux
 def test_growth_of_the_process_counts_touched_pages():
     x = torch.randn(4 * MB)
-    assert rss.rss_growth(x.relu) == pytest.approx(16 * MB, rel=0.1)
-    assert rss.rss_growth(lambda: three_maps(x)) == pytest.approx(3 * 16 * MB, rel=0.1)
-    assert rss.rss_growth(lambda: one_after_the_other(x)) == pytest.approx(16 * MB, rel=0.1)  # the first is freed
-    assert rss.rss_growth(lambda: torch.empty(16 * MB)) is None  # allocated but never touched: below the resolution
+    assert resident_memory.rss_growth(x.relu) == pytest.approx(16 * MB, rel=0.1)
+    assert resident_memory.rss_growth(lambda: three_maps(x)) == pytest.approx(3 * 16 * MB, rel=0.1)
+    assert resident_memory.rss_growth(lambda: one_after_the_other(x)) == pytest.approx(16 * MB, rel=0.1)  # the first is freed
+    assert resident_memory.rss_growth(lambda: torch.empty(16 * MB)) is None  # allocated but never touched: below the resolution
 
 
 @linux
@@ -213,7 +213,7 @@ def test_free_heap_memory_is_not_counted_as_resident():
         stays.append(b"x" * 2**16)
         return blocks
 
-    assert rss.rss_growth(step) == pytest.approx(4 * MB, rel=0.15)
+    assert resident_memory.rss_growth(step) == pytest.approx(4 * MB, rel=0.15)
 
 
 @linux
@@ -225,12 +225,12 @@ def test_growth_of_the_process_includes_other_allocators():
         return x.neg()
 
     assert cpu_peak(step) == 4000
-    assert rss.rss_growth(step) == pytest.approx(16 * MB, rel=0.1)
+    assert resident_memory.rss_growth(step) == pytest.approx(16 * MB, rel=0.1)
 
 
 def test_growth_of_the_process_is_null_if_the_peak_cannot_be_reset(monkeypatch):
-    monkeypatch.setattr(rss, "CLEAR_REFS", Path("/nonexistent/clear_refs"))
-    assert rss.rss_growth(lambda: None) is None
+    monkeypatch.setattr(resident_memory, "CLEAR_REFS", Path("/nonexistent/clear_refs"))
+    assert resident_memory.rss_growth(lambda: None) is None
 
 
 def test_error_in_the_call_is_raised_and_the_allocator_is_restored(monkeypatch):
@@ -250,7 +250,7 @@ def test_error_in_the_call_is_raised_and_the_allocator_is_restored(monkeypatch):
         seen.update(libc.settings)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), rss.blocks_from_the_system(libc):
+    with pytest.raises(ZeroDivisionError), resident_memory.blocks_from_the_system(libc):
         fails()
     assert seen == {-4: 65536, -3: 131072, -2: 131072, -1: 131072}
     assert libc.settings[-4] == 0 and libc.settings[-2] == 131072

@@ -8,8 +8,8 @@ from torch import nn
 
 import methods
 from bench import columns, metrics
-from bench.executors import admission as guard
-from bench.metrics import _shifts as shifts
+from bench.executors import admission
+from bench.metrics import _shifts
 from bench.metrics.properties import HIGHEST, measure, smooth
 from bench.spec import Cell, Job, Limits, Protocol
 from bench.workload.build import Workload
@@ -135,7 +135,7 @@ def test_error_of_a_shift_by_definition(values):
     wanted = [0.0] * 5
     for place, (_, s) in enumerate(((1, 0), (0, -1), (2, 3), (8, 8), (-5, 4))):
         wanted[place] = float(((slope - slope.roll(s)) ** 2).sum() / (slope**2).sum())
-    assert shifts.circular(lambda image: image * slope, x) == pytest.approx(math.sqrt(sum(wanted) / 5), rel=1e-5)
+    assert _shifts.circular(lambda image: image * slope, x) == pytest.approx(math.sqrt(sum(wanted) / 5), rel=1e-5)
 
 
 def test_circular_operator_fails_shifts_with_zeros(values):
@@ -170,13 +170,13 @@ def test_zero_padded_niff_is_equivariant_to_shifts_with_zeros(values):
 
 def test_shifted_lines_stay_inside():
     x = torch.randn(1, 2, 9, 24)
-    found = list(shifts.lines(x))
+    found = list(_shifts.lines(x))
     assert sorted({move for _, move in found}) == [(-3, -1), (-1, -2), (1, -2), (1, -1)]
     for line, move in found:
         assert line.count_nonzero() in (2 * 9, 2 * 24)
-        assert shifts.shifted(line, *move).count_nonzero() == line.count_nonzero(), "lost"
+        assert _shifts.shifted(line, *move).count_nonzero() == line.count_nonzero(), "lost"
         beyond = (1 if move[0] > 0 else -1, move[1])
-        assert shifts.shifted(shifts.shifted(line, *move), *beyond).count_nonzero() == 0, "not at the border"
+        assert _shifts.shifted(_shifts.shifted(line, *move), *beyond).count_nonzero() == 0, "not at the border"
 
 
 def test_error_in_float32_is_detected(values):
@@ -268,7 +268,7 @@ def test_metric_runs_only_if_requested_by_name():
 
 def test_admission_uses_twice_the_resolution():
     job = Job(Cell("dwconv31_direct", 56, 56, channels=16, batch=8), "properties")
-    with pytest.raises(guard.Skipped) as skip:
-        guard.admit(Workload(job.cell), job, Limits(memory=1000))
+    with pytest.raises(admission.Skipped) as skip:
+        admission.admit(Workload(job.cell), job, Limits(memory=1000))
     assert skip.value.prediction["predicted_bytes"] > 2 * 4 * 16 * 112 * 112
-    assert guard.job_seconds(0.1, job) == pytest.approx(0.1 * guard.PROPERTY_CALLS)
+    assert admission.job_seconds(0.1, job) == pytest.approx(0.1 * admission.PROPERTY_CALLS)

@@ -8,7 +8,7 @@ from bench.metrics import flops
 from bench.nets import published
 from bench.nets.niff.networks import FORMS
 from bench.nets.published import COMPLEX, FOLDED, IMAGENET, NETWORKS, NORMS, SPECTRUM, matches
-from bench.nets.shared_basis import resnet as shared_resnet
+from bench.nets.shared_basis import resnet
 from bench.spec import ORIGINAL, Cell
 from bench.workload.build import CLASSES, Workload
 
@@ -69,7 +69,7 @@ def test_unpublished_networks_have_no_entry(text):
 
 
 def test_defaults_are_those_of_the_networks():
-    for name, form in shared_resnet.CONFIGS.items():
+    for name, form in resnet.CONFIGS.items():
         ranks = dict(zip(("rank", "unique"), form.ranks))
         stem = "cifar" if form.cifar10 else "imagenet"
         assert published.DEFAULTS[name] == {**ranks, "variant": "single", "stem": stem}

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from bench import journal as store
+from bench.journal import JOURNAL, read_journal
 from bench.plan import Axes
 from bench.report import write
 from bench.report.leaderboard.page import leaderboard
@@ -25,7 +25,7 @@ def grid(settings):
 
 def written(folder, settings):
     """The journal of an unfinished sweep over so many settings."""
-    path = folder / str(settings) / "run" / store.JOURNAL
+    path = folder / str(settings) / "run" / JOURNAL
     harness.write(path, grid(settings), environment.collect())
     return path
 
@@ -57,7 +57,7 @@ def request_over(tmp_path):
 
 
 STAGES = {
-    "read": lambda request, journal: store.read_journal(journal.path),
+    "read": lambda request, journal: read_journal(journal.path),
     "plan a resume": lambda request, journal: harness.resumed(request),
     "tables": lambda request, journal: write_tables(journal),
     "leaderboard": lambda request, journal: leaderboard([journal]),
@@ -69,7 +69,7 @@ def test_a_stage_is_linear_in_the_records(request_over, stage):
     costs = []
     for settings in (25, 25 * FACTOR):
         request = request_over(settings)
-        journal = store.read_journal(request.out / store.JOURNAL)
+        journal = read_journal(request.out / JOURNAL)
         STAGES[stage](request, journal)  # once for what is imported or cached on the way
         costs.append(calls(lambda: STAGES[stage](request, journal)))  # noqa: B023  # called immediately
     assert costs[1] < 1.1 * FACTOR * costs[0]
@@ -89,17 +89,17 @@ def test_estimates_read_each_record_once(request_over, monkeypatch):
 def test_a_journal_is_read_once_to_plan_and_once_to_report(request_over, monkeypatch):
     request = request_over(2)
     reads = Counter()
-    read = store.read_journal
+    read = read_journal
     for module in ("bench.journal", "bench.report.write"):
         monkeypatch.setattr(f"{module}.read_journal", lambda path: reads.update([path]) or read(path))
     harness.resumed(request)
-    assert reads == {request.out / store.JOURNAL: 1}
+    assert reads == {request.out / JOURNAL: 1}
     write.write_reports([request.out])
-    assert reads == {request.out / store.JOURNAL: 2}
+    assert reads == {request.out / JOURNAL: 2}
 
 
 def test_records_of_one_cell_share_it(request_over):
     """Most of a large journal's memory is cells and names."""
-    records = store.read_journal(request_over(2).out / store.JOURNAL).records.values()
+    records = read_journal(request_over(2).out / JOURNAL).records.values()
     cells = {id(record.job.cell) for record in records}
     assert len(cells) == len({record.job.cell for record in records}) < len(records)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.system import affinity as cores
+from bench.system import affinity
 
 BEFORE = """cpu  30 0 30 300 0 0 0 0 0 0
 cpu0 10 0 10 100 5 0 0 0 0 0
@@ -20,11 +20,11 @@ def machine(tmp_path, monkeypatch):
     stat = tmp_path / "stat"
     stat.write_text(BEFORE)
     bound = []
-    monkeypatch.setattr(cores, "STAT", stat)
-    monkeypatch.setattr(cores, "TOPOLOGY", tmp_path)
-    monkeypatch.setattr(cores, "ALLOWED", {0, 1, 10})
-    monkeypatch.setattr(cores.time, "sleep", lambda seconds: stat.write_text(AFTER))
-    monkeypatch.setattr(cores.os, "sched_setaffinity", lambda process, mask: bound.append(mask))
+    monkeypatch.setattr(affinity, "STAT", stat)
+    monkeypatch.setattr(affinity, "TOPOLOGY", tmp_path)
+    monkeypatch.setattr(affinity, "ALLOWED", {0, 1, 10})
+    monkeypatch.setattr(affinity.time, "sleep", lambda seconds: stat.write_text(AFTER))
+    monkeypatch.setattr(affinity.os, "sched_setaffinity", lambda process, mask: bound.append(mask))
     return bound
 
 
@@ -35,50 +35,50 @@ def share_arithmetic(tmp_path, core, text):
 
 
 def test_idle_ticks_include_waiting_for_a_disk():
-    assert cores.idle_ticks(BEFORE) == {0: 105, 1: 100, 10: 100}
-    assert cores.idle_ticks(AFTER) == {0: 106, 1: 110, 10: 110}
+    assert affinity.idle_ticks(BEFORE) == {0: 105, 1: 100, 10: 100}
+    assert affinity.idle_ticks(AFTER) == {0: 106, 1: 110, 10: 110}
 
 
 def test_least_busy_core_is_selected(machine, monkeypatch):
-    assert cores.least_busy_core() == 1, "the lower of two equally idle cores"
-    monkeypatch.setattr(cores, "ALLOWED", {0, 10})
-    cores.STAT.write_text(BEFORE)
-    assert cores.least_busy_core() == 10, "only allowed cores"
+    assert affinity.least_busy_core() == 1, "the lower of two equally idle cores"
+    monkeypatch.setattr(affinity, "ALLOWED", {0, 10})
+    affinity.STAT.write_text(BEFORE)
+    assert affinity.least_busy_core() == 10, "only allowed cores"
 
 
 def test_core_with_an_idle_sibling_is_preferred(machine, tmp_path):
     share_arithmetic(tmp_path, 1, "0-1")
     share_arithmetic(tmp_path, 10, "10")
     share_arithmetic(tmp_path, 0, "0,1")
-    assert cores.siblings(1) == cores.siblings(0) == [0, 1]
-    assert cores.least_busy_core() == 1, "one idle tick of a sibling decides"
+    assert affinity.siblings(1) == affinity.siblings(0) == [0, 1]
+    assert affinity.least_busy_core() == 1, "one idle tick of a sibling decides"
 
 
 def test_no_core_is_selected_without_a_choice_or_counters(machine, monkeypatch):
-    monkeypatch.setattr(cores, "ALLOWED", {1})
-    assert cores.least_busy_core() is None
-    monkeypatch.setattr(cores, "ALLOWED", {0, 1})
-    cores.STAT.unlink()
-    assert cores.least_busy_core() is None
+    monkeypatch.setattr(affinity, "ALLOWED", {1})
+    assert affinity.least_busy_core() is None
+    monkeypatch.setattr(affinity, "ALLOWED", {0, 1})
+    affinity.STAT.unlink()
+    assert affinity.least_busy_core() is None
 
 
 def test_few_switches_do_not_count_as_crowded():
-    assert not cores.crowded(2, 0.02)
-    assert cores.crowded(5, 0.02)
-    assert not cores.crowded(20, 1.0) and cores.crowded(30, 1.0)
+    assert not affinity.crowded(2, 0.02)
+    assert affinity.crowded(5, 0.02)
+    assert not affinity.crowded(20, 1.0) and affinity.crowded(30, 1.0)
 
 
 def test_group_keeps_its_core_until_it_is_crowded(machine, monkeypatch):
     selected = iter([0, 10])
-    monkeypatch.setattr(cores, "least_busy_core", lambda: next(selected))
-    core = cores.CoreAssignment(bound=True)
+    monkeypatch.setattr(affinity, "least_busy_core", lambda: next(selected))
+    core = affinity.CoreAssignment(bound=True)
     assert [core.current(), core.current()] == [0, 0]
     core.crowded = True
     assert [core.current(), core.current()] == [10, 10], "one selection for the whole group"
-    assert cores.CoreAssignment(bound=False).current() is None
+    assert affinity.CoreAssignment(bound=False).current() is None
 
 
 def test_none_leaves_the_process_unbound(machine):
-    cores.bind(None)
-    cores.bind(0)
+    affinity.bind(None)
+    affinity.bind(0)
     assert machine == [{0}]

@@ -14,10 +14,10 @@ from bench.executors.worker import WorkerDied
 from bench.spec import Cell
 from bench.stats.rounds import Round
 from bench.tables import roofline
-from bench.timers import peak_rates as ceilings
+from bench.timers import peak_rates
 from bench.workload.build import Workload
 
-TINY = ceilings.Sizes(copies=(4096, 8192), matrices=(8,), images=((1, 2, 9, 3),), transforms=((2, 8),))
+TINY = peak_rates.Sizes(copies=(4096, 8192), matrices=(8,), images=((1, 2, 9, 3),), transforms=((2, 8),))
 PROBES = {
     "copy hot 4096",
     "copy hot 8192",
@@ -32,8 +32,8 @@ PROBES = {
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setitem(ceilings.SIZES, "cpu", TINY)
-    monkeypatch.setattr(ceilings, "ROUNDS", 2)
+    monkeypatch.setitem(peak_rates.SIZES, "cpu", TINY)
+    monkeypatch.setattr(peak_rates, "ROUNDS", 2)
 
 
 @pytest.fixture
@@ -47,26 +47,26 @@ def clock(monkeypatch):
             assert timing.timer == "wall"
             return Round([next(left)] * 3, [1.0] * 3, [0] * 3, [0.0] * 3)
 
-        monkeypatch.setattr(ceilings, "cpu_round", cpu_round)
+        monkeypatch.setattr(peak_rates, "cpu_round", cpu_round)
 
     return install
 
 
 def of_kind(kind, threads=1, device="cpu"):
-    return [probe for probe in ceilings.probes(device, threads) if probe.kind == kind]
+    return [probe for probe in peak_rates.probes(device, threads) if probe.kind == kind]
 
 
 def test_every_rate_has_its_probes(tiny):
-    found = list(ceilings.probes("cpu", 1))
+    found = list(peak_rates.probes("cpu", 1))
     assert {probe.name for probe in found} == PROBES
     assert len(found) == len(PROBES)
 
 
 def test_gpu_probes_use_warm_and_cold_timers_and_launches_the_wall_timer():
-    found = list(ceilings.probes("cuda:0", 4))
+    found = list(peak_rates.probes("cuda:0", 4))
     timers = {"copy hot": "hot", "copy cold": "cold", "linear fp32": "hot", "linear bf16": "hot", "fft": "hot", "launch": "wall"}
     assert {(probe.kind, probe.timer) for probe in found} == set(timers.items())
-    assert [probe.work for probe in found] == [probe.work for probe in ceilings.probes("cuda:0", 1)]
+    assert [probe.work for probe in found] == [probe.work for probe in peak_rates.probes("cuda:0", 1)]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -79,9 +79,9 @@ def test_work_equals_the_counted_flops(tiny, kind, threads):
         assert probe.work == counter.total.flops == threads * alone.work
 
 
-@pytest.mark.parametrize("dtype", ceilings.DTYPES)
+@pytest.mark.parametrize("dtype", peak_rates.DTYPES)
 def test_products_run_in_their_dtype(tiny, dtype):
-    assert {probe.make()().dtype for probe in of_kind(f"linear {dtype}")} == {ceilings.DTYPES[dtype]}
+    assert {probe.make()().dtype for probe in of_kind(f"linear {dtype}")} == {peak_rates.DTYPES[dtype]}
 
 
 def test_copy_reads_half_of_its_bytes_and_writes_half(tiny):
@@ -106,7 +106,7 @@ def test_launch_is_one_of_many_operations(tiny):
 def test_best_round_and_size_counts():
     one, other = of_kind("fft")[:2]
     first, second = of_kind("copy hot")[:2]
-    found = ceilings.summary({one: 5.0, other: 3.0, second: 7.0, first: 9.0, of_kind("launch")[0]: 4.0})
+    found = peak_rates.summary({one: 5.0, other: 3.0, second: 7.0, first: 9.0, of_kind("launch")[0]: 4.0})
     assert found["fft"] == 5
     assert found["copy"] == {"hot": [[first.size, 9.0], [second.size, 7.0]]}
     assert found["launch_s"] == 0.25
@@ -115,17 +115,17 @@ def test_best_round_and_size_counts():
 
 def test_rate_is_work_over_the_median_of_the_best_round(tiny, clock, monkeypatch):
     (probe,) = of_kind("fft")
-    monkeypatch.setattr(ceilings, "probes", lambda device, threads: [probe])
+    monkeypatch.setattr(peak_rates, "probes", lambda device, threads: [probe])
     clock(0.5, 0.25)
-    assert ceilings.measure("cpu", 1)["fft"] == probe.work / 0.25
+    assert peak_rates.measure("cpu", 1)["fft"] == probe.work / 0.25
     clock(0.25, 0.5)
-    assert ceilings.measure("cpu", 1)["fft"] == probe.work / 0.25
+    assert peak_rates.measure("cpu", 1)["fft"] == probe.work / 0.25
 
 
 def test_probes_are_not_repeated_after_the_time_limit(tiny, clock, monkeypatch):
-    monkeypatch.setattr(ceilings, "SECONDS", 0.0)
+    monkeypatch.setattr(peak_rates, "SECONDS", 0.0)
     clock(*[0.5] * len(PROBES))  # another round would exhaust the iterator
-    assert ceilings.measure("cpu", 1)["launch_s"] == 0.5 / ceilings.CHAIN
+    assert peak_rates.measure("cpu", 1)["launch_s"] == 0.5 / peak_rates.CHAIN
 
 
 def test_raising_probe_is_named_and_the_others_are_measured(tiny, clock, monkeypatch):
@@ -135,9 +135,9 @@ def test_raising_probe_is_named_and_the_others_are_measured(tiny, clock, monkeyp
         tried.append(shape)
         raise RuntimeError("not enough\nmemory")
 
-    monkeypatch.setattr(ceilings, "_transform", broken)
+    monkeypatch.setattr(peak_rates, "_transform", broken)
     clock(*[0.5] * 2 * len(PROBES))
-    found = ceilings.measure("cpu", 1)
+    found = peak_rates.measure("cpu", 1)
     assert found["failed"] == {"transform 8": "not enough memory"}
     assert len(tried) == 1
     assert found["fft"] is None
@@ -145,8 +145,8 @@ def test_raising_probe_is_named_and_the_others_are_measured(tiny, clock, monkeyp
 
 
 def test_measurement_is_complete_and_json_serialisable(tiny, monkeypatch):
-    monkeypatch.setattr(ceilings, "ROUNDS", 1)
-    found = json.loads(json.dumps(ceilings.measure("cpu", 1)))
+    monkeypatch.setattr(peak_rates, "ROUNDS", 1)
+    found = json.loads(json.dumps(peak_rates.measure("cpu", 1)))
     assert found["failed"] == {}
     assert [size for size, _ in found["copy"]["hot"]] == [4096, 8192]
     rates = [*found["linear"].values(), found["fft"], found["launch_s"], *(rate for _, rate in found["copy"]["hot"])]
@@ -167,9 +167,9 @@ def test_measurement_is_complete_and_json_serialisable(tiny, monkeypatch):
 
 @pytest.mark.gpu
 def test_gpu_is_measured_with_cold_and_warm_caches(monkeypatch):
-    monkeypatch.setitem(ceilings.SIZES, "cuda", ceilings.Sizes((2**20,), (512,), ((4, 64, 28, 3),), ((64, 64),)))
-    monkeypatch.setattr(ceilings, "ROUNDS", 1)
-    found = ceilings.measure("cuda:0", 1)
+    monkeypatch.setitem(peak_rates.SIZES, "cuda", peak_rates.Sizes((2**20,), (512,), ((4, 64, 28, 3),), ((64, 64),)))
+    monkeypatch.setattr(peak_rates, "ROUNDS", 1)
+    found = peak_rates.measure("cuda:0", 1)
     assert found["failed"] == {}
     assert set(found["copy"]) == {"hot", "cold"}
     assert found["copy"]["hot"][0][1] > 0 < found["copy"]["cold"][0][1]

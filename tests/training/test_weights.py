@@ -12,14 +12,12 @@ from bench.analysis.epochs import group_by_training
 from bench.analysis.network import Network, from_weights
 from bench.cli import main
 from bench.data import DataSpec, digits
-from bench.executors.job import saving_options as where
-from bench.journal import JOURNAL
-from bench.journal import read_journal as journal
+from bench.executors.job import saving_options
+from bench.journal import JOURNAL, read_journal
 from bench.metrics import accuracy
 from bench.plan import accuracy_cell
 from bench.spec import PROTOCOLS, Cell, Job, Limits
-from bench.training import loop
-from bench.training import weights as kept
+from bench.training import loop, weights
 from bench.training.loop import top1
 from bench.workload.build import Workload
 
@@ -74,14 +72,14 @@ def test_each_epoch_or_the_last_is_saved(tmp_path):
     assert files(tmp_path / "each") == [f"epoch00{n}.weights.pt" for n in range(4)]
     assert files(tmp_path / "last") == ["epoch003.weights.pt"]
     (last,) = (tmp_path / "last").iterdir()
-    assert same(kept.read(last)["weights"], kept.read(tmp_path / "each" / last.name)["weights"])
+    assert same(weights.read(last)["weights"], weights.read(tmp_path / "each" / last.name)["weights"])
     assert last.name.startswith("mixer-depth=1-width=4-flexconv-hidden=4-digits-seed-4-")
 
 
 def test_file_describes_its_network(tmp_path):
     train(tmp_path)
     (path,) = tmp_path.iterdir()
-    found = kept.read(path)
+    found = weights.read(path)
     assert found["job"] == Job(CELL, "accuracy", PROTOCOL)
     assert {name: found[name] for name in ("classes", "channels", "epoch", "epochs")} == {
         "classes": 10, "channels": 1, "epoch": 3, "epochs": 3,
@@ -98,7 +96,7 @@ def test_first_is_the_initial_network_and_last_the_evaluated_one(tmp_path, few):
     assert evaluated(last.module(), few.validation) == outcome.values["accuracy_validation"]
     assert not last.module().training
     sizes = [one.module().blocks[0].operator.mask.sigma.tolist() for one in (first, last)]
-    assert sizes[0] != sizes[1] == kept.read(last.weights)["weights"]["blocks.0.operator.mask.sigma"].tolist()
+    assert sizes[0] != sizes[1] == weights.read(last.weights)["weights"]["blocks.0.operator.mask.sigma"].tolist()
 
 
 def test_weight_average_is_saved_if_it_is_evaluated(tmp_path, few):
@@ -113,9 +111,9 @@ def test_saving_changes_neither_the_training_nor_the_key(tmp_path):
     assert [plain.rounds[name] for name in curve] == [keeping.rounds[name] for name in curve]
     assert plain.values["accuracy"] == keeping.values["accuracy"]
     job = Job(CELL, "accuracy", PROTOCOL)
-    given = where(job, Limits(weights=str(tmp_path), each_epoch=True))
+    given = saving_options(job, Limits(weights=str(tmp_path), each_epoch=True))
     assert (given["weights"], given["each_epoch"]) == (tmp_path, True)
-    assert where(job, Limits())["weights"] is None
+    assert saving_options(job, Limits())["weights"] is None
     assert "weights" not in str(job.to_json())
 
 
@@ -131,7 +129,7 @@ def test_killed_training_resumes_with_the_same_files(stop, tmp_path, monkeypatch
     train(tmp_path / "cut", each=True, checkpoint=tmp_path / "job.pt")
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
     for path in (tmp_path / "whole").iterdir():
-        first, second = kept.read(path), kept.read(tmp_path / "cut" / path.name)
+        first, second = weights.read(path), weights.read(tmp_path / "cut" / path.name)
         assert first["epoch"] == second["epoch"] and same(first["weights"], second["weights"])
 
 
@@ -165,7 +163,7 @@ def test_invalid_file_is_a_one_line_error(tmp_path):
     (tmp_path / "empty").touch()
     for name in ("noise", "other", "tensor", "empty"):
         with pytest.raises(ValueError, match=f"{name} is not a weights file") as caught:
-            kept.read(tmp_path / name)
+            weights.read(tmp_path / name)
         assert "\n" not in str(caught.value)
     train(tmp_path)
     (path,) = tmp_path.glob("*.pt")
@@ -219,7 +217,7 @@ def test_run_saves_weights_next_to_its_journal(tmp_path):
     words += ["--executor", "inline", "--train-res", "8", "--budget", "epochs=1", "--keep-weights", "last"]
     result = CliRunner().invoke(main, [*words, "-o", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    (record,) = journal(tmp_path / JOURNAL).records.values()
+    (record,) = read_journal(tmp_path / JOURNAL).records.values()
     (one,) = from_weights([tmp_path / "weights"])
-    assert one.epoch == 1 and kept.read(one.weights)["job"] == replace(record.job, code="")
+    assert one.epoch == 1 and weights.read(one.weights)["job"] == replace(record.job, code="")
     assert evaluated(one.module(), data.load("digits", DataSpec(8)).test) == record.values["accuracy"]

@@ -30,7 +30,7 @@ from bench.system import ceilings
 
 def compare_runs(run_a: Path, run_b: Path, metric: str, threshold: float, gate: bool, as_json: bool) -> int:
     """Print the comparison of two runs and return the exit status. Raises ValueError and CorruptJournal."""
-    from bench.report.compare import text as compare_text
+    from bench.report.compare import text
     from bench.report.compare.runs import as_data, compare, exit_status
 
     if threshold >= 1:
@@ -41,7 +41,7 @@ def compare_runs(run_a: Path, run_b: Path, metric: str, threshold: float, gate: 
         facts = {"metric": metric, "threshold": threshold, "a": str(a.path), "b": str(b.path)}
         click.echo(json.dumps(facts | as_data(rows), indent=2))
     else:
-        click.echo(compare_text.text(rows, a, b, metric, threshold, shutil.get_terminal_size((132, 24)).columns))
+        click.echo(text.text(rows, a, b, metric, threshold, shutil.get_terminal_size((132, 24)).columns))
     return exit_status(rows, gate)
 
 

@@ -24,8 +24,7 @@ from bench.executors.inline import advancing
 from bench.executors.job import run
 from bench.executors.rounds import Advance, Reply
 from bench.spec import Job, Limits, Record
-from bench.system import affinity as cores
-from bench.system import environment as env
+from bench.system import affinity, environment
 from methods.registry import load, load_file
 
 load()
@@ -72,7 +71,7 @@ class WorkerState:
         self.start = _pages()
         self.device = "cpu"
         self.ended = self.crowded = False
-        self.handlers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": env.collect, "ceilings": _ceilings}
+        self.handlers: dict[str, Callable[..., Any]] = {"advance": self.advance, "env": environment.collect, "ceilings": _ceilings}
 
     def advance(self, job: dict[str, Any], limits: dict[str, Any], all_precise: bool, core: int | None) -> Record | bool:
         """Advance a job by one round, on `core` unless it is None.
@@ -81,14 +80,14 @@ class WorkerState:
         """
         parsed, bounds = Job.from_json(job), Limits(**limits)
         key, self.device = parsed.key(), parsed.cell.device
-        cores.bind(core)
+        affinity.bind(core)
         if key not in self.jobs:
             if self.device == "cpu":
                 _limit_address_space(bounds.memory or free_bytes("cpu"))
             self.jobs[key] = advancing(run(parsed, bounds))
         begin, before = time.perf_counter(), involuntary_switches()
         result = self.jobs[key](all_precise)
-        self.crowded = cores.crowded(involuntary_switches() - before, time.perf_counter() - begin)
+        self.crowded = affinity.crowded(involuntary_switches() - before, time.perf_counter() - begin)
         self.ended = isinstance(result, Record)
         if self.ended:
             del self.jobs[key]

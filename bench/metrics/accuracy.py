@@ -20,8 +20,7 @@ from bench.data import DataSpec, Splits
 from bench.nets.resolution import adapt, ways
 from bench.spec import Training, protocol_name
 from bench.system.torch_state import seed
-from bench.training import distributed as ranks
-from bench.training import search
+from bench.training import distributed, search
 from bench.training.batches import length
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Diverged, Trainer, top1
@@ -156,7 +155,7 @@ class Task:
             "accuracy_images_s": trainer.step * trainer.images / seconds,
             "accuracy_seed": cell.seed,
             "accuracy_params": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
-            "accuracy_processes": ranks.world(),
+            "accuracy_processes": distributed.world(),
         }
 
 

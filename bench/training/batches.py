@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from bench.data._readers import read
-from bench.training import distributed as ranks
+from bench.training import distributed
 
 if TYPE_CHECKING:
     from bench.data import Images
@@ -27,13 +27,13 @@ def training_batches(split: Images, size: int, seed: int, epoch: int, start: int
     """Return this process's share of each batch of `size` images, from batch `start` of an epoch. A remainder is dropped."""
     generator = torch.Generator().manual_seed(combined_seed(seed, epoch))
     order = torch.randperm(length(split), generator=generator)[: length(split) // size * size]
-    chunks = [chunk[ranks.rank() :: ranks.world()] for chunk in order.split(size)[start:]]
+    chunks = [chunk[distributed.rank() :: distributed.world()] for chunk in order.split(size)[start:]]
     return loaded(Seeded(split, combined_seed(seed, epoch)) if not isinstance(split, TensorDataset) else split, chunks)
 
 
 def evaluation_batches(split: Images) -> Iterator[Batch]:
     """Return this process's share of all images, in order."""
-    share = torch.arange(ranks.rank(), length(split), ranks.world())
+    share = torch.arange(distributed.rank(), length(split), distributed.world())
     return loaded(split, [chunk for chunk in share.split(EVAL_BATCH) if len(chunk)])
 
 
@@ -43,8 +43,8 @@ def batch_size(split: Images, size: int) -> int:
     Raises ValueError if the processes cannot divide it equally.
     """
     images = min(size, length(split))
-    if images % ranks.world():
-        raise ValueError(f"a batch of {images} images is not divisible among {ranks.world()} processes")
+    if images % distributed.world():
+        raise ValueError(f"a batch of {images} images is not divisible among {distributed.world()} processes")
     return images
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.training import distributed as ranks
+from bench.training import distributed
 
 
 class Checkpoint:
@@ -37,7 +37,7 @@ class Checkpoint:
 
     def save(self, training: dict[str, Any] | None) -> None:
         self.saved = time.monotonic()
-        if self.path is None or ranks.rank():
+        if self.path is None or distributed.rank():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         torch.save({"of": self._identity(), "choices": self.choices, "training": training}, self._unfinished(self.path))
@@ -55,7 +55,7 @@ class Checkpoint:
         return state
 
     def remove(self) -> None:
-        if self.path is not None and not ranks.rank():
+        if self.path is not None and not distributed.rank():
             for path in (self.path, self._unfinished(self.path)):
                 path.unlink(missing_ok=True)
 
@@ -69,7 +69,7 @@ class Checkpoint:
 
     def _identity(self) -> list[Any]:
         """Return the job, version of torch and number of processes of the state. The name of the file is the key of the job."""
-        return [self.path and self.path.stem, str(torch.__version__), ranks.world()]
+        return [self.path and self.path.stem, str(torch.__version__), distributed.world()]
 
     @staticmethod
     def _unfinished(path: Path) -> Path:

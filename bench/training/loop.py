@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from bench.data import Splits
 from bench.spec import Training
-from bench.training import distributed as ranks
-from bench.training import optim as recipe
+from bench.training import distributed, optim
 from bench.training.batches import Batch, batch_size, combined_seed, evaluation_batches, length, seed_all, training_batches
 from bench.training.checkpoint import Checkpoint
 from bench.training.objective import Cast, Objective
@@ -68,10 +67,10 @@ class Trainer:
         self.steps = length(splits.train) // self.images
         self.clip, self.layout = protocol.clip, torch.channels_last if protocol.channels_last else torch.contiguous_format
         self.device = next(network.to(memory_format=self.layout).parameters()).device
-        self.mix = recipe.mixing(protocol, splits.classes, self.images // ranks.world())
-        self.objective = ranks.replicated(Objective(network, recipe.criterion(protocol), cast))
-        self.optimizer, self.scheduler = recipe.schedule(network, protocol, lr, epochs, self.steps)
-        self.average = recipe.average(protocol, network)
+        self.mix = optim.mixing(protocol, splits.classes, self.images // distributed.world())
+        self.objective = distributed.replicated(Objective(network, optim.criterion(protocol), cast))
+        self.optimizer, self.scheduler = optim.schedule(network, protocol, lr, epochs, self.steps)
+        self.average = optim.average(protocol, network)
         self.step, self.curve = 0, list[Epoch]()
         self.loss, self.penalty, self.seconds = 0.0, 0.0, 0.0  # sums over the current epoch
         self.pending: list[Tensor] = []  # losses and penalties not yet read from the device
@@ -108,7 +107,7 @@ class Trainer:
         for batch in self._batches():
             self._update(*batch)
             pausing = (
-                not ranks.is_distributed() and time.perf_counter() - paused > PAUSE_SECONDS
+                not distributed.is_distributed() and time.perf_counter() - paused > PAUSE_SECONDS
             )  # processes would pause at different steps
             if not pausing and len(self.pending) < CHECK_STEPS:
                 continue
@@ -130,7 +129,7 @@ class Trainer:
     def _update(self, images: Tensor, labels: Tensor) -> None:
         """Run one step. Its cross entropy and penalty are read later, in `_check`."""
         self.network.train()
-        seed_all(combined_seed(self.seed, self.step, ranks.rank()), str(self.device))
+        seed_all(combined_seed(self.seed, self.step, distributed.rank()), str(self.device))
         if self.mix is not None:
             images, labels = self.mix(images, labels)
         loss, penalty = self.objective(images, labels)
@@ -149,7 +148,7 @@ class Trainer:
         """Read the pending losses and add them to those of the epoch. Raises `Diverged` at the first that is not finite."""
         if not self.pending:
             return
-        values = (ranks.total(torch.stack(self.pending)) / ranks.world()).tolist()
+        values = (distributed.total(torch.stack(self.pending)) / distributed.world()).tolist()
         for step, (loss, penalty) in enumerate(values, self.step - len(values)):
             if not (math.isfinite(loss) and math.isfinite(penalty)):
                 raise Diverged(f"step {step}: cross entropy {loss}, penalty {penalty}")
@@ -202,10 +201,10 @@ def top1(
         with torch.inference_mode(), cast():
             logits = network(images.to(device))
             counts += torch.stack(((logits.argmax(1) == labels.to(device)).sum(), (~logits.isfinite()).sum()))
-        if not ranks.is_distributed() and time.perf_counter() - paused > PAUSE_SECONDS:
+        if not distributed.is_distributed() and time.perf_counter() - paused > PAUSE_SECONDS:
             yield
             paused = time.perf_counter()
-    correct, broken = ranks.total(counts).tolist()
+    correct, broken = distributed.total(counts).tolist()
     if broken:
         raise Diverged("evaluation: logits are not finite")
     return 100 * correct / length(split)

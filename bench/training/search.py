@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from bench.spec import Training
-from bench.training import distributed as ranks
+from bench.training import distributed
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Diverged, Trainer, top1
 
@@ -66,7 +66,7 @@ def affordable(make: Make, lr: float, budget: float, checkpoint: Checkpoint) -> 
         step = yield from _step_seconds(trainer, min(PROBE_SECONDS, budget / 4))
         validation = yield from _seconds(top1(trainer.result, trainer.splits.validation, trainer.device, trainer.cast))
         epoch = step * trainer.steps + validation
-        checkpoint.choose(epochs=int(ranks.from_rank_0(max(1, budget // epoch), trainer.device)))
+        checkpoint.choose(epochs=int(distributed.from_rank_0(max(1, budget // epoch), trainer.device)))
     epochs: int = checkpoint.choices["epochs"]
     return epochs
 
@@ -86,7 +86,7 @@ def _step_seconds(trainer: Trainer, duration: float) -> Generator[None, None, fl
     marks = [time.perf_counter()]
     for _ in trainer.probe():
         marks.append(time.perf_counter())
-        if len(marks) > 2 and ranks.from_rank_0(marks[-1] - marks[0], trainer.device) > duration:
+        if len(marks) > 2 and distributed.from_rank_0(marks[-1] - marks[0], trainer.device) > duration:
             break
     yield
     counted = marks[1:] if len(marks) > 2 else marks

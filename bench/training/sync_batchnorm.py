@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from bench.training import distributed as ranks
+from bench.training import distributed
 
 
 def synchronised_batchnorm() -> AbstractContextManager[Any]:
     """Return a context in which `F.batch_norm` in training uses the statistics of all processes, whose batches have equal size."""
-    return _Synchronised() if ranks.is_distributed() else nullcontext()
+    return _Synchronised() if distributed.is_distributed() else nullcontext()
 
 
 class _Synchronised(TorchFunctionMode):
@@ -47,7 +47,7 @@ def batch_norm(
     values = x.float()
     mean, variance = statistics(values)
     if running_mean is not None and running_var is not None:
-        count = x.numel() // x.shape[1] * ranks.world()
+        count = x.numel() // x.shape[1] * distributed.world()
         running_mean.lerp_(mean.detach().to(running_mean.dtype), momentum)
         running_var.lerp_((variance.detach() * (count / (count - 1))).to(running_var.dtype), momentum)
     y = (values - mean.view(shape)) * (variance + eps).rsqrt().view(shape)
@@ -63,7 +63,7 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     dims = [dim for dim in range(x.ndim) if dim != 1]
     variance, mean = torch.var_mean(x, dims, correction=0)
-    own = torch.arange(ranks.world(), device=x.device) == ranks.rank()
-    means, variances = ranks.Total.apply(own[:, None, None] * torch.stack((mean, variance))).unbind(1)  # (processes, C) each
+    own = torch.arange(distributed.world(), device=x.device) == distributed.rank()
+    means, variances = distributed.Total.apply(own[:, None, None] * torch.stack((mean, variance))).unbind(1)  # (processes, C) each
     mean = means.mean(0)
     return mean, (variances + (means - mean).square()).mean(0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bench.spec import Job, Training
-from bench.training import distributed as ranks
+from bench.training import distributed
 
 if TYPE_CHECKING:
     from bench.data import Splits
@@ -36,7 +36,7 @@ class WeightSaver:
         """
         epoch, epochs = len(trainer.curve), trainer.epochs
         between = trainer.step == epoch * trainer.steps and epoch not in self.saved
-        if self.folder is None or not between or ranks.rank():
+        if self.folder is None or not between or distributed.rank():
             return
         self.saved.add(epoch)
         if epoch == 0:

@@ -40,8 +40,8 @@ class Mixer(nn.Module):
 
     The stem maps non-overlapping patches of patch x patch pixels to one pixel. Global average pooling, a norm and a linear layer
     follow the blocks. Only the operator connects different pixels of a map: with the identity as operator, the host classifies by
-    the histogram of patches. All norms are batch norms, which are affine in evaluation, so a logit is a sum of terms that each
-    depend on one receptive field of the operators, with k x k kernels a square of patch * (1 + depth * (k - 1)) pixels.
+    the histogram of patches. All norms are batch norms, which are affine in evaluation. A logit is therefore a sum of terms that
+    each depend on one receptive field of the operators. With k x k kernels its side is patch * (1 + depth * (k - 1)) pixels.
 
     Raises ValueError if the sides of the images are not multiples of `patch`.
     """

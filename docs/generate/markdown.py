@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-WORDS = re.compile(r"(`[^`]+`|https?://[^\s)>]*[^\s)>.,;:])")  # code, and URLs
+MARKUP = re.compile(r"(`[^`]+`|https?://[^\s)>]*[^\s)>.,;:])")  # code and URLs
 Link = Callable[[str], str]
 
 
@@ -20,13 +20,13 @@ def code(text: object) -> str:
 
 def inline(text: str, link: Link = code) -> str:
     """Return one line of a docstring as markdown. URLs become links, and `link` converts words in backticks."""
-    return "".join(_word(part, link) for part in WORDS.split(text))
+    return "".join(_convert(part, link) for part in MARKUP.split(text))
 
 
-def _word(part: str, link: Link) -> str:
+def _convert(part: str, link: Link) -> str:
     if part.startswith("`"):
         return link(part[1:-1])
-    return f"<{part}>" if WORDS.fullmatch(part) else plain(part)
+    return f"<{part}>" if MARKUP.fullmatch(part) else plain(part)
 
 
 def docstring(text: str, link: Link = code) -> str:
@@ -53,7 +53,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a cell on one line, with bars escaped."""
+    """Return a cell on one line, with vertical bars escaped."""
     return re.sub(r"(?<!\\)\|", r"\\|", text.replace("\n", " "))
 
 

@@ -19,7 +19,7 @@ from tests.reference.channels_last import errors, state
 PUBLISHED = nets.FAMILIES["gfnet"]
 FVCORE_NORM = 5  # operations that fvcore counts per value of a layer norm
 FLAT, PYRAMID = Config((16,), (2,), 8), Config((8, 12, 16), (1, 2, 1), 4, 0.5)
-PLANS_OF = {"flat": FLAT, "pyramid": PYRAMID}
+CONFIGS_OF = {"flat": FLAT, "pyramid": PYRAMID}
 
 
 def meta(name):
@@ -27,9 +27,9 @@ def meta(name):
         return nets.build(name, None, 1000, 3, (224, 224)).eval()
 
 
-def small(plan, size=(48, 40), drop_path=0.0, resize="native"):
+def small(config, size=(48, 40), drop_path=0.0, resize="native"):
     torch.manual_seed(0)
-    return GFNet(plan, 5, 3, size, drop_path, resize)
+    return GFNet(config, 5, 3, size, drop_path, resize)
 
 
 def image(size, batch=2, dtype=torch.float32):
@@ -50,11 +50,11 @@ def test_published_sizes(name):
     assert published.matches(entry.gmacs, (macs + FVCORE_NORM * sum(normed)) / 1e9)
 
 
-def official_state(plan, size, dtype=torch.float64):
+def official_state(config, size, dtype=torch.float64):
     """Return random weights with the names and shapes of the published code, for images of `size` in 3 channels, 5 classes."""
-    shapes, channels, flat = {}, 3, len(plan.widths) == 1
-    for stage, (width, depth) in enumerate(zip(plan.widths, plan.depths)):
-        patch, at = 2 if stage else plan.patch, "" if flat else f"{stage}."
+    shapes, channels, flat = {}, 3, len(config.widths) == 1
+    for stage, (width, depth) in enumerate(zip(config.widths, config.depths)):
+        patch, at = 2 if stage else config.patch, "" if flat else f"{stage}."
         size = (size[0] // patch, size[1] // patch)
         shapes |= {f"patch_embed.{at}proj.weight": (width, channels, patch, patch), f"patch_embed.{at}proj.bias": (width,)}
         shapes |= {} if stage else {"pos_embed": (1, size[0] * size[1], width)}
@@ -75,11 +75,11 @@ def norm(tokens, p, name):
     return F.layer_norm(tokens, tokens.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"], 1e-6)
 
 
-def oracle(p, plan, x):
+def oracle(p, config, x):
     """Evaluate the equations of the paper on tokens (B, H, W, C), with the official weights `p`."""
-    tokens, flat = x.permute(0, 2, 3, 1), len(plan.widths) == 1
-    for stage, depth in enumerate(plan.depths):
-        at, patch = "" if flat else f"{stage}.", 2 if stage else plan.patch
+    tokens, flat = x.permute(0, 2, 3, 1), len(config.widths) == 1
+    for stage, depth in enumerate(config.depths):
+        at, patch = "" if flat else f"{stage}.", 2 if stage else config.patch
         weight, bias = p[f"patch_embed.{at}proj.weight"], p[f"patch_embed.{at}proj.bias"]
         patches = tokens.unfold(1, patch, patch).unfold(2, patch, patch)  # (B, H, W, C, patch, patch)
         tokens = torch.einsum("bhwcij,ocij->bhwo", patches, weight) + bias
@@ -95,16 +95,16 @@ def oracle(p, plan, x):
     return norm(tokens, p, "norm").mean((1, 2)) @ p["head.weight"].T + p["head.bias"]
 
 
-@pytest.mark.parametrize("plan", PLANS_OF.values(), ids=PLANS_OF)
+@pytest.mark.parametrize("config", CONFIGS_OF.values(), ids=CONFIGS_OF)
 @pytest.mark.parametrize("size", [(48, 40), (36, 56), (35, 43)], ids=str)
-def test_oracle(plan, size):
+def test_oracle(config, size):
     """Compare complete networks with official weights; pixels outside full patches are ignored."""
-    p, x = official_state(plan, size), image(size, dtype=torch.float64)
-    network = small(plan, size).double()
+    p, x = official_state(config, size), image(size, dtype=torch.float64)
+    network = small(config, size).double()
     network.load_official(p)
-    assert relative_error(network(x), oracle(p, plan, x)) < 1e-10
+    assert relative_error(network(x), oracle(p, config, x)) < 1e-10
     with torch.inference_mode():
-        assert relative_error(prepare(network, "infer")(x), oracle(p, plan, x)) < 1e-10
+        assert relative_error(prepare(network, "infer")(x), oracle(p, config, x)) < 1e-10
 
 
 @pytest.mark.parametrize("name", ["gfnet_block_7x7", "gfnet_block_layerscale_7x7"])
@@ -117,9 +117,9 @@ def test_official_block(vectors, name):
     assert max(errors(block, parameters, data, "native", (7, 7)).values()) < 1e-5
 
 
-@pytest.mark.parametrize("plan", PLANS_OF.values(), ids=PLANS_OF)
-def test_official_names_are_checked(plan):
-    p = official_state(plan, (48, 40))
+@pytest.mark.parametrize("config", CONFIGS_OF.values(), ids=CONFIGS_OF)
+def test_official_names_are_checked(config):
+    p = official_state(config, (48, 40))
     for name in (
         "pos_embed",
         "head.bias",
@@ -127,15 +127,15 @@ def test_official_names_are_checked(plan):
         *(key for key in p if "proj.bias" in key),
     ):
         with pytest.raises(KeyError, match=name.split(".")[-1]):
-            small(plan).load_official({key: value for key, value in p.items() if key != name})
+            small(config).load_official({key: value for key, value in p.items() if key != name})
     with pytest.raises(KeyError, match="cls_token"):
-        small(plan).load_official({**p, "cls_token": torch.zeros(1)})
+        small(config).load_official({**p, "cls_token": torch.zeros(1)})
 
 
-@pytest.mark.parametrize("plan", PLANS_OF.values(), ids=PLANS_OF)
-def test_a_training_step(plan):
+@pytest.mark.parametrize("config", CONFIGS_OF.values(), ids=CONFIGS_OF)
+def test_a_training_step(config):
     """Every parameter receives a finite, non-zero gradient."""
-    network, x = small(plan, (35, 42), drop_path=0.1), image((35, 42), batch=8)
+    network, x = small(config, (35, 42), drop_path=0.1), image((35, 42), batch=8)
     F.cross_entropy(network(x), torch.arange(8) % 5).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name

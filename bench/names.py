@@ -1,7 +1,8 @@
 """How methods, networks and data sets are written, `NAME[option=value,...]`: parsing, printing, selecting. No torch here.
 
 One grammar serves the command line, labels and journals. A value is a Python literal that JSON can hold (16, 0.5, True, None, or a
-tuple of them, with or without parentheses) or else text: `niff[hidden=(16,8)]`, `niff[hidden=16,8,boundary=zero]`.
+tuple of them, with or without parentheses; `16,` is a tuple of one) or else text, as in
+`niff[hidden=(16,8)]` and `niff[hidden=16,8,boundary=zero]`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ WHERE = {"height": 8, "width": 8}
     [
         ("niff", Name("niff")),
         (" niff [ hidden = 16 ] ", Name("niff", (("hidden", 16),))),
+        ("mixer[depth=2,]", Name("mixer", (("depth", (2,)),))),
+        ("niff[hidden=(16,)]", Name("niff", (("hidden", (16,)),))),
         ("niff[hidden=(16,8)]", Name("niff", (("hidden", (16, 8)),))),
         ("niff[hidden=16,8,boundary=zero]", Name("niff", (("boundary", "zero"), ("hidden", (16, 8))))),
         ("flexnet3[width=(4,8)]", Name("flexnet3", (("width", (4, 8)),))),

@@ -30,7 +30,7 @@ ROUNDS = 60  # per pair: more than twice as many as a sweep measures
 
 
 class Trial(NamedTuple):
-    """The result of an A/B ratios. `ratio` is the latency of B over that of A; `clock` is the clock of both.
+    """The result of an A/B comparison. `ratio` is the latency of B over that of A; `clock` is the clock of both.
 
     The verdict is on B: faster, slower, same, unclear, or failed if either has no latency.
     """

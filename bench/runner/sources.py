@@ -12,7 +12,8 @@ import methods
 from bench.spec import ORIGINAL, digest
 from methods import Entry
 
-# Packages of bench that measured values depend on, besides the operators.
+# Packages of bench that measured values depend on, in addition to the operators. Whole packages: an edit of any of their files
+# measures again, rather than showing a stale value.
 MEASURING = ("metrics", "counters", "timers", "workload", "system", "nets", "data", "training", "stats")
 
 

@@ -147,7 +147,7 @@ def test_cpu_time_replaces_wall_time_for_both_sides():
     assert "A  niff  3.00 ms" in said, "twice the median of 1.5"
     assert "CPU time is reported instead of wall time" in said
     assert "90% clean samples" in said
-    assert "Processor time" not in text(tried(1.5))
+    assert "CPU time" not in text(tried(1.5))
 
 
 def test_a_failure_has_its_reason_and_no_verdict():

@@ -4,8 +4,8 @@ import pytest
 
 import methods
 from bench.cli.networks import check
-from bench.names import Name, cell_of, did_you_mean, overrides, parse, select, split
-from bench.spec import ORIGINAL
+from bench.names import Name, cell_of, did_you_mean, overrides, parse, select, setting_text, split
+from bench.spec import ORIGINAL, Cell
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 WHERE = {"height": 8, "width": 8}
@@ -85,3 +85,45 @@ def test_a_close_name_is_suggested():
 def test_a_network_option_of_the_wrong_type_is_a_clear_error():
     with pytest.raises(ValueError, match=r"network 'flexnet3\[width=\(4, 8\)\]' cannot be built: TypeError"):
         check([str(parse("flexnet3[width=(4,8)]"))], (), (16, 16))
+
+
+@pytest.mark.parametrize(
+    ("label", "params", "kernel"),
+    [
+        ("niff", (), None),
+        (" niff [ hidden = 16 ] ", (("hidden", 16),), None),
+        ("niff[hidden=(16,8),boundary=zero]", (("boundary", "zero"), ("hidden", (16, 8))), None),
+        ("niff[hidden=16,8,mode=split]", (("hidden", (16, 8)), ("mode", "split")), None),
+        ("niff[hidden=16,]", (("hidden", (16,)),), None),
+        ("dwconv[kernel=9]", (), 9),
+        ("dwconv[kernel=9, backend=fft]", (("backend", "fft"),), 9),
+    ],
+)
+def test_a_label_is_a_cell(label, params, kernel):
+    cell = cell_of(label, KNOWN, **WHERE)
+    assert (cell.params, cell.kernel) == (params, kernel)
+    assert cell_of(cell.label, KNOWN, **WHERE) == cell, "a label parses back to its cell"
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        ("nif", "unknown method 'nif'; did you mean 'niff'"),
+        ("niff[hiden=1]", "did you mean 'hidden'"),
+        ("niff[kernel=3]", "method 'niff' takes no kernel size"),
+        ("dwconv", "write dwconv[kernel=7]"),
+        ("dwconv[kernel=0]", "kernel=0 is not a positive whole number"),
+        ("dwconv[kernel_size=3]", "a kernel size is written kernel=3"),
+        ("dwconv7[kernel=3]", "method 'dwconv7' takes no kernel size"),
+    ],
+)
+def test_a_bad_label_is_one_sentence(label, sentence):
+    with pytest.raises(ValueError, match=r".") as error:
+        cell_of(label, KNOWN, **WHERE)
+    assert sentence in str(error.value)
+
+
+def test_a_setting_as_text():
+    assert setting_text(Cell("x", 8, 9)) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
+    cell = Cell("x", 8, 8, channels=3, level="model", device="cuda:0", mode="train", seed=3, threads=2)
+    assert setting_text(cell) == "cuda:0, fp32, training step, batch 1, networks, 3 image channels, 8 px, seed 3"

@@ -264,3 +264,11 @@ def test_a_bump_is_highest_at_frequency_zero():
     assert (hidden.diff(dim=0)[:2] < 0).all()
     half = [int((hidden[:, hat] > hidden[0, hat] / 2).sum()) for hat in range(4)]
     assert half == sorted(half) and half[0] <= 1 and half[-1] >= 4
+
+
+def test_one_number_is_one_layer():
+    niff = methods.get("niff")
+    one, other = (niff.build(4, 8, hidden=hidden) for hidden in (16, (16,)))
+    assert [p.shape for p in one.parameters()] == [p.shape for p in other.parameters()]
+    with pytest.raises(Unsupported, match="at least one unit"):
+        niff.build(4, 8, hidden=0)

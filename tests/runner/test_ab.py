@@ -6,77 +6,14 @@ import pytest
 
 import methods
 from bench.journal import JOURNAL, read_journal
-from bench.names import cell_of, setting_text
 from bench.runner.ab import fixed_rounds, text, trial
 from bench.spec import Cell, Limits, Record
 from bench.tables.cells import tidy
-from methods import Unsupported
 from tests.builders import bench
 from tests.paths import FAULTS
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 SMALL = ("--res", "8", "--channels", "4", "--rounds", "3")
-
-
-def read(label):
-    return cell_of(label, KNOWN, height=8, width=8)
-
-
-@pytest.mark.parametrize(
-    ("label", "params", "kernel"),
-    [
-        ("niff", (), None),
-        (" niff [ hidden = 16 ] ", (("hidden", 16),), None),
-        ("niff[hidden=(16,8),boundary=zero]", (("boundary", "zero"), ("hidden", (16, 8))), None),
-        ("niff[hidden=16,8,mode=split]", (("hidden", (16, 8)), ("mode", "split")), None),
-        ("niff[hidden=16,]", (("hidden", (16,)),), None),
-        ("dwconv[kernel=9]", (), 9),
-        ("dwconv[kernel=9, backend=fft]", (("backend", "fft"),), 9),
-    ],
-)
-def test_a_label_is_a_cell(label, params, kernel):
-    cell = read(label)
-    assert (cell.params, cell.kernel) == (params, kernel)
-    assert read(cell.label) == cell, "a label parses back to its cell"
-
-
-@pytest.mark.parametrize(
-    ("label", "sentence"),
-    [
-        ("nif", "unknown method 'nif'; did you mean 'niff'"),
-        ("niff[hidden=16", "is not NAME or NAME[option=value,...]"),
-        ("[hidden=16]", "is not NAME or NAME[option=value,...]"),
-        ("niff[]", "'' is not OPTION=VALUE"),
-        ("niff[16]", "'16' is not OPTION=VALUE"),
-        ("niff[hidden=]", "'hidden=' is not OPTION=VALUE"),
-        ("niff[hidden=1,hidden=2]", "hidden is given twice"),
-        ("niff[hiden=1]", "did you mean 'hidden'"),
-        ("niff[hidden={1:2}]", "is not a finite number"),
-        ("niff[kernel=3]", "method 'niff' takes no kernel size"),
-        ("dwconv", "write dwconv[kernel=7]"),
-        ("dwconv[kernel=0]", "kernel=0 is not a positive whole number"),
-        ("dwconv[kernel_size=3]", "a kernel size is written kernel=3"),
-        ("dwconv7[kernel=3]", "method 'dwconv7' takes no kernel size"),
-    ],
-)
-def test_a_bad_label_is_one_sentence(label, sentence):
-    with pytest.raises(ValueError, match=r".") as error:
-        read(label)
-    assert sentence in str(error.value)
-
-
-def test_one_number_is_one_layer():
-    niff = methods.get("niff")
-    one, other = (niff.build(4, 8, hidden=hidden) for hidden in (16, (16,)))
-    assert [p.shape for p in one.parameters()] == [p.shape for p in other.parameters()]
-    with pytest.raises(Unsupported, match="at least one unit"):
-        niff.build(4, 8, hidden=0)
-
-
-def test_a_setting_in_words():
-    assert setting_text(Cell("x", 8, 9)) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
-    cell = Cell("x", 8, 8, channels=3, level="model", device="cuda:0", mode="train", seed=3, threads=2)
-    assert setting_text(cell) == "cuda:0, fp32, training step, batch 1, networks, 3 image channels, 8 px, seed 3"
 
 
 class Fake:

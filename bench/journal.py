@@ -19,10 +19,15 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bench.spec import STATUS, Job, Record
+from bench.spec import STATUS, Job, Record, read_evaluations
 
 JOURNAL = "journal.jsonl"
 SAMPLES = "samples.jsonl"
+
+
+def ceilings_key(device: str, threads: int) -> str:
+    """Return the key of the peak rates of a device and number of threads in an environment."""
+    return f"{device}/{threads}"
 
 
 class CorruptJournal(Exception):
@@ -55,6 +60,11 @@ class Journal:
         """Return the baseline of the last run at a level: a method, or the label of a network; "none" if there is none."""
         baselines = (run["baseline"] for run in reversed(self.runs) if "baseline" in run and run.get("level", "op") == level)
         return next(baselines, "none")
+
+    def ceilings(self, env: str, device: str, threads: int) -> dict[str, Any]:
+        """Return the measured peak rates of a device in an environment; empty if there are none."""
+        rates: dict[str, Any] = self.envs.get(env, {}).get("ceilings", {}).get(ceilings_key(device, threads), {})
+        return rates
 
     def current(self) -> Iterator[Record]:
         """Yield the records whose sources equal those of the last run of their method."""
@@ -99,9 +109,11 @@ def _take(journal: Journal, line: Any) -> None:
         if line["status"] not in STATUS:
             raise ValueError(f"unknown status {line['status']!r}")
         line.pop("samples", None)
-        shared = {"job": Job.from_json(line["job"])} | {
+        shared: dict[str, Any] = {"job": Job.from_json(line["job"])} | {
             name: _interned(line[name]) for name in ("values", "rounds") if name in line
         }
+        if "evals" in line:
+            shared["evals"] = read_evaluations(line["evals"])
         journal.records.pop(key, None)  # keeps the dict in the order of the last records
         journal.records[key] = Record(**{**line, **shared})
     elif kind == "env":
@@ -145,7 +157,8 @@ class Writer:
         key = record.job.key()
         if record.samples:
             self._append(self.samples, {"key": key, "started": record.started, **record.samples})
-        self._append(self.file, {"kind": "record", "key": key, **vars(record), "job": record.job.to_json(), "samples": None})
+        line = {**vars(record), "job": record.job.to_json(), "evals": [vars(one) for one in record.evals], "samples": None}
+        self._append(self.file, {"kind": "record", "key": key, **line})
 
     def env(self, facts: dict[str, Any]) -> None:
         self._append(self.file, {"kind": "env", **facts})
@@ -199,3 +212,24 @@ def _is_complete(line: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the folder itself if it is a run, else the runs in it."""
+    return [folder] if (folder / JOURNAL).exists() else [path.parent for path in sorted(folder.glob(f"*/{JOURNAL}"))]
+
+
+def read_run(folder: Path) -> Journal:
+    """Read the journal of a run, and those of the runs next to it, which share its leaderboard. Raises `CorruptJournal`."""
+    for sibling in folder.parent.glob(f"*/{JOURNAL}"):
+        if sibling.parent != folder:
+            read_journal(sibling)
+    return read_journal(folder / JOURNAL)
+
+
+def path_in(run: Path) -> Path:
+    """Return the journal of a run, given its folder or its journal. Raises ValueError if there is none."""
+    path = run / JOURNAL if run.is_dir() else run
+    if not path.is_file():
+        raise ValueError(f"no {JOURNAL} in {run}" if run.is_dir() else f"no such run: {run}")
+    return path

@@ -8,7 +8,6 @@ tuple of them, with or without parentheses; `16,` is a tuple of one) or else tex
 from __future__ import annotations
 
 import ast
-import difflib
 import fnmatch
 import json
 import re
@@ -19,10 +18,10 @@ from typing import Any, NamedTuple
 import methods
 from bench.spec import ORIGINAL, Cell, Pairs
 from methods import Entry
+from methods.registry import did_you_mean
 
 GRAMMAR = re.compile(r"(?P<name>[^\[\]]+?)(?:\[(?P<options>.*)\])?")
 NEXT_OPTION = re.compile(r",(?=\s*\w+\s*=)")  # a comma that no option follows belongs to a value
-MODES = {"infer": "inference", "train": "training step"}
 
 
 class Name(NamedTuple):
@@ -75,12 +74,6 @@ def _as_tuples(value: Any) -> Any:
 def split(text: str) -> list[str]:
     """Split a comma list of names. Commas inside brackets belong to a name."""
     return [part.strip() for part in re.split(r",(?![^\[\]]*\])", text)]
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" if a known word is close, else an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def select(patterns: Iterable[str], known: Mapping[str, Entry], kernel: bool) -> tuple[str, ...]:
@@ -162,25 +155,3 @@ def _kernel(entry: Entry, size: Any) -> int | None:
     if type(size) is not int or size < 1:
         raise ValueError(f"kernel={size} is not a positive whole number")
     return size
-
-
-def channels_text(cell: Cell) -> str:
-    """Return "C64" for 64 channels, and an empty string if the data set decides."""
-    return f"C{cell.channels}" if cell.channels else ""
-
-
-def threads_text(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
-
-
-def device_text(device: str, threads: int) -> str:
-    """Return the device, a CPU with its number of threads."""
-    return f"{device}, {threads_text(threads)}" if device == "cpu" else device
-
-
-def setting_text(cell: Cell) -> str:
-    """Return every axis of a cell except its method, as text."""
-    seed = f", seed {cell.seed}" if cell.seed else ""
-    channels = f"networks, {cell.channels} image channels" if cell.level == "model" else f"{cell.channels} channels"
-    where = device_text(cell.device, cell.threads)
-    return f"{where}, {cell.dtype}, {MODES[cell.mode]}, batch {cell.batch}, {channels}, {cell.res} px{seed}"

@@ -3,92 +3,106 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import nets
+from bench.axes import BY_NAME, PER_CELL
 from bench.spec import ORIGINAL, PROTOCOLS, Cell, Job, Pairs, Protocol, Timing, Training
 
 if TYPE_CHECKING:
     from methods import Entry
 
 IMAGE_CHANNELS = 3
-TRAINING = Training()
 
 
 @dataclass(frozen=True)
-class Axes:
-    """The axes of a sweep and the settings of its metrics."""
+class Trainings:
+    """The trainings of a sweep: the protocol except for the data set, the data sets, and the seeds; empty: those of the axis."""
+
+    protocol: Training = field(default_factory=Training)
+    data: tuple[str, ...] = ("digits",)
+    seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The cells of a sweep and the settings of its metrics."""
 
     methods: tuple[str, ...]
-    res: tuple[tuple[int, int], ...]
-    channels: tuple[int, ...] = (64,)
-    batch: tuple[int, ...] = (1,)
-    kernel: tuple[int, ...] = ()
-    dtype: tuple[str, ...] = ("fp32",)
-    mode: tuple[str, ...] = ("infer",)
-    device: tuple[str, ...] = ("cpu",)
-    threads: tuple[int, ...] = (1,)
-    seed: tuple[int, ...] = (0,)
-    settings: Mapping[str, Pairs] = field(default_factory=dict)  # method -> overridden options
-    timer: str = "cold"  # of latency on a GPU
-    timing: Mapping[str, Any] = field(default_factory=dict)  # overridden settings of the latency protocol
+    axes: Mapping[str, tuple[Any, ...]]  # values by name of the axis; those of `bench.axes` if missing
+    params: Mapping[str, Pairs] = field(default_factory=dict)  # method -> overridden options
     level: str = "op"
     networks: tuple[str, ...] = ("mixer",)  # measured at level "model"; at level "op" the networks in which accuracy is measured
-    data: tuple[str, ...] = ("digits",)
-    training: Training = TRAINING  # protocol of accuracy, except for the data set
-    seeds: tuple[int, ...] = ()  # of accuracy; empty: those of `seed`
+    timer: str = "cold"  # of latency on a GPU
+    timing: Mapping[str, Any] = field(default_factory=dict)  # overridden settings of the latency protocol
+    trainings: Trainings = field(default_factory=Trainings)
+
+    def values(self, axis: str) -> tuple[Any, ...]:
+        """Return the values of an axis. A network takes images."""
+        if axis == "channels" and self.level == "model":
+            return (IMAGE_CHANNELS,)
+        return self.axes.get(axis, BY_NAME[axis].default)
 
 
-def cells(axes: Axes, known: Mapping[str, Entry]) -> Iterator[Cell]:
+def resolve(devices: Sequence[str], gpus: int) -> tuple[str, ...]:
+    """Return devices with their index. "auto" is the first GPU, else the CPU. Raises ValueError for a missing GPU."""
+    resolved = []
+    for device in devices:
+        name = ("cuda:0" if gpus else "cpu") if device == "auto" else "cuda:0" if device == "cuda" else device
+        if name.startswith("cuda") and int(name[5:]) >= gpus:
+            raise ValueError(f"device {device} does not exist: {gpus} CUDA device{'s' if gpus != 1 else ''} found")
+        resolved.append(name)
+    return tuple(dict.fromkeys(resolved))
+
+
+def on_machine(grid: Grid, gpus: int) -> Grid:
+    """Return the grid with the devices of a machine with that number of GPUs. Raises ValueError for a missing GPU."""
+    return replace(grid, axes={**grid.axes, "device": resolve(grid.values("device"), gpus)})
+
+
+def cells(grid: Grid, known: Mapping[str, Entry]) -> Iterator[Cell]:
     """Yield the grid, setting by setting: the cells of a group are adjacent. Only methods that take a kernel size get one."""
-    model = axes.level == "model"
-    all_channels = (IMAGE_CHANNELS,) if model else axes.channels
-    settings = itertools.product(axes.device, axes.threads, axes.dtype, axes.mode, axes.batch, all_channels, axes.res, axes.seed)
-    for device, threads, dtype, mode, batch, channels, (height, width), seed in settings:
-        for network in axes.networks if model else ("",):
-            for name in methods_inside(network, axes.methods):
+    for point in itertools.product(*(grid.values(axis.name) for axis in PER_CELL)):
+        fields: dict[str, Any] = {"level": grid.level}
+        for axis, value in zip(PER_CELL, point):
+            fields |= axis.fields(value)
+        for network in grid.networks if grid.level == "model" else ("",):
+            for name in methods_inside(network, grid.methods):
                 takes = name != ORIGINAL and known[name].takes_kernel
-                for kernel in axes.kernel if axes.kernel and takes else (None,):
-                    yield Cell(
-                        name, height, width, channels, batch, kernel, axes.settings.get(name, ()),
-                        axes.level, dtype, device, mode, threads, seed, network=network,
-                    )  # fmt: skip
+                for kernel in grid.values("kernel") if takes else (None,):
+                    yield Cell(name, kernel=kernel, params=grid.params.get(name, ()), network=network, **fields)
 
 
 def methods_inside(network: str, selected: tuple[str, ...]) -> tuple[str, ...]:
     """Return the methods to measure in a network. A library's network is also measured as published, our own only so."""
-    if not network or nets.is_host(network):
-        return selected
-    return (ORIGINAL, *selected) if nets.is_from_library(network) else (ORIGINAL,)
+    kind = nets.kind_of(network) if network else "host"
+    return {"host": selected, "own": (ORIGINAL,), "library": (ORIGINAL, *selected)}[kind]
 
 
-def plan(axes: Axes, metrics: Iterable[str], known: Mapping[str, Entry], code: Mapping[str, str]) -> list[Job]:
+def plan(grid: Grid, metrics: Iterable[str], known: Mapping[str, Entry], code: Mapping[str, str]) -> list[Job]:
     """Return every job of a sweep once. Accuracy has its own settings and is measured once for all cells of a method."""
-    grid = list(cells(axes, known))
+    planned = list(cells(grid, known))
     jobs: dict[Job, None] = {}
     for metric in metrics:
-        measured = trainings(grid, axes) if metric == "accuracy" else measurements(grid, metric, axes)
+        measured = trainings(planned, grid) if metric == "accuracy" else measurements(planned, metric, grid)
         jobs |= {Job(cell, metric, protocol, code[cell.method]): None for cell, protocol in measured}
     return list(jobs)
 
 
-def measurements(grid: Iterable[Cell], metric: str, axes: Axes) -> Iterator[tuple[Cell, Protocol]]:
-    return ((cell, protocol_of(metric, cell, axes.timer, **axes.timing)) for cell in grid)
+def measurements(planned: Iterable[Cell], metric: str, grid: Grid) -> Iterator[tuple[Cell, Protocol]]:
+    return ((cell, protocol_of(metric, cell, grid.timer, **grid.timing)) for cell in planned)
 
 
-def trainings(grid: Iterable[Cell], axes: Axes) -> Iterator[tuple[Cell, Protocol]]:
+def trainings(planned: Iterable[Cell], grid: Grid) -> Iterator[tuple[Cell, Protocol]]:
     """Yield each method in each network on each data set, seed by seed: an interrupted sweep leaves complete seeds."""
-    once = list(dict.fromkeys(accuracy_cell(cell, axes.training, network) for cell in grid for network in _hosts(cell, axes)))
-    seeds = axes.seeds or axes.seed
-    for data, seed in itertools.product(axes.data, seeds):
+    task = grid.trainings
+    hosts = ((cell, network) for cell in planned for network in ((cell.network,) if cell.network else grid.networks))
+    once = list(dict.fromkeys(accuracy_cell(cell, task.protocol, network) for cell, network in hosts))
+    for data, seed in itertools.product(task.data, task.seeds or grid.values("seed")):
         for cell in dict.fromkeys(replace(cell, seed=seed) for cell in once):
-            yield cell, replace(axes.training, data=data)
-
-
-def _hosts(cell: Cell, axes: Axes) -> tuple[str, ...]:
-    return (cell.network,) if cell.network else axes.networks
+            yield cell, replace(task.protocol, data=data)
 
 
 def protocol_of(metric: str, cell: Cell, timer: str, **timing: Any) -> Protocol:

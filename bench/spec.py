@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 STATUS = ("ok", "unsupported", "skipped", "oom", "timeout", "crashed", "error", "wrong_result")  # all but ok carry nulls
+LEVELS = ("op", "model")  # one operator, or a network
 ORIGINAL = "original"  # the method of a network as published, with no operator replaced
 NOT_FAILED = ("ok", "unsupported", "skipped")  # any other status is a failure
+UNTIMED_CALLS = 3  # per round of a latency: two whose output is validated, and a warm-up
 Pairs = tuple[tuple[str, Any], ...]
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -58,6 +60,16 @@ class Cell:
         return f"{name} ({self.alias})" if self.alias else name
 
     @property
+    def series(self) -> str:
+        """The label without the kernel size: what one line of a plot stands for."""
+        return replace(self, kernel=None).label
+
+    @property
+    def operator(self) -> str:
+        """The label without the network."""
+        return replace(self, network="").label
+
+    @property
     def res(self) -> str:
         """The resolution: "224", or "64x96" if it is not square."""
         return str(self.height) if self.height == self.width else f"{self.height}x{self.width}"
@@ -66,6 +78,10 @@ class Cell:
 @dataclass(frozen=True)
 class Protocol:
     """Settings of a metric that affect its value. Metrics without settings use this empty base class."""
+
+    def duration(self, call: float) -> float | None:
+        """Return the minimum seconds of a job whose calls take `call` seconds; None if the settings do not determine it."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,9 @@ class Timing(Protocol):
     min_calls: int = 3
     max_calls: int = 20
 
+    def duration(self, call: float) -> float:
+        return call * self.rounds * (UNTIMED_CALLS + self.min_calls)
+
 
 @dataclass(frozen=True)
 class Energy(Protocol):
@@ -92,6 +111,9 @@ class Energy(Protocol):
     windows: int = 3
     window_seconds: float = 3.0
     idle_seconds: float = 1.0
+
+    def duration(self, call: float) -> float:
+        return (max(call, self.window_seconds) + self.idle_seconds) * self.windows
 
 
 @dataclass(frozen=True)
@@ -124,9 +146,6 @@ class Training(Protocol):
 
 
 PROTOCOLS: dict[str, Protocol] = {"latency": Timing(), "energy": Energy(), "accuracy": Training()}
-
-
-INTERLEAVED = ("latency", "energy")  # metrics sensitive to background load; the other metrics run one job after the other
 
 
 @dataclass(frozen=True)
@@ -176,6 +195,17 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """The accuracy of a trained network at one resolution, or the status and the reason of a failure."""
+
+    res: int
+    way: str  # adaptation of operators of fixed map size; empty if the network has none or was trained at `res`
+    accuracy: float | None  # percent; None on failure
+    status: str = "ok"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Record:
     """The result of a job: a status, and values if the status is ok."""
 
@@ -185,7 +215,7 @@ class Record:
     values: dict[str, float | str | None] = field(default_factory=dict)
     rounds: dict[str, list[float | None]] = field(default_factory=dict)  # one value per round: milliseconds per call by clock, or
     # per epoch: loss, penalty and validation accuracy by name
-    evals: dict[str, float | str] = field(default_factory=dict)  # accuracy by resolution, or the reason for its absence
+    evals: list[Evaluation] = field(default_factory=list)  # of a training, at the resolutions of the protocol
     prediction: dict[str, float] = field(default_factory=dict)  # predicted seconds and bytes of a skipped job
     samples: dict[str, Any] = field(default_factory=dict)  # raw samples; stored in a separate file next to the journal
     env: str = ""  # id of the environment
@@ -197,11 +227,34 @@ class Record:
 def protocol_name(cell: Cell, protocol: Training) -> str:
     """Return the name of a training protocol. Accuracies may be ranked together if their protocol names are equal.
 
-    The name covers everything except method and seed. It ends in a digest of all settings, the network and the kind of device.
+    The name covers everything except method and seed. It ends in `protocol_digest`.
     """
     length = f"{protocol.epochs} epochs" if protocol.seconds is None else f"{protocol.seconds:g} s"
-    everything = digest([vars(protocol), cell.network, cell.device.partition(":")[0]])
-    return ", ".join(filter(None, (f"{protocol.data} {protocol.res} px", cell.network, length, everything[:6])))
+    parts = (f"{protocol.data} {protocol.res} px", cell.network, length, protocol_digest(cell, protocol))
+    return ", ".join(filter(None, parts))
+
+
+def protocol_digest(cell: Cell, protocol: Training) -> str:
+    """Return six hex digits that identify all settings of a training protocol, the network and the kind of device."""
+    return digest([vars(protocol), cell.network, cell.device.partition(":")[0]])[:6]
+
+
+def read_evaluations(data: Sequence[Mapping[str, Any]] | Mapping[str, float | str]) -> list[Evaluation]:
+    """Read the evaluations of a record from a journal.
+
+    Older versions stored a mapping from "24" or "24 interpolated" to the accuracy, or to "status: detail" on failure.
+    """
+    if not isinstance(data, Mapping):
+        return [Evaluation(**fields) for fields in data]
+    return [_older_evaluation(key, result) for key, result in data.items()]
+
+
+def _older_evaluation(key: str, result: float | str) -> Evaluation:
+    res, _, way = key.partition(" ")
+    if not isinstance(result, str):
+        return Evaluation(int(res), way, result)
+    status, _, detail = result.partition(": ")
+    return Evaluation(int(res), way, None, status, detail)
 
 
 @lru_cache(maxsize=2**16, typed=True)

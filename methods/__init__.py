@@ -1,6 +1,7 @@
 """Registry of operators. Every module of this folder that registers a class adds a method.
 
-Importing this package does not import torch: `catalogue()` parses the decorators, `get(name)` imports the modules.
+`methods.list("niff*")` returns names, `methods.create("niff", channels=64, resolution=56)` builds an operator. Importing this
+package and listing names do not import torch: `catalogue()` parses the decorators, `get(name)` imports the modules.
 """
 
 from methods.catalogue import Entry
@@ -9,11 +10,13 @@ from methods.registry import (
     UnknownMethod,
     Unsupported,
     catalogue,
+    create,
     get,
     load_file,
     names,
     register,
 )
+from methods.registry import list_names as list
 
 __all__ = [
     "Entry",
@@ -21,7 +24,9 @@ __all__ = [
     "UnknownMethod",
     "Unsupported",
     "catalogue",
+    "create",
     "get",
+    "list",
     "load_file",
     "names",
     "register",

@@ -1,7 +1,7 @@
 """Requirements that every registered method must satisfy. The tests and `bench check` run them.
 
-A check is a function of a `Method` that raises AssertionError with the reason. A class may declare two exceptions: `inert` (names
-of parameters whose gradient is zero by construction) and `not_exportable` (the reason why `torch.export` does not support it).
+A check is a function of a `Method` that raises AssertionError with the reason. The hooks `inert` and `not_exportable` declare
+exceptions (see `hooks`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from methods import Method
+from methods.hook_types import mistakes
+from methods.hooks import can_freeze, inert_of, kernel_of, not_exportable_of
 
 CHANNELS = 16
 SIZES = [(12, 12), (9, 9), (10, 7), (7, 16)]  # even, odd, non-square with odd width, non-square with odd height
@@ -62,7 +64,7 @@ def gradients(method: Method) -> None:
     x = image((12, 12)).requires_grad_()
     y = module(x)
     y.backward(image((12, 12)).flip(0) + 0.1)
-    inert = getattr(module, "inert", ())
+    inert = inert_of(module)
     for name, tensor in [("the input", x), *module.named_parameters()]:
         assert tensor.grad is not None, f"no gradient reaches {name}"
         assert tensor.grad.isfinite().all(), f"non-finite gradient of {name}"
@@ -128,7 +130,7 @@ def meta(method: Method) -> None:
 def frozen(method: Method) -> None:
     """Check that `freeze()` preserves the output, follows changed weights, and is undone by `train()`."""
     module, x = make(method).eval(), image((12, 12))
-    if not hasattr(module, "freeze"):
+    if not can_freeze(module):
         return
     with torch.no_grad():
         expected = module(x)
@@ -144,7 +146,7 @@ def frozen(method: Method) -> None:
 def export(method: Method) -> None:
     """Check that `torch.export` reproduces the output, unless the class declares `not_exportable`."""
     module, x = make(method).eval(), image((12, 12))
-    if getattr(module, "not_exportable", ""):
+    if not_exportable_of(module):
         return
     program = torch.export.export(module, (x,))
     assert relative_error(program.module()(x), module(x)) < 1e-5
@@ -153,10 +155,16 @@ def export(method: Method) -> None:
 def declared_size(method: Method) -> None:
     """Check that `kernel()`, if defined, is real and of shape (C, Kh, Kw) or (C, C, Kh, Kw)."""
     module = make(method)
-    if hasattr(module, "kernel"):
-        kernel = module.kernel()
+    kernel = kernel_of(module)
+    if kernel is not None:
         assert kernel.ndim in (3, 4) and kernel.shape[0] == CHANNELS, f"kernel() has shape {tuple(kernel.shape)}"
         assert not kernel.is_complex()
+
+
+def hooks(method: Method) -> None:
+    """Check that every hook has its type, that none is misspelt, and that `ways` and `at_resolution` are defined together."""
+    wrong = mistakes(make(method))
+    assert not wrong, "; ".join(wrong)
 
 
 def cuda_untouched(method: Method) -> None:
@@ -178,6 +186,7 @@ CHECKS: tuple[Callable[[Method], None], ...] = (
     frozen,
     export,
     declared_size,
+    hooks,
     cuda_untouched,
 )
 

@@ -37,11 +37,11 @@ from torch import Tensor, nn
 
 from methods.conv import FFT_FROM as DEPTHWISE_FFT_FROM
 from methods.parts.antialias import Target
-from methods.parts.continuous import ContinuousConv, Init, Mode, mask_spread, without_autocast
+from methods.parts.continuous import ContinuousConv, ContinuousOptions, Init, Mode, mask_spread, without_autocast
 from methods.parts.cost import Flops, bins, rfft2_flops
 from methods.parts.dense_paths import Tiling, basis_spectra, best_tiling, cached_spectra, filter_tiles, mix_from_basis, single_tile
 from methods.parts.gaussian_mask import GaussianMask
-from methods.parts.kernel_nets import make_kernel_net
+from methods.parts.kernel_nets import KernelNetConfig, make_kernel_net
 from methods.parts.official_weights import Weights
 from methods.parts.spectral import Size, filter_depthwise, full_precision, kernel_spectrum, linear_size, pair
 from methods.registry import Resolution, Unsupported, register
@@ -65,7 +65,7 @@ class FlexConv(ContinuousConv):
     features, `layers` layers and frequency scale `omega` (by default the published value of each network). `sigma` is the initial
     width of the mask in units of half the horizon; `learn_mean=False` fixes its centre, as in CCNN. `threshold`, `crop` and
     `min_half_width` control the crop. `mask=False` leaves the kernel unmasked; with `crop=False` there are no mask parameters
-    either (CKConv). For `init` and `antialias` see `ContinuousConv`. `out_channels` is `channels` by default.
+    either (CKConv). For `init` and `antialias` see `ContinuousOptions`. `out_channels` is `channels` by default.
 
     `backend`: "direct" is torch's convolution, "fft" one transform of the whole map, "tiles" overlap-save with the cheapest tiles,
     "auto" the faster of direct and tiles by device, area of the kernel and mode. All are equal up to rounding.
@@ -96,10 +96,12 @@ class FlexConv(ContinuousConv):
     ):
         check_backend(backend, ("auto", "direct", "fft", "tiles"))
         outputs = channels if out_channels is None else out_channels
-        net = make_kernel_net(kernel_net, outputs * channels, hidden, layers, omega, mask_spread(sigma, mask or crop))
+        config = KernelNetConfig(kernel_net, hidden, layers, omega, mask_spread(sigma, mask or crop))
+        net = make_kernel_net(config, outputs * channels)
         epsilon = 0.0 if learn_mean else 1e-8
         window = GaussianMask(sigma, learn_mean, epsilon, threshold, min_half_width) if mask or crop else None
-        super().__init__(net, window, resolution, kernel_size, init, mask, crop, antialias, antialias_target)
+        options = ContinuousOptions(init, mask, crop, antialias, antialias_target)
+        super().__init__(net, window, resolution, kernel_size, options)
         self.channels, self.backend = (channels, outputs), backend
         self.bias = nn.Parameter(torch.zeros(outputs))
         if init == "chang":
@@ -197,9 +199,10 @@ class DepthwiseFlexConv(ContinuousConv):
         out_channels: int | None = None,
     ):
         check_backend(backend, ("auto", "direct", "fft"))
-        net = make_kernel_net(kernel_net, channels, hidden, layers, omega, mask_spread(sigma), "ccnn")
+        net = make_kernel_net(KernelNetConfig(kernel_net, hidden, layers, omega, mask_spread(sigma), "ccnn"), channels)
         window = GaussianMask(sigma, learn_mean, 1e-8, threshold, min_half_width)
-        super().__init__(net, window, resolution, kernel_size, init, True, crop, antialias, antialias_target)
+        options = ContinuousOptions(init, masked=True, crop=crop, antialias=antialias, antialias_target=antialias_target)
+        super().__init__(net, window, resolution, kernel_size, options)
         self.backend = backend
         self.bias = nn.Parameter(torch.zeros(channels))
         outputs = channels if out_channels is None else out_channels

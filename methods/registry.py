@@ -11,12 +11,13 @@ modules that do.
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import importlib
 import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
 
 Resolution = int | tuple[int, int]
 Cls = TypeVar("Cls", bound=type)
+PLUGIN_MODULE = "methods_plugin_"  # prefix of the modules of plugin files
 _REGISTRY: dict[str, Method] = {}
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" if a known word is close, else an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 class Unsupported(Exception):
@@ -41,9 +49,7 @@ class UnknownMethod(KeyError):
     """An unknown method name. The text gives the nearest name and all known names."""
 
     def __init__(self, name: str, known: list[str]):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        self.message = f"unknown method '{name}'{hint} (known: {', '.join(known)})"
+        self.message = f"unknown method '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})"
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -109,7 +115,7 @@ def load_file(path: str | Path) -> list[str]:
     If the file raises an exception, the names it registered are removed and the exception is re-raised.
     """
     path = Path(path).resolve()
-    module_name = f"methods_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    module_name = f"{PLUGIN_MODULE}{path.stem}_{abs(hash(str(path))):x}"
     if module_name not in sys.modules:
         load()
         spec = importlib.util.spec_from_file_location(module_name, path)
@@ -140,9 +146,45 @@ def get(name: str) -> Method:
     return _REGISTRY[name]
 
 
+def create(name: str, channels: int, resolution: Resolution, **options: Any) -> nn.Module:
+    """Build the operator of a registered name.
+
+        methods.create("niff", channels=64, resolution=56, hidden=(8, 4))
+        methods.create("dwconv", channels=64, resolution=(48, 56), kernel_size=9)
+
+    The operator maps (B, channels, H, W) to (B, channels, H, W), with (H, W) = `resolution`, a number or a pair of numbers of
+    pixels. Its weights are on torch's default device. `options` are arguments of its class that the name does not fix, such as
+    `kernel_size`; `python -m bench info NAME` lists them.
+
+    Raises `UnknownMethod` for an unknown name, ValueError for an unknown, fixed or missing option, and `Unsupported` if the
+    operator does not support the setting.
+    """
+    method = get(name)
+    _check_options(method.entry, options)
+    return method.build(channels, resolution, **options)
+
+
+def _check_options(entry: Entry, options: Mapping[str, Any]) -> None:
+    free = [option for option in (*entry.required, *entry.options) if option not in entry.hparams]
+    text = f"(options: {', '.join(free) or 'none'})"
+    for option in options:
+        if option in entry.hparams:
+            raise ValueError(f"method '{entry.name}' fixes {option} = {entry.hparams[option]!r} {text}")
+        if option not in free:
+            raise ValueError(f"method '{entry.name}' has no option '{option}'{did_you_mean(option, free)} {text}")
+    missing = [option for option in entry.required if option in free and option not in options]
+    if missing:
+        raise ValueError(f"method '{entry.name}' needs the option {' and '.join(missing)} {text}")
+
+
 def names() -> list[str]:
     """Return every registered name, in the order of the catalogue."""
     return [entry.name for entry in catalogue()]
+
+
+def list_names(pattern: str = "*") -> list[str]:
+    """Return the registered names that match a glob such as "niff*", in the order of the catalogue. Does not import torch."""
+    return [name for name in names() if fnmatch.fnmatchcase(name, pattern)]
 
 
 @cache

@@ -9,11 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 import methods
+from bench.axes import BY_NAME, fields
 from bench.cli import main
 from bench.journal import JOURNAL, Journal, Writer, read_journal
-from bench.plan import accuracy_cell
+from bench.plan import Grid, Trainings, accuracy_cell
 from bench.report.leaderboard.page import sections
-from bench.report.recommend.answer import Query
+from bench.report.markdown import document
+from bench.report.recommend.answer import AXES_QUERIED, Query
 from bench.spec import Cell, Job, Protocol, Record, Timing, Training
 from bench.system import machine
 from bench.tables.cells import complete_rows
@@ -32,7 +34,23 @@ ENV = {
 }
 ENV |= {"os": "Linux", "malloc": "tuned", "commit": None}
 TASK = Training(data="farpair[distance=6]", res=32)
-QUERY = Query(56, 56, 64)
+
+
+def query(res=(56, 56), device=None, **limits):
+    """Return a query for 64 channels on any device; `limits` may also set axes."""
+    axes = {name: limits.pop(name) for name in list(limits) if name in BY_NAME}
+    setting = fields({"res": res, "channels": 64, "device": device, **axes}, AXES_QUERIED)
+    return Query(setting | {"device": device}, **limits)
+
+
+QUERY = query()
+
+
+def grid(methods, res, *, training=None, data=("digits",), seeds=(), **settings):
+    """Return a grid on the CPU; `settings` are axes or fields of `Grid`."""
+    axes = {name: settings.pop(name) for name in list(settings) if name in BY_NAME}
+    trainings = Trainings(training or Training(), data, seeds)
+    return Grid(methods=methods, axes={"res": res, "device": ("cpu",), **axes}, trainings=trainings, **settings)
 
 
 def bench(*words):
@@ -73,7 +91,7 @@ def trained(method, accuracy, seed=0, task=TASK, status="ok", detail="", network
     results |= {"accuracy_validation": accuracy, "accuracy_params": 1234, "accuracy_train_s": 12.0, "accuracy_epochs": 10}
     return Record(
         Job(cell, "accuracy", task, "c"), status, detail,
-        {**results, **values} if status == "ok" else {}, dict(rounds), dict(evals), env="e1",
+        {**results, **values} if status == "ok" else {}, dict(rounds), list(evals), env="e1",
     )  # fmt: skip
 
 
@@ -121,7 +139,7 @@ def this_machine(monkeypatch):
 
 
 def accuracy_page(tmp_path, *records):
-    """Return the leaderboard sections of a run with these records."""
+    """Return the leaderboard sections of a run with these records in markdown."""
     path = tmp_path / "run" / JOURNAL
     with Writer(path) as writer:
         writer.env(ENV)
@@ -129,4 +147,4 @@ def accuracy_page(tmp_path, *records):
         for record in records:
             writer.record(record)
     journal = read_journal(path)
-    return "\n".join(sections(journal, complete_rows(journal)))
+    return document(sections(journal, complete_rows(journal)))

@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from tests.paths import ROOT
 
 # The import table. A package imports only packages on lines above its own, and only the listed libraries.
 LAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("spec", "columns"), ()),
     (("methods",), ("torch",)),
+    (("kinds",), ()),
+    (("axes",), ()),
+    (("spec", "columns"), ()),
     (("names", "journal"), ()),
+    (("options", "keywords"), ()),
     (("stats",), ("numpy", "scipy")),
     (("system", "counters"), ("torch",)),
     (("nets", "data", "timers"), ("torch", "timm", "torchvision", "numpy", "PIL", "sklearn", "huggingface_hub")),
@@ -26,24 +30,45 @@ LAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("metrics",), ("torch", "numpy", "fvcore")),
     (("analysis",), ("torch", "pandas", "numpy", "seaborn", "matplotlib", "tabulate")),
     (("executors",), ("torch",)),
-    (("runner",), ("numpy", "torch")),  # torch: the methods of injected_slowdown alone
-    (("cli",), ("click", "rich", "torch", "timm")),
+    (
+        ("runner",),
+        ("numpy", "rich", "timm", "torch"),
+    ),  # torch: the methods of injected_slowdown, and building a network to check it
+    (("api",), ("pandas",)),
+    (("cli",), ("click",)),
     (("__main__",), ()),
 )
 LEVEL = {package: level for level, (packages, _) in enumerate(LAYERS) for package in packages}
 LIBRARIES = {package: libraries for packages, libraries in LAYERS for package in packages}
-COMMAND_LINE = {  # what `bench --help` imports
-    *("bench", "bench.cli", "bench.cli.analyze", "bench.cli.compare_options", "bench.cli.report_options", "bench.cli.common_args"),
-    *("bench.cli.types", "bench.names", "bench.spec", "bench.columns", "methods", "methods.registry", "methods.catalogue"),
+COMMAND_LINE = {
+    *("bench", "bench.api", "bench.cli"),
 }
 TORCH_FREE = (
-    *("bench/spec.py", "bench/columns.py", "bench/names.py", "bench/plan.py", "bench/journal.py"),
+    *(
+        "bench/api.py",
+        "bench/axes.py",
+        "bench/columns.py",
+        "bench/journal.py",
+        "bench/kinds.py",
+        "bench/names.py",
+        "bench/options.py",
+    ),
+    *("bench/plan.py", "bench/spec.py", "bench/system/version.py"),
     *("bench/stats/", "bench/tables/", "bench/report/", "bench/cli/", "bench/training/recipes.py"),
     *("bench/nets/__init__.py", "bench/nets/published.py", "bench/system/machine.py", "bench/system/ceilings.py"),
     *("bench/executors/__init__.py", "bench/executors/rounds.py", "bench/executors/process.py", "bench/executors/worker.py"),
     *("bench/executors/torchrun_env.py", "bench/runner/sweep.py", "bench/runner/ab.py", "bench/runner/audit.py"),
+    *("bench/runner/options.py", "bench/runner/request.py", "bench/runner/networks.py", "bench/runner/progress.py"),
 )
 MOST_FILES = 15  # in a folder
+MOST_PARAMETERS = 6  # of a function
+LONG_SIGNATURES = {
+    # The parameters of a registered method are its options: users set them by name, and journals record them.
+    *("methods/dynamic_filter.py DynamicFilter.__init__", "methods/niff.py Niff.__init__"),
+    *("methods/flexconv.py FlexConv.__init__", "methods/flexconv.py DepthwiseFlexConv.__init__"),
+    "bench/training/sync_batchnorm.py batch_norm",  # replaces a function of torch with this signature
+    "bench/options.py option",  # declares an option: each parameter is a property of one field, most are keywords
+}
 
 
 def test_the_reader_sees_every_kind_of_import():
@@ -134,6 +159,36 @@ def test_files_and_functions_stay_short(file):
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = [f"{node.name}: {node.end_lineno - node.lineno + 1} lines" for node in functions if node.end_lineno - node.lineno >= 50]
     assert long == []
+
+
+def test_signatures_stay_short():
+    """At most six parameters, with *args, **kwargs and keyword-only ones, without self and cls."""
+    functions = [(file, *function) for file in FILES for function in functions_of(ast.parse((ROOT / file).read_text("utf-8")))]
+    assert {f"{file} {name}" for file, name, node in functions if parameters(node.args) > MOST_PARAMETERS} == LONG_SIGNATURES
+
+
+def functions_of(node: ast.AST, scope: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield every function below a node with its name, which starts with those of the classes and functions around it."""
+    for child in ast.iter_child_nodes(node):
+        name = scope
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = f"{scope}.{child.name}".removeprefix(".")
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield name, child
+        yield from functions_of(child, name)
+
+
+def parameters(args: ast.arguments) -> int:
+    named = [arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs) if arg.arg not in ("self", "cls")]
+    return len(named) + (args.vararg is not None) + (args.kwarg is not None)
+
+
+@pytest.mark.parametrize(
+    ("signature", "count"),
+    [("self, a, /, b=1, *c, d, e=2, **f", 6), ("cls, a, *, b", 2), ("", 0)],
+)
+def test_all_kinds_of_parameters_are_counted(signature, count):
+    assert parameters(ast.parse(f"def f({signature}): ...").body[0].args) == count
 
 
 def test_folders_stay_small():

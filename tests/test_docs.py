@@ -53,21 +53,12 @@ def saved(text):
     return dict(re.findall(r"Save this as `([^`]+)`:\n+```python\n(.*?)```", text, re.DOTALL))
 
 
-def added(text):
-    """Return (name of a tuple, its file, text to add) for each addition that a page asks for."""
-    return re.findall(r"Add to `(\w+)` in `([^`]+)`:\n+```python\n(.*?)```", text, re.DOTALL)
-
-
-def follow(folder, text):
-    """Follow a page in a folder with the packages: save its files, run its commands in one process."""
+def follow(folder, text, errors=False):
+    """Follow a page in a folder with the packages: save its files, run its commands in one process. Return what it prints."""
     for package in ("bench", "methods"):
         shutil.copytree(ROOT / package, folder / package)
     for name, code in saved(text).items():
         (folder / name).write_text(code, encoding="utf-8")
-    for name, file, code in added(text):
-        source = (folder / file).read_text(encoding="utf-8")
-        begin = re.search(rf"^{name}\b.* = \(\n", source, re.MULTILINE).end()
-        (folder / file).write_text(source[:begin] + code.rstrip() + ",\n" + source[begin:], encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER],
@@ -80,7 +71,7 @@ def follow(folder, text):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    return done.stdout + done.stderr if errors else done.stdout
 
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if commands(text)])
@@ -95,8 +86,8 @@ def test_shell_blocks_hold_nothing_that_is_not_run():
     assert all(line.startswith("python -m bench ") for line in lines)
 
 
-def test_the_example_metric_has_the_documented_value(tmp_path):
-    """The identity has a gain of 1; ten times the identity, one of 10."""
+def test_the_example_metric_appears_everywhere_by_its_one_file(tmp_path):
+    """The identity has a gain of 1; ten times the identity, one of 10: log2(10) = 3.32 octaves."""
     plugin = """
 from torch import nn
 from methods import register
@@ -113,11 +104,25 @@ class Scaled(nn.Module):
         return self.factor * x
 """
     (tmp_path / "scaled.py").write_text(plugin)
-    setting = "--methods once,tenfold --baseline none --res 8 --channels 4 --metrics gain -o results/g"
-    run = f"python -m bench run --plugin scaled.py {setting}"
-    follow(tmp_path, re.sub(r"```sh\n.*?```", f"```sh\n{run}\n```", PAGES["adding-a-metric"], flags=re.DOTALL))
+    sweep = "python -m bench run --plugin scaled.py --methods once,tenfold --baseline none --res 8 --channels 4 --metrics gain"
+    lines = [
+        f"{sweep} -o results/g",
+        "python -m bench report results/g --no-figures --sort gain_error",
+        "python -m bench compare results/g results/g --metric gain",
+        f"{sweep} --mem-limit 1B -o results/limited",
+    ]
+    shell = "```sh\n" + "\n".join(lines) + "\n```"
+    out = follow(tmp_path, re.sub(r"```sh\n.*?```", shell, PAGES["adding-a-metric"], count=1, flags=re.DOTALL), errors=True)
     table = pd.read_csv(tmp_path / "results" / "g" / "table.csv").set_index("method")
     assert table["gain"].to_dict() == pytest.approx({"once": 1.0, "tenfold": 10.0}, rel=1e-6)
+    assert "tenfold cpu 1-thread fp32 infer b1 c4 8x8px gain: 3.322 octaves" in out, "progress"
+    board = (tmp_path / "results" / "LEADERBOARD.md").read_text()
+    assert r"gain\_error, octaves" in board, "leaderboard"
+    assert board.index("`once`") < board.index("`tenfold`"), "the lower error first"
+    assert "gain in octaves, B over A" in out and "2 cells: 2 same" in out, "compare"
+    limited = pd.read_csv(tmp_path / "results" / "limited" / "table.csv")
+    assert set(limited["gain_status"]) == {"skipped"}, "limit on memory"
+    assert limited["gain_detail"].str.contains("--mem-limit").all()
 
 
 def test_the_method_of_the_example_costs_what_it_states():
@@ -226,7 +231,7 @@ def test_the_reference_names_every_column_verb_and_option(site):
 
 
 def verbs_of(group):
-    for command in group.commands.values():
+    for command in (group.get_command(None, name) for name in group.list_commands(None)):
         yield from verbs_of(command) if isinstance(command, click.Group) else [command]
 
 

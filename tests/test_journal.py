@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bench.columns import COLUMNS
-from bench.journal import JOURNAL, SAMPLES, CorruptJournal, Writer, os, read_journal
+from bench.journal import JOURNAL, SAMPLES, CorruptJournal, Journal, Writer, os, read_journal
 from bench.plan import accuracy_cell
-from bench.spec import PROTOCOLS, Cell, Job, Protocol, Record, Timing, Training
+from bench.spec import PROTOCOLS, Cell, Evaluation, Job, Protocol, Record, Timing, Training
 from bench.tables.cells import tidy, write_tables
 
 ENV = {"id": "e1", "cpu": "c", "gpus": []}
@@ -45,6 +45,28 @@ def test_round_trip(path):
     assert [one.job for one in journal.records.values()] == [record().job, record("memory").job]
     assert journal.envs == {"e1": ENV}
     assert journal.name == "run"
+
+
+def test_evaluations_are_a_list_of_objects(path):
+    evals = [Evaluation(24, "native", 80.0), Evaluation(32, "", None, "oom", "no room")]
+    write(path, replace(record("accuracy", accuracy=90.0), evals=evals))
+    (kept,) = read_journal(path).records.values()
+    assert kept.evals == evals
+    assert json.loads(path.read_text().splitlines()[-1])["evals"] == [
+        {"res": 24, "way": "native", "accuracy": 80.0, "status": "ok", "detail": ""},
+        {"res": 32, "way": "", "accuracy": None, "status": "oom", "detail": "no room"},
+    ]
+
+
+def test_evaluations_of_an_older_journal_are_read_and_the_file_does_not_change(path):
+    write(path, record("accuracy", accuracy=90.0))
+    path.write_text(path.read_text().replace('"evals":[]', '"evals":{"24 native":80.0,"32":"oom: no room"}'))
+    before = path.read_bytes()
+    (kept,) = read_journal(path).records.values()
+    assert kept.evals == [Evaluation(24, "native", 80.0), Evaluation(32, "", None, "oom", "no room")]
+    with Writer(path):
+        pass
+    assert path.read_bytes() == before
 
 
 def test_the_last_record_of_a_job_counts_and_the_first_stays_on_disk(path):
@@ -195,3 +217,11 @@ def test_raw_samples_are_in_a_separate_file(path):
     assert kept.rounds == {"clean": [1.0]} and kept.samples == {}
     (line,) = path.with_name(SAMPLES).read_text().splitlines()
     assert json.loads(line) == {"key": measured.job.key(), "started": 3.0, "rounds": [{"wall_ns": [1]}]}
+
+
+def test_peak_rates_are_those_of_a_device_and_number_of_threads(tmp_path):
+    journal = Journal(tmp_path / JOURNAL, envs={"e": {"ceilings": {"cpu/1": {"fft": 1.0}, "cuda:0/1": {"fft": 2.0}}}, "old": {}})
+    assert journal.ceilings("e", "cpu", 1) == {"fft": 1.0}
+    assert journal.ceilings("e", "cuda:0", 1) == {"fft": 2.0}
+    for missing in (("e", "cpu", 2), ("old", "cpu", 1), ("unknown", "cpu", 1)):
+        assert journal.ceilings(*missing) == {}

@@ -3,9 +3,11 @@
 import pytest
 
 import methods
-from bench.cli.networks import check
-from bench.names import Name, cell_of, did_you_mean, overrides, parse, select, setting_text, split
+from bench.axes import setting_text
+from bench.names import Name, cell_of, overrides, parse, select, split
+from bench.runner.networks import check
 from bench.spec import ORIGINAL, Cell
+from methods.registry import did_you_mean
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 WHERE = {"height": 8, "width": 8}
@@ -124,6 +126,9 @@ def test_a_bad_label_is_one_sentence(label, sentence):
 
 
 def test_a_setting_as_text():
-    assert setting_text(Cell("x", 8, 9)) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
+    assert setting_text(vars(Cell("x", 8, 9))) == "cpu, 1 thread, fp32, inference, batch 1, 64 channels, 8x9 px"
     cell = Cell("x", 8, 8, channels=3, level="model", device="cuda:0", mode="train", seed=3, threads=2)
-    assert setting_text(cell) == "cuda:0, fp32, training step, batch 1, networks, 3 image channels, 8 px, seed 3"
+    assert (
+        setting_text(vars(cell))
+        == "cuda:0, fp32, training step, batch 1, networks with 1000 classes, 3 image channels, 8 px, seed 3"
+    )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import methods
-from bench.plan import IMAGE_CHANNELS, Axes, methods_inside, plan
+from bench.plan import IMAGE_CHANNELS, methods_inside, plan
 from bench.spec import ORIGINAL, Training
+from tests.builders import grid
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 CODE = dict.fromkeys((*KNOWN, ORIGINAL), "code")
 
 
 def jobs_of(*metrics, **axes):
-    asked = {"methods": ("niff", "dwconv"), "res": ((32, 32), (64, 64)), "level": "model", "networks": ("resnet18", "mixer")}
-    return plan(Axes(**{**asked, **axes}), metrics, KNOWN, CODE)
+    default = {"methods": ("niff", "dwconv"), "res": ((32, 32), (64, 64)), "level": "model", "networks": ("resnet18", "mixer")}
+    return plan(grid(**default | axes), metrics, KNOWN, CODE)
 
 
 def labels(jobs):

@@ -6,15 +6,29 @@ from dataclasses import replace
 import pytest
 
 import methods
-from bench.plan import Axes, plan
-from bench.spec import ORIGINAL, Cell, Job, Protocol, Record, Timing, Training, digest
+from bench.plan import plan
+from bench.spec import (
+    ORIGINAL,
+    Cell,
+    Evaluation,
+    Job,
+    Protocol,
+    Record,
+    Timing,
+    Training,
+    digest,
+    protocol_digest,
+    protocol_name,
+    read_evaluations,
+)
+from tests.builders import grid
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 CODE = dict.fromkeys(KNOWN, "code")
 
 
 def jobs_of(*metrics, **axes):
-    return plan(Axes(**{"methods": ("dwconv3", "dwconv7"), "res": ((8, 8),), **axes}), metrics, KNOWN, CODE)
+    return plan(grid(**{"methods": ("dwconv3", "dwconv7"), "res": ((8, 8),), **axes}), metrics, KNOWN, CODE)
 
 
 def test_the_grid_is_the_product_of_its_axes():
@@ -74,13 +88,64 @@ def test_labels_name_what_was_overridden():
     assert (Cell("niff", 8, 8).res, Cell("niff", 8, 12).res) == ("8", "8x12")
 
 
+@pytest.mark.parametrize(
+    ("cell", "series"),
+    [
+        ({"params": (("hidden", 16),), "kernel": 31}, "niff[hidden=16]"),
+        ({"kernel": 31}, "niff"),
+        ({"params": (("hidden", 16),)}, "niff[hidden=16]"),
+        ({}, "niff"),
+        ({"network": "mixer[kernel=7]", "kernel": 31}, "mixer[kernel=7] + niff"),
+        ({"network": "resnet18", "method": ORIGINAL}, "resnet18"),
+        ({"params": (("kernel", 3),), "kernel": 31, "alias": "again"}, "niff[kernel=3] (again)"),
+    ],
+)
+def test_a_series_is_the_label_without_the_kernel_size(cell, series):
+    assert Cell(**{"method": "niff", "height": 8, "width": 8, **cell}).series == series
+
+
+def test_the_operator_is_the_label_without_the_network():
+    inside = Cell("niff", 8, 8, params=(("hidden", 16),), kernel=31, level="model", network="mixer[depth=2]", alias="again")
+    assert inside.operator == "niff[hidden=16,kernel=31] (again)"
+    assert replace(inside, network="").operator == inside.operator
+    assert inside.label == f"mixer[depth=2] + {inside.operator}"
+    assert Cell(ORIGINAL, 8, 8, level="model", network="resnet18").operator == ORIGINAL
+
+
 def test_the_digest_does_not_depend_on_order_or_process():
     assert digest({"b": 1, "a": [1, 2]}) == digest({"a": [1, 2], "b": 1}) == "94a786c3662bc7be"
+
+
+def test_a_protocol_name_ends_in_the_digest_of_all_settings_but_method_and_seed():
+    cell, protocol = Cell("niff", 16, 16, network="mixer[depth=2]"), Training()
+    digits = protocol_digest(cell, protocol)
+    assert protocol_name(cell, protocol) == f"digits 16 px, mixer[depth=2], 10 epochs, {digits}" and len(digits) == 6
+    assert protocol_digest(replace(cell, method="conv3", seed=3), protocol) == digits
+    others = [
+        (replace(cell, network="mixer"), protocol),
+        (replace(cell, device="cuda:0"), protocol),
+        (cell, replace(protocol, ema=0.9)),
+    ]
+    assert digits not in {protocol_digest(*other) for other in others}
+    assert protocol_digest(replace(cell, device="cuda:1"), protocol) == protocol_digest(*others[1])
 
 
 def test_a_failed_record_holds_no_values():
     record = Record(Job(Cell("x", 1, 1), "flops", Protocol()), "oom", "why")
     assert record.values == {}
+
+
+def test_evaluations_are_read_from_objects_and_from_the_mapping_of_older_versions():
+    older = {"16": 91.0, "24 native": 80, "32 pad_kernel": "oom: no room: 16 MB", "32 native": "unsupported: "}
+    evaluations = [
+        Evaluation(16, "", 91.0),
+        Evaluation(24, "native", 80),
+        Evaluation(32, "pad_kernel", None, "oom", "no room: 16 MB"),
+        Evaluation(32, "native", None, "unsupported", ""),
+    ]
+    assert read_evaluations(older) == evaluations
+    assert read_evaluations(json.loads(json.dumps([vars(one) for one in evaluations]))) == evaluations
+    assert read_evaluations([]) == read_evaluations({}) == []
 
 
 def test_every_method_is_trained_on_each_data_set_with_each_seed_seed_by_seed():
@@ -92,6 +157,6 @@ def test_every_method_is_trained_on_each_data_set_with_each_seed_seed_by_seed():
 
 def test_a_library_network_is_measured_as_published_too_and_our_own_alone():
     networks = ("mixer[depth=1]", "resnet18", "dfformer_s18")
-    jobs = plan(Axes(("niff",), ((32, 32),), level="model", networks=networks), ["flops"], KNOWN, CODE | {ORIGINAL: "code"})
+    jobs = plan(grid(("niff",), ((32, 32),), level="model", networks=networks), ["flops"], KNOWN, CODE | {ORIGINAL: "code"})
     assert [job.cell.label for job in jobs] == ["mixer[depth=1] + niff", "resnet18", "resnet18 + niff", "dfformer_s18"]
     assert len({job.group() for job in jobs}) == 1

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 from bench.analysis.network import Network
@@ -15,7 +16,7 @@ def group_by_training(networks: Iterable[Network]) -> list[list[Network]]:
     """Return the saved epochs of each training, first to last. A network by name forms a group of one."""
     groups: dict[tuple[Network, Path | None], list[Network]] = {}
     for network in networks:
-        groups.setdefault((without_weights(network), training_file(network)), []).append(network)
+        groups.setdefault((without_weights(network), training_path(network)), []).append(network)
     return [sorted(epochs, key=lambda network: network.epoch or 0) for epochs in groups.values()]
 
 
@@ -29,26 +30,28 @@ def without_weights(network: Network) -> Network:
     return replace(network, weights=None, epoch=None)
 
 
-def training_file(network: Network) -> Path | None:
-    """Return the path of the weights without the epoch in the file name; None without a file."""
-    path = network.weights
-    return path and path.with_name(path.name.rpartition("-epoch")[0] or path.name)
+def training_path(network: Network) -> Path | None:
+    """Return the folder of the epochs saved by a training, or the file of other weights; None without a file."""
+    return network.weights.parent if network.weights and network.training else network.weights
 
 
 def unique_titles(networks: Sequence[Network], label: Callable[[Network], str]) -> list[str]:
-    """Return a title per network: its label; for equal labels also the protocol digits, then the folder of the weights."""
-    names = [label(network) for network in networks]
-    for suffix in (protocol_digits, weights_folder):
-        counts = Counter(names)
-        names = [
-            ", ".join(filter(None, (name, suffix(network) if counts[name] > 1 else ""))) for name, network in zip(names, networks)
-        ]
-    return names
+    """Return a title per network: its label, and its suffix if it has one."""
+    return [joined(label(network), suffix) for network, suffix in zip(networks, title_suffixes(networks, label))]
 
 
-def protocol_digits(network: Network) -> str:
-    """Return the digits in the protocol's name that identify all its settings; "" if it was not trained with this program."""
-    return network.protocol.rpartition(", ")[2]
+def title_suffixes(networks: Sequence[Network], label: Callable[[Network], str]) -> list[str]:
+    """Return what distinguishes networks of equal labels: the protocol digest, then the folder of the weights; "" if not needed."""
+    titles: list[tuple[str, ...]] = [(label(network),) for network in networks]
+    for part in (attrgetter("protocol_digest"), weights_folder):
+        counts = Counter(titles)
+        titles = [(*title, part(network)) if counts[title] > 1 else title for title, network in zip(titles, networks)]
+    return [joined(*title[1:]) for title in titles]
+
+
+def joined(*parts: str) -> str:
+    """Return the parts of a title that are not empty, with commas between them."""
+    return ", ".join(filter(None, parts))
 
 
 def weights_folder(network: Network) -> str:

@@ -31,6 +31,7 @@ from bench.workload.failures import diagnose
 from methods.afno import AFNO
 from methods.dynamic_filter import DynamicFilter
 from methods.global_filter import GlobalFilter
+from methods.hooks import has_kernel
 from methods.niff import Niff
 from methods.parts.continuous import ContinuousConv
 from methods.parts.spectral import Size, crop_to_image, pair
@@ -72,7 +73,7 @@ def find_operators(network: nn.Module) -> dict[str, nn.Module]:
     for name, module in network.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in operators)
         plain = isinstance(module, nn.Conv2d) and max(pair(module.kernel_size)) > 1
-        if not inside and (plain or isinstance(module, registered) or callable(getattr(module, "kernel", None))):
+        if not inside and (plain or isinstance(module, registered) or has_kernel(module)):
             operators[name] = module
     return operators
 
@@ -116,7 +117,7 @@ def kernel_banks(network: nn.Module, sizes: dict[str, list[Size]]) -> Iterator[K
 def kernel_bank(name: str, module: nn.Module, sizes: list[Size]) -> KernelBank:
     """Return the kernels of one operator with input maps of these sizes. The bank reports any failure in its status."""
     reason = next((text for cls, text in NO_KERNEL.items() if isinstance(module, cls)), "")
-    if not isinstance(module, nn.Conv2d) and not callable(getattr(module, "kernel", None)):
+    if not isinstance(module, nn.Conv2d) and not has_kernel(module):
         return _empty_bank(name, module, sizes, "unsupported", reason or "it has no kernel()")
     if not sizes:
         return _empty_bank(name, module, sizes, "skipped", "not used in the forward pass")

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from bench import names
-from bench.plan import IMAGE_CHANNELS, Axes, cells
-from bench.spec import Cell, Training, protocol_name
+from bench.plan import IMAGE_CHANNELS, Grid, cells
+from bench.spec import Cell, Training, protocol_digest, protocol_name
 from bench.system import torch_state
 from bench.training import weights
 from bench.workload.build import CLASSES, Workload
@@ -35,7 +35,9 @@ class Network:
     weights: Path | None = None  # file saved by a training, or a plain state dict
     epoch: int | None = None  # number of epochs trained; None if it was not trained with this program
     epochs: int | None = None  # total number of epochs of that training
+    training: str = ""  # key of the job that trained it, the same for all its epochs; empty if not trained with this program
     protocol: str = ""  # name of the training protocol; see `spec.protocol_name`
+    protocol_digest: str = ""  # see `spec.protocol_digest`
 
     @property
     def label(self) -> str:
@@ -104,10 +106,16 @@ def _from_file(file: Path) -> Network:
     content = weights.read(file)
     protocol, cell = content["job"].protocol, content["job"].cell
     assert isinstance(protocol, Training)
-    size, name = (protocol.res, protocol.res), protocol_name(cell, protocol)
-    cell = replace(cell, level="model", device="cpu")
-    fields = {key: content[key] for key in ("classes", "channels", "epoch", "epochs")}
-    return Network(cell, size, **fields, data=protocol.data, weights=file, protocol=name)
+    fields = {key: content[key] for key in ("classes", "channels", "epoch", "epochs", "training")}
+    return Network(
+        replace(cell, level="model", device="cpu"),
+        (protocol.res, protocol.res),
+        **fields,
+        data=protocol.data,
+        weights=file,
+        protocol=protocol_name(cell, protocol),
+        protocol_digest=protocol_digest(cell, protocol),
+    )
 
 
 def by_name(
@@ -123,8 +131,9 @@ def by_name(
     `load` is a file with a state dict; it requires exactly one network. Raises ValueError if the selection is empty or `load` is
     given for several networks.
     """
-    axes = Axes(tuple(methods), tuple(sizes), level="model", networks=tuple(networks))
-    selected = [Network(cell, (cell.height, cell.width), classes, weights=load) for cell in cells(axes, known)]
+    axes = {"res": tuple(sizes), "device": ("cpu",)}
+    grid = Grid(methods=tuple(methods), axes=axes, level="model", networks=tuple(networks))
+    selected = [Network(cell, (cell.height, cell.width), classes, weights=load) for cell in cells(grid, known)]
     if not selected:
         raise ValueError("nothing to analyse: give saved weights, or --backbone with --methods if the network is a host")
     if load is not None and len(selected) > 1:

@@ -2,159 +2,174 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import names
-from bench.cli import types
-from bench.cli.common_args import clear_errors, plugin_option, repeated
+from bench.cli.common_args import clear_errors, command, typed_command
+from bench.kinds import EXISTING, FILE, FOLDER, NEW_FOLDER, POSITIVE, RESOLUTION, SWITCH, TEXT, number
+from bench.options import METHODS, NAMES, Options, PluginOptions, option
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-PATH = click.Path(exists=True, path_type=Path)
-SEEDS = 5
+if TYPE_CHECKING:
+    from bench.analysis.network import Network
+
+Size = tuple[int, int]
+
+
+def out_option(name: str) -> Any:
+    return option(Path(f"results/{name}"), "Folder of the results.", NEW_FOLDER, "-o", "--out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(PluginOptions):
+    """Options that select networks: saved weights, or names."""
+
+    weights: tuple[Path, ...] = option((), "Saved weights.", EXISTING, many=True, commas=False, argument=True)
+    backbone: tuple[str, ...] = option((), "Networks by name, untrained.", NAMES, many=True)
+    patterns: tuple[str, ...] = option((), "Methods inside the networks.", METHODS, "--methods", "-m", many=True)
+    res: tuple[Size, ...] = option(((224, 224),), "Image sizes; default 224.", RESOLUTION, many=True)
+    classes: int = option(1000, "Number of classes of networks by name.", number(2))
+    load: Path | None = option(None, "State dict to load into the network.", FILE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalisationOptions(NetworkOptions):
+    """Options of `analyze localisation`."""
+
+    seeds: int = option(5, "Number of untrained copies to compare with.", POSITIVE)
+    notebook: bool = option(False, "Also compute the mass ratio of the published notebook.", SWITCH)
+    out: Path = out_option("localisation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions(NetworkOptions):
+    """Options of `analyze masks`."""
+
+    out: Path = out_option("masks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldOptions(NetworkOptions):
+    """Options of `analyze receptive-field`."""
+
+    data: str | None = option(None, "Data set to average over: NAME[option=value]; default: that of the training.", TEXT)
+    images: int = option(64, "Number of images.", POSITIVE)
+    out: Path = out_option("receptive-field")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittingOptions(Options):
+    """Options of `analyze fitting`."""
+
+    steps: int = option(5000, "Steps of each fit.", POSITIVE)
+    seeds: int = option(1, "Number of seeds.", POSITIVE)
+    nets: tuple[str, ...] = option((), "Kernel networks; default: all.", NAMES, many=True)
+    targets: tuple[str, ...] = option((), "Target kernels; default: all.", NAMES, many=True)
+    out: Path = out_option("fitting")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossoverOptions(Options):
+    """Options of `analyze crossover`."""
+
+    run: Path = option(MISSING, "A run of dwconv_direct and dwconv_fft.", FOLDER, argument=True)
 
 
 @click.group()
-def analyze() -> None:
+def main() -> None:
     """Analyse kernels: their effective size, their receptive field, and what they can represent."""
 
 
-def out_option(name: str) -> Callable[[Any], Any]:
-    return click.option("-o", "--out", type=FOLDER, default=f"results/{name}", show_default=True)
-
-
-def network_options(command: Any) -> Any:
-    """Add the options that select networks: saved weights, or names."""
-    for option in reversed(
-        (
-            click.argument("weights", nargs=-1, type=PATH, metavar="[WEIGHTS]..."),
-            repeated("--backbone", kind=types.NAMES, help="Networks by name, untrained."),
-            repeated("--methods", "-m", "patterns", kind=types.METHODS, help="Methods inside the networks."),
-            repeated("--res", kind=types.RESOLUTION, default=["224"], show_default=True, help="Image sizes."),
-            click.option(
-                "--classes", type=click.IntRange(2), default=1000, show_default=True, help="Number of classes of networks by name."
-            ),
-            click.option(
-                "--load", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="State dict to load into the network."
-            ),
-            plugin_option,
-        )
-    ):
-        command = option(command)
-    return command
-
-
-@analyze.command()
-@network_options
-@click.option(
-    "--seeds", type=click.IntRange(1), default=SEEDS, show_default=True, help="Number of untrained copies to compare with."
-)
-@click.option("--notebook", is_flag=True, help="Also compute the mass ratio of the published notebook.")
-@out_option("localisation")
-def localisation(**options: Any) -> None:
+@command(LocalisationOptions, "localisation")
+def localisation(options: LocalisationOptions) -> None:
     """Measure how large kernels are: mass by window size for each layer, compared with untrained copies and with uniform mass.
 
     WEIGHTS are files that `run --keep-weights` saved, or folders of them. The last saved epoch of each training is analysed.
     """
-    _analyse_networks("localisation", options, seeds=options["seeds"], notebook=options["notebook"])
+    from bench.analysis.localisation.analysis import analyse
+
+    write(options.out, lambda: analyse(networks(options), seeds=options.seeds, notebook=options.notebook))
 
 
-@analyze.command()
-@network_options
-@out_option("masks")
-def masks(**options: Any) -> None:
+@command(MaskOptions, "masks")
+def masks(options: MaskOptions) -> None:
     """Measure FlexConv's learned sizes over training: masks, cropped kernels, and their frequencies relative to Nyquist.
 
     WEIGHTS should hold every epoch (`run --keep-weights epochs`).
     """
-    _analyse_networks("masks", options)
+    from bench.analysis.masks.analysis import analyse
+
+    write(options.out, lambda: analyse(networks(options)))
 
 
-@analyze.command(name="receptive-field")
-@network_options
-@click.option("--data", help="Data set to average over: NAME[option=value]; default: that of the training.")
-@click.option("--images", type=click.IntRange(1), default=64, show_default=True, help="Number of images.")
-@out_option("receptive-field")
-def receptive_field(**options: Any) -> None:
+@command(FieldOptions, "receptive-field")
+def receptive_field(options: FieldOptions) -> None:
     """Measure the effective receptive field before and after training: areas with 20, 50 and 99% of the gradient."""
-    _analyse_networks("receptive_field", options, data_name=options["data"], images=options["images"])
+    from bench.analysis.receptive_field.analysis import analyse
+
+    write(options.out, lambda: analyse(networks(options), data_name=options.data, images=options.images))
 
 
-@analyze.command()
-@click.option("--steps", type=click.IntRange(1), default=5000, show_default=True)
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True)
-@repeated("--nets", kind=types.NAMES, help="Kernel networks; default: all.")
-@repeated("--targets", kind=types.NAMES, help="Target kernels; default: all.")
-@out_option("fitting")
-def fitting(**options: Any) -> None:
+@command(FittingOptions, "fitting")
+def fitting(options: FittingOptions) -> None:
     """Fit kernel networks to 33x33 targets: Gabor functions of increasing frequency, an edge filter and noise."""
-    from bench.analysis.fitting import analysis
+    from bench.analysis.fitting.analysis import analyse
 
-    with clear_errors():
-        env = _begin(options["out"])
-        _write(analysis.analyse(options["nets"], options["targets"], options["steps"], options["seeds"]), options["out"], env)
+    write(options.out, lambda: analyse(options.nets, options.targets, options.steps, options.seeds))
 
 
-@analyze.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def crossover(run: Path) -> None:
+@command(CrossoverOptions, "crossover")
+def crossover(options: CrossoverOptions) -> None:
     """Print the kernel size from which the Fourier form is faster, from a RUN of dwconv_direct and dwconv_fft."""
     from bench import journal
+    from bench.report import markdown
     from bench.report.leaderboard.crossover import sections
 
     with clear_errors():
-        lines = list(sections(journal.read_journal(run / journal.JOURNAL)))
-        if not lines:
-            raise ValueError(f"{run} did not measure both forms over kernel sizes: run dwconv_direct,dwconv_fft with --kernel")
-    click.echo("\n".join(lines).rstrip())
+        blocks = list(sections(journal.read_journal(options.run / journal.JOURNAL)))
+        if not blocks:
+            raise ValueError(
+                f"{options.run} did not measure both forms over kernel sizes: run dwconv_direct,dwconv_fft with --kernel"
+            )
+    click.echo(markdown.document(blocks), nl=False)
 
 
-def _analyse_networks(kind: str, options: dict[str, Any], **settings: Any) -> None:
-    """Run `bench.analysis.KIND.analysis.analyse(networks, **settings)` and write its results."""
-    import importlib
-
-    with clear_errors():
-        env = _begin(options["out"])
-        module: Any = importlib.import_module(f"bench.analysis.{kind}.analysis")
-        _write(module.analyse(_networks(options), **settings), options["out"], env)
+for analysis in (crossover, fitting, localisation, masks, receptive_field):
+    main.add_command(analysis)
 
 
-def _networks(options: dict[str, Any]) -> Any:
+def networks(options: NetworkOptions) -> list[Network]:
+    """Return the networks to analyse. Raises ValueError."""
     import methods
+    from bench import names
     from bench.analysis import network
-    from bench.cli.networks import check
+    from bench.runner.networks import check
     from bench.runner.sources import load_plugins
 
-    load_plugins(options["plugins"])
-    if options["weights"]:
-        if options["backbone"] or options["load"]:
+    load_plugins(options.plugins)
+    if options.weights:
+        if options.backbone or options.load:
             raise ValueError("give either saved weights or --backbone, not both")
-        return network.from_weights(options["weights"])
-    if not options["backbone"]:
+        return network.from_weights(options.weights)
+    if not options.backbone:
         raise ValueError("give saved weights, or --backbone for networks by name")
     known = {entry.name: entry for entry in methods.catalogue()}
-    selected = names.select(options["patterns"], known, kernel=False)
-    check(options["backbone"], selected, options["res"][0])
-    return network.by_name(options["backbone"], selected, options["res"], known, options["load"], options["classes"])
+    selected = names.select(options.patterns, known, kernel=False)
+    check(options.backbone, selected, options.res[0])
+    return network.by_name(options.backbone, selected, options.res, known, options.load, options.classes)
 
 
-def _begin(out: Path) -> dict[str, Any]:
-    """Return the environment before the analysis starts. Raises ValueError if the output page was written by hand."""
-    from bench.analysis.output import PAGE
+def write(out: Path, analyse: Callable[[], Any]) -> None:
+    """Run an analysis and write its results. Raises ValueError if the output page was written by hand."""
+    from bench.analysis import output
     from bench.report.text import replaceable
     from bench.system.environment import collect
 
-    replaceable(out / PAGE)
-    return collect()
-
-
-def _write(findings: Any, out: Path, env: dict[str, Any]) -> None:
-    from bench.analysis import output
-
-    for path in output.write(findings, out, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), env):
-        click.echo(path)
+    with clear_errors():
+        replaceable(out / output.PAGE)
+        env = collect()
+        for path in output.write(analyse(), out, typed_command(), env):
+            click.echo(path)

@@ -1,15 +1,25 @@
-"""Options that several commands share, and the conversion of exceptions to error messages."""
+"""Commands from classes of options, and the conversion of exceptions to error messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import shlex
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import MISSING, Field
+from typing import Any, TypeVar
 
 import click
 
 import methods
-from bench.cli import types
+from bench.cli.types import Value, metavar
+from bench.kinds import SWITCH
+from bench.options import Option, Options, declaration, flat
+
+LAST = ("plugins", "as_json")  # in a help text
+FAILED_JOBS = 3  # exit status, also if the disk is full
+O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 @contextmanager
@@ -23,63 +33,72 @@ def clear_errors() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def repeated(*names: str, kind: Any, **extra: Any) -> Any:
-    """Return an option that takes comma lists and may be repeated."""
-    return click.option(*names, type=kind, multiple=True, callback=types.flat, **extra)
+def command(options: type[O], name: str | None = None) -> Callable[[Callable[[O], None]], click.Command]:
+    """Return a decorator that makes a command of a function of these options. Its docstring is the help text."""
+
+    def decorate(work: Callable[[O], None]) -> click.Command:
+        @functools.wraps(work)
+        def run(**values: Any) -> None:
+            with clear_errors():
+                read = options.of(**{name: value for name, value in values.items() if value is not None})
+            work(read)
+
+        made = click.command(name)(run)
+        made.params = [_parameter(name, item) for name, item in sorted(flat(options), key=lambda pair: pair[0] in LAST)]
+        return made
+
+    return decorate
 
 
-def single(*names: str, kind: Any, **extra: Any) -> Any:
-    """Return an option of the same types that takes one value."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> Any:
-        if len(value) != 1:
-            raise click.BadParameter("takes one value", ctx, param)
-        return value[0]
-
-    return click.option(*names, type=kind, callback=callback, **extra)
-
-
-def plugin_option(command: Any) -> Any:
-    return click.option(
-        "--plugin",
-        "plugins",
-        multiple=True,
-        type=click.Path(exists=True, dir_okay=False),
-        help="Python file that registers methods.",
-    )(command)
-
-
-TIMERS, ALLOCATORS = click.Choice(["cold", "hot", "graph", "wall"]), click.Choice(["tuned", "default"])
-timer_option = click.option("--timer", type=TIMERS, default="cold", show_default=True, help="Latency timer on a GPU.")
-malloc_option = click.option("--malloc", type=ALLOCATORS, default="tuned", show_default=True, help="C allocator of the workers.")
-
-
-def training_options(command: Any) -> Any:
-    """Add the options of accuracy to a command."""
-    for option in reversed(
-        (
-            repeated(
-                "--data", kind=types.NAMES, default=["digits"], show_default=True, help="Data sets of accuracy: NAME[option=value]."
-            ),
-            click.option("--download", is_flag=True, help="Download missing data sets."),
-            click.option("--seeds", type=click.IntRange(1), help="Number of seeds of accuracy, from 0; default: those of --seed."),
-            click.option("--recipe", default="quick", show_default=True, help="Named training protocol."),
-            click.option("--budget", metavar="60s|epochs=20", help="Length of each training."),
-            click.option("--train-res", type=click.IntRange(1), help="Resolution of the training images."),
-            repeated("--eval-res", kind=types.POSITIVE, help="Additional resolutions for evaluation only: 16,24,32."),
-            click.option(
-                "--keep-weights",
-                type=click.Choice(["last", "epochs"]),
-                help="Save weights for analyze: of the last epoch, or of every epoch.",
-            ),
-            click.option("--save-every", type=types.SECONDS, default="60", show_default=True, help="Time between checkpoints."),
-            click.option(
-                "--at-once", type=click.IntRange(1), default=1, show_default=True, help="Number of parallel trainings on a CPU."
-            ),
-            click.option(
-                "--train", multiple=True, metavar="SETTING=VALUE", help="Change a setting of the recipe; lr=0.01,0.02 searches two."
-            ),
+def _parameter(name: str, item: Field[Any]) -> click.Parameter:
+    declared = declaration(item)
+    assert declared is not None
+    many = declared.many and declared.commas
+    if declared.argument:
+        return click.Argument(
+            [name],
+            type=Value(declared),
+            nargs=-1 if declared.many else 1,
+            required=item.default is MISSING,
+            metavar=_argument_metavar(name, declared, item.default is MISSING),
         )
-    ):
-        command = option(command)
-    return command
+    flags = declared.flags or (f"--{name.replace('_', '-')}",)
+    if declared.kind is SWITCH:
+        return click.Option([name, *flags], is_flag=True, default=item.default, help=declared.help)
+    return click.Option(
+        [name, *flags],
+        type=Value(declared),
+        multiple=declared.many,
+        required=item.default is MISSING,
+        help=_help(declared, item.default),
+        metavar=metavar(declared.kind, many),
+        callback=_given if declared.many else None,
+    )
+
+
+def _argument_metavar(name: str, declared: Option, required: bool) -> str:
+    if declared.flags:
+        return declared.flags[0]
+    if declared.many:
+        return f"[{name.upper()}]..."
+    return name.upper() if required else f"[{name.upper()}]"
+
+
+def _help(declared: Option, default: Any) -> str:
+    """Return the help text, with the range of the values and the default, if the text does not state it."""
+    if default in (None, (), "") or default is MISSING or "default" in declared.help:
+        shown = ""
+    else:
+        shown = "default: " + ",".join(map(declared.kind.write, default if declared.many else [default]))
+    notes = "; ".join(filter(None, (declared.kind.limits, shown)))
+    return f"{declared.help}  [{notes}]" if notes else declared.help
+
+
+def _given(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the texts of a repeated option; None if it is not given."""
+    return value or None
+
+
+def typed_command() -> str:
+    """Return the command as the user typed it."""
+    return shlex.join(["python", "-m", "bench", *sys.argv[1:]])

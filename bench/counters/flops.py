@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from bench.counters.aten import ALLOCATING, KNOWN, cost
 from bench.counters.formulas import Call, Count
+from methods.hooks import has_cache
 
 
 class UnknownOperator(Exception):
@@ -97,7 +98,7 @@ def count_cached(module: Any, forward: Callable[[], object]) -> tuple[Count, Cou
     """Count the operations inside `Freezable.cached` during `forward`, and all operations. The module stays instrumented."""
     counter = Counter()
     for part in module.modules():
-        if hasattr(part, "cached"):
+        if has_cache(part):
             part.cached = _counted(part.cached, counter)
     total = count(forward)
     return checked(counter), total

@@ -14,6 +14,7 @@ import inspect
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -64,86 +65,80 @@ def summaries() -> dict[str, str]:
     return {name: (ast.get_docstring(_tree(name)) or "").partition("\n")[0] for name in names()}
 
 
-def load(text: str, spec: DataSpec) -> Splits:
-    """Load the splits of a data set NAME[option=value,...]. Raises ValueError for an unknown name or option."""
-    splits: Splits = _call("load", text, spec)
-    return splits
+class DataSet:
+    """The data set NAME[option=value,...], or NAME:PATH[option=value,...]. Imports no torch before `load`."""
+
+    def __init__(self, text: str):
+        """Read a name. Raises ValueError for an unknown name or option."""
+        name, options = parse(text)
+        self.text, self.options = text, dict(options)
+        self.name, _, self.path = name.partition(":")
+        if self.name not in names():
+            raise ValueError(f"unknown data set '{self.name}' (known: {', '.join(names())})")
+        self.functions = {node.name: node for node in _tree(self.name).body if isinstance(node, ast.FunctionDef)}
+        known = [argument.arg for argument in self.functions["load"].args.args[1:]]
+        if unknown := [option for option in self.options if option not in known]:
+            raise ValueError(f"data set '{text}' has no option '{unknown[0]}' (options: {', '.join(known) or 'none'})")
+
+    @property
+    def module(self) -> Any:
+        return importlib.import_module(f"bench.data.{self.name}")
+
+    def load(self, spec: DataSpec) -> Splits:
+        """Load the splits. Raises ValueError for a resolution, augmentation or option value that is not supported."""
+        splits: Splits = self._call("load", spec)
+        return splits
+
+    def missing(self) -> str | None:
+        """Return an error message if a file is missing, else None."""
+        if "files" not in self.functions:
+            return None
+        absent = next((path for path in (root() / file for file in self._call("files")) if not path.exists()), None)
+        if absent is None:
+            return None
+        message = f"data set '{self.text}' is missing: {absent} does not exist"
+        return f"{message}; give --download to download it, or put it there" if "fetch" in self.functions else message
+
+    def check(self, res: int) -> None:
+        """Raise ValueError if res x res pixels are not supported with these options."""
+        if "check" in self.functions:
+            self._call("check", res)
+
+    def fetch(self) -> None:
+        """Download the missing files. Does nothing if the data set has no URL. Raises OSError if the download fails."""
+        if self.missing() is None or "fetch" not in self.functions:
+            return
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(CONNECT_SECONDS)
+        try:
+            _check_server(self.module.URL)  # before imports that take seconds
+            self._call("fetch")
+        except (OSError, RuntimeError) as error:
+            raise OSError(f"data set '{self.text}' could not be downloaded to {root()}: {error}") from error
+        finally:
+            socket.setdefaulttimeout(before)
+
+    def _call(self, function: str, *args: Any) -> Any:
+        """Call a function of the module with `args`, the path after a colon if any, and the options."""
+        call, positional = getattr(self.module, function), [*args, *filter(None, [self.path])]
+        try:
+            inspect.signature(call).bind(*positional, **self.options)
+        except TypeError as error:
+            raise ValueError(f"data set '{self.text}': {error}") from error
+        return call(*positional, **self.options)
 
 
-def missing(text: str) -> str | None:
-    """Return an error message if a file of the data set is missing, else None. Imports no torch.
+def require(texts: Iterable[str], res: int, download: bool) -> None:
+    """Check that the data sets exist for images of `res` pixels, after downloading them if `download` is set.
 
-    Raises ValueError for an unknown name or option.
+    Raises ValueError for an unknown or missing set or an unsupported resolution, and OSError if a download fails.
     """
-    _check_options(text)
-    if not _has(text, "files"):
-        return None
-    absent = next((path for path in (root() / file for file in _call("files", text)) if not path.exists()), None)
-    if absent is None:
-        return None
-    message = f"data set '{text}' is missing: {absent} does not exist"
-    return f"{message}; give --download to download it, or put it there" if _has(text, "fetch") else message
-
-
-def check(text: str, res: int) -> None:
-    """Raise ValueError if a data set does not support res x res pixels with its options."""
-    if _has(text, "check"):
-        _call("check", text, res)
-
-
-def fetch(text: str) -> None:
-    """Download the missing files of a data set. Does nothing if the data set has no URL. Raises OSError if the download fails."""
-    if missing(text) is None or not _has(text, "fetch"):
-        return
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(CONNECT_SECONDS)
-    try:
-        _check_server(module(parse(text).name).URL)  # before imports that take seconds
-        _call("fetch", text)
-    except (OSError, RuntimeError) as error:
-        raise OSError(f"data set '{text}' could not be downloaded to {root()}: {error}") from error
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def module(name: str) -> Any:
-    """Return the module of a data set. Raises ValueError for an unknown name."""
-    if name not in names():
-        raise ValueError(f"unknown data set '{name}' (known: {', '.join(names())})")
-    return importlib.import_module(f"bench.data.{name}")
-
-
-def _call(function: str, text: str, *args: Any) -> Any:
-    """Call a function of the module of a data set with `args`, the path after a colon if any, and the options of the data set."""
-    parsed = parse(text)
-    name, _, path = parsed.name.partition(":")
-    call, positional = getattr(module(name), function), [*args, *filter(None, [path])]
-    try:
-        inspect.signature(call).bind(*positional, **dict(parsed.options))
-    except TypeError as error:
-        raise ValueError(f"data set '{text}': {error}") from error
-    return call(*positional, **dict(parsed.options))
-
-
-def _check_options(text: str) -> None:
-    """Raise ValueError for an unknown name or an option that `load` does not have, without importing the module."""
-    function = _functions(text)["load"]
-    known = [argument.arg for argument in function.args.args[1:]]
-    unknown = [name for name, _ in parse(text).options if name not in known]
-    if unknown:
-        raise ValueError(f"data set '{text}' has no option '{unknown[0]}' (options: {', '.join(known) or 'none'})")
-
-
-def _has(text: str, function: str) -> bool:
-    """Return whether the module of a data set defines a function, without importing it. Raises ValueError for an unknown name."""
-    return function in _functions(text)
-
-
-def _functions(text: str) -> dict[str, ast.FunctionDef]:
-    name = parse(text).name.partition(":")[0]
-    if name not in names():
-        module(name)
-    return {node.name: node for node in _tree(name).body if isinstance(node, ast.FunctionDef)}
+    for dataset in map(DataSet, texts):
+        if download:
+            dataset.fetch()
+        if reason := dataset.missing():
+            raise ValueError(reason)
+        dataset.check(res)
 
 
 def _tree(name: str) -> ast.Module:

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import torch
 
-from bench.spec import Energy, Job, Limits, Timing
+from bench.columns import METRICS
+from bench.spec import Job, Limits
 from bench.workload.build import Workload
 from bench.workload.cost import predict
 
 FASTEST = {"cpu": 1e13, "cuda": 1e16}  # FLOP/s that no CPU core (matrix units included) and no GPU exceeds today
-CALLS_PER_ROUND = 3  # in addition to the timed ones: two whose output is validated, and a warm-up
-MEMORY_CALLS = 9  # of a memory job: one validated, one profiled, one for autograd, six for the process
-PROPERTY_CALLS = 50  # of a properties job: shifts, float64, and twice the resolution in up to three ways
 GIB = 2**30
 
 
@@ -34,9 +32,10 @@ class Skipped(Exception):
 
 def admit(workload: Workload, job: Job, limits: Limits) -> None:
     """Raise `Skipped` if the job is predicted to exceed the limits. May call the operator once or twice."""
-    if job.metric not in ("latency", "memory", "energy", "properties"):
+    metric = METRICS[job.metric]
+    if not metric.calls:
         return
-    prediction = predict(at_twice_the_resolution(workload) if job.metric == "properties" else workload)
+    prediction = predict(largest_call(workload, metric.largest))
     allowed = limits.memory or free_bytes(workload.cell.device)
     if allowed is not None and prediction.bytes > allowed:
         limit = f"--mem-limit {allowed / GIB:.2g} GiB" if limits.memory else f"the {allowed / GIB:.2g} GiB of free memory"
@@ -50,10 +49,12 @@ def admit(workload: Workload, job: Job, limits: Limits) -> None:
         _check_duration(seconds, job, limits, f"one call took {seconds:.3g} s")
 
 
-def at_twice_the_resolution(workload: Workload) -> Workload:
-    """Return the workload of the largest call of a properties job: one image at twice the resolution."""
+def largest_call(workload: Workload, factor: int) -> Workload:
+    """Return the workload of the largest call: that of the cell, or one image of `factor` times the side."""
+    if factor == 1:
+        return workload
     cell = workload.cell
-    return replace(workload, cell=replace(cell, batch=1, height=2 * cell.height, width=2 * cell.width))
+    return replace(workload, cell=replace(cell, batch=1, height=factor * cell.height, width=factor * cell.width))
 
 
 def free_bytes(device: str) -> int | None:
@@ -74,16 +75,8 @@ def _check_duration(seconds: float, job: Job, limits: Limits, evidence: str) -> 
 
 def job_seconds(call: float, job: Job) -> float:
     """Return the minimum duration of a job in seconds, given the seconds of one call."""
-    protocol = job.protocol
-    if isinstance(protocol, Timing):
-        return call * protocol.rounds * (CALLS_PER_ROUND + protocol.min_calls)
-    if job.metric == "memory":
-        return call * MEMORY_CALLS
-    if job.metric == "properties":
-        return call * PROPERTY_CALLS
-    if isinstance(protocol, Energy):
-        return (max(call, protocol.window_seconds) + protocol.idle_seconds) * protocol.windows
-    return call
+    duration = job.protocol.duration(call)
+    return call * METRICS[job.metric].calls if duration is None else duration
 
 
 def time_one_call(workload: Workload) -> float:

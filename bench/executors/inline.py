@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterable
 
 from bench.executors.job import JobSteps, run
@@ -11,8 +12,13 @@ from bench.spec import Job, Limits, Record
 
 def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
     """Yield the record of each job when it ends."""
-    for group in groups(jobs):
-        yield from interleave({job: advancing(run(job, limits)) for job in group})
+    gc.collect()
+    gc.freeze()  # exclude the objects of this process: the collection before each round takes 1 ms instead of 200 ms
+    try:
+        for group in groups(jobs):
+            yield from interleave({job: advancing(run(job, limits)) for job in group})
+    finally:
+        gc.unfreeze()
 
 
 def advancing(steps: JobSteps) -> Advance:

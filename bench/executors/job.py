@@ -76,5 +76,5 @@ def _ok(job: Job, outcome: Measurement, started: float, seconds: float) -> Recor
     values = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in outcome.values.items()
     }
-    rounds, evals, samples = dict(outcome.rounds), dict(outcome.evals), dict(outcome.samples)
+    rounds, evals, samples = dict(outcome.rounds), list(outcome.evals), dict(outcome.samples)
     return Record(job, "ok", "", values, rounds, evals, samples=samples, started=started, seconds=seconds)

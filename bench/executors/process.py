@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
 
+from bench.columns import METRICS
 from bench.executors.rounds import groups, interleave
 from bench.executors.worker import START_SECONDS, Worker, WorkerDied
-from bench.spec import INTERLEAVED, Job, Limits, Record, Training
+from bench.spec import Job, Limits, Record, Training
 from bench.system.affinity import CoreAssignment
 
 
@@ -107,7 +108,7 @@ def run_in_parallel(calls: Iterable[Callable[[], Record]], count: int) -> Iterat
 
 def is_single_threaded(job: Job) -> bool:
     """Return whether a job measures a single thread of a CPU."""
-    return job.metric in INTERLEAVED and job.cell.device == "cpu" and job.cell.threads == 1
+    return METRICS[job.metric].interleaved and job.cell.device == "cpu" and job.cell.threads == 1
 
 
 class RunningJob:

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bench.spec import INTERLEAVED, Job, Record
+from bench.columns import METRICS
+from bench.spec import Job, Record
 
 # Advances a job by one round. The argument is whether all measurements of the group are precise enough. Returns the record if the
 # job has ended, else whether its own measurement is.
@@ -25,7 +26,7 @@ def groups(jobs: Iterable[Job]) -> list[list[Job]]:
     """Group the jobs that differ only in their method, in order of first appearance. Other metrics have one job per group."""
     members: dict[str, list[Job]] = {}
     for job in jobs:
-        members.setdefault(job.group() if job.metric in INTERLEAVED else job.key(), []).append(job)
+        members.setdefault(job.group() if METRICS[job.metric].interleaved else job.key(), []).append(job)
     return list(members.values())
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Generator, Iterable
 from dataclasses import asdict, replace
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from bench.executors.job import run
 from bench.spec import Job, Limits, Record
+from methods import load_file
 
 PLANNING = timedelta(hours=1)  # rank 0 plans the sweep, and may download data, while the others wait
 
@@ -31,8 +33,10 @@ def execute(jobs: Iterable[Job], limits: Limits) -> Generator[Record]:
         yield group.run(number, job)
 
 
-def follow() -> None:
+def follow(plugins: Iterable[str | Path]) -> None:
     """Run the jobs of rank 0 in the other ranks."""
+    for plugin in plugins:
+        load_file(plugin)
     group = ProcessGroup(Limits())
     plan = json.loads(group.store.get("plan"))
     group.limits = Limits(**plan["limits"])

@@ -18,13 +18,13 @@ def follows() -> bool:
     return launched() and os.environ["RANK"] != "0"
 
 
-def prepare(metrics: Collection[str]) -> None:
-    """Restrict this process to the GPU of its local rank. Call it before torch is imported.
+def prepare(metrics: Collection[str]) -> bool:
+    """Restrict this process to the GPU of its local rank, and return `follows`. Call it before torch is imported.
 
     Raises ValueError if a metric other than accuracy is requested.
     """
     if not launched():
-        return
+        return False
     if set(metrics) != {"accuracy"}:
         raise ValueError(
             f"torchrun supports only --metrics accuracy, not {','.join(metrics)}: the other metrics measure a single process"
@@ -33,3 +33,4 @@ def prepare(metrics: Collection[str]) -> None:
     devices = visible.split(",") if visible else [str(index) for index in range(int(os.environ["LOCAL_WORLD_SIZE"]))]
     local_rank = int(os.environ["LOCAL_RANK"])
     os.environ["CUDA_VISIBLE_DEVICES"] = devices[local_rank] if local_rank < len(devices) else ""
+    return follows()

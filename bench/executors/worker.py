@@ -6,7 +6,9 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import tempfile
+import types
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +51,7 @@ class Worker:
         self.pipe, theirs = context.Pipe()
         self.output = tempfile.TemporaryFile()  # noqa: SIM115  # unnamed: no file remains if a process is killed
         self.process = context.Process(target=_serve, args=(theirs, plugins))  # a daemon could not start processes to read images
-        with _environment(QUIET | ALLOCATORS[malloc]):
+        with _environment(QUIET | ALLOCATORS[malloc]), _without_main_module():
             if start == "forkserver":
                 context.set_forkserver_preload(["bench.executors.preload", *preload])
                 forkserver.ensure_running()
@@ -136,6 +138,17 @@ def _environment(variables: dict[str, str | None]) -> Iterator[None]:
         yield
     finally:
         _set(before)
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Hide the main module within the context: a worker would run a script or notebook again that is not guarded by `__main__`."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _set(variables: dict[str, str | None]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from bench.metrics.flops import steady
 from bench.workload.build import Workload
+from methods.hooks import set_backend
 
 PRODUCTS = ("conv", "addmm", "linear", "bmm", "matmul", "mm", "einsum")  # what fvcore counts and `gmacs` includes
 
@@ -32,9 +33,7 @@ def compare(workload: Workload) -> str:
 
 def _fvcore_macs(workload: Workload) -> int:
     module, x = workload.build("cpu"), torch.zeros(workload.shape())
-    for part in module.modules():
-        if hasattr(part, "backend"):
-            part.backend = "direct"
+    set_backend(module, "direct")
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis

@@ -16,20 +16,54 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from bench import data
+from bench.columns import Column, Metric
 from bench.data import DataSpec, Splits
 from bench.nets.resolution import adapt, ways
-from bench.spec import Training, protocol_name
+from bench.spec import Evaluation, Training, protocol_name
 from bench.system.torch_state import seed
 from bench.training import distributed, search
 from bench.training.batches import length
 from bench.training.checkpoint import Checkpoint
-from bench.training.loop import Diverged, Trainer, top1
+from bench.training.loop import Diverged, Trainer, TrainerConfig, top1
 from bench.training.weights import WeightSaver
 from bench.workload.build import Measurement, Workload, autocast
 from bench.workload.failures import diagnose
 from methods import Unsupported
 
-Evals = dict[str, float | str]  # resolution and way -> percent, or "status: detail" on failure
+METRIC = Metric(
+    columns=(
+        Column(
+            "accuracy",
+            unit="%",
+            better="higher",
+            heading="accuracy, %",
+            meaning="top-1 accuracy on the test split: mean over seeds",
+        ),
+        Column("accuracy_lo", unit="%", meaning="lower end of the 95% confidence interval (t, over seeds); empty with one seed"),
+        Column("accuracy_hi", unit="%", meaning="upper end of the 95% confidence interval"),
+        Column("accuracy_half", unit="%", meaning="half-width of the interval in points, before clipping to 0 and 100"),
+        Column("accuracy_seeds", meaning="number of seeds (of the weights and of the order of images)"),
+        Column("accuracy_protocol", unit="name", meaning="training protocol; accuracies are comparable within one protocol only"),
+        Column("accuracy_data", unit="name", meaning="data set"),
+        Column("accuracy_res", unit="px", meaning="training resolution; may differ from that of the latency cell"),
+        Column("accuracy_network", unit="name", meaning="network around the operator"),
+        Column("accuracy_floor", unit="%", meaning="trivial accuracy: accuracy of a trivial predictor"),
+        Column("accuracy_images", meaning="images of the test split, the same for all seeds"),
+        Column("accuracy_floor_of", unit="name", meaning="trivial predictor: the largest class, or a shortcut"),
+        Column("accuracy_validation", unit="%", better="higher", meaning="accuracy on the validation split after the last epoch"),
+        Column("accuracy_lr", meaning="learning rate; the most frequent over seeds if it was tuned per seed"),
+        Column("accuracy_epochs", meaning="number of epochs"),
+        Column("accuracy_train_s", unit="s", better="lower", meaning="time of the training steps of the whole network"),
+        Column("accuracy_images_s", unit="1/s", better="higher", meaning="training images per second"),
+        Column("accuracy_params", meaning="trainable parameters of the whole network with the classes of the data set"),
+        Column("accuracy_processes", meaning="number of training processes"),
+    ),
+    ranked=False,
+    calls=0,
+    typical_seconds=12.0,
+    depends_on=("kernels", "timm"),  # timm provides the optimiser and the schedule
+    change="points",
+)
 
 
 def measure(workload: Workload, protocol: Training) -> Generator[None, None, Measurement]:
@@ -47,9 +81,9 @@ def measure(workload: Workload, protocol: Training) -> Generator[None, None, Mea
     return outcome
 
 
-def reason(error: Exception) -> str:
-    """Return "status: detail" of an exception. A ValueError means that an operator or data set does not support the size."""
-    return ": ".join(diagnose(Unsupported(str(error)) if isinstance(error, ValueError) else error))
+def reason(error: Exception) -> tuple[str, str]:
+    """Return status and detail of an exception. A ValueError means that an operator or data set does not support the size."""
+    return diagnose(Unsupported(str(error)) if isinstance(error, ValueError) else error)
 
 
 @dataclass
@@ -96,7 +130,7 @@ class Task:
         return splits._replace(train=train, validation=validation, test=test)
 
     def load(self, res: int) -> Splits:
-        return data.load(self.protocol.data, DataSpec(res, self.protocol.augment, self.protocol.erase))
+        return data.DataSet(self.protocol.data).load(DataSpec(res, self.protocol.augment, self.protocol.erase))
 
     def network(self) -> nn.Module:
         """Build the network with the seed of the cell. Its weights are the same on every device."""
@@ -106,35 +140,36 @@ class Task:
 
     def trainer(self, lr: float, epochs: int) -> Trainer:
         cell = self.workload.cell
-        return Trainer(self.network(), self.splits, self.protocol, cell.seed, lr, epochs, autocast(cell), self.checkpoint)
+        config = TrainerConfig(cell.seed, lr, epochs, autocast(cell))
+        return Trainer(self.network(), self.splits, self.protocol, config, self.checkpoint)
 
     def top1(self, network: nn.Module, split: data.Images) -> Generator[None, None, float]:
         return top1(network, split, self.workload.cell.device, autocast(self.workload.cell))
 
-    def evaluations(self, network: nn.Module, accuracy: float) -> Generator[None, None, Evals]:
+    def evaluations(self, network: nn.Module, accuracy: float) -> Generator[None, None, list[Evaluation]]:
         """Return the accuracy, or the reason of a failure, at every requested resolution in each way of adapting."""
-        evals: Evals = {}
-        for res in self.protocol.eval_res:
+        evals: list[Evaluation] = []
+        for res in dict.fromkeys(self.protocol.eval_res):
             if res == self.protocol.res:
-                evals[str(res)] = accuracy
+                evals.append(Evaluation(res, "", accuracy))
             else:
-                yield from self.evaluate_at(network, res, evals)
+                evals += yield from self.evaluate_at(network, res)
         return evals
 
-    def evaluate_at(self, network: nn.Module, res: int, evals: Evals) -> Generator[None, None, None]:
-        """Add to `evals` the accuracy at another resolution in each way. An exception becomes the reason and keeps the training."""
-        keys = {way: f"{res} {way}".strip() for way in ways(network)}
+    def evaluate_at(self, network: nn.Module, res: int) -> Generator[None, None, list[Evaluation]]:
+        """Return the accuracy at another resolution in each way. An exception becomes the reason and keeps the training."""
+        evals: list[Evaluation] = []
         try:
             test = on_device(self.load(res).test, self.workload.cell.device)
         except Exception as error:
-            evals |= dict.fromkeys(keys.values(), reason(error))
-            return
-        for way, key in keys.items():
+            return [Evaluation(res, way, None, *reason(error)) for way in ways(network)]
+        for way in ways(network):
             yield
             try:
-                evals[key] = yield from self.top1(adapt(network, way), test)
+                evals.append(Evaluation(res, way, (yield from self.top1(adapt(network, way), test))))
             except Exception as error:
-                evals[key] = reason(error)
+                evals.append(Evaluation(res, way, None, *reason(error)))
+        return evals
 
     def values(self, trainer: Trainer, accuracy: float) -> dict[str, float | str | None]:
         seconds = sum(epoch.seconds for epoch in trainer.curve)

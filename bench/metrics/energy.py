@@ -17,12 +17,45 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
+from bench.columns import Column, Metric
 from bench.spec import Energy
 from bench.stats.rounds import log_interval
 from bench.system.rapl import Packages
 from bench.timers.cpu import Step, no_collection, warm_up
 from bench.workload.build import Measurement, Workload
 from methods import Unsupported
+
+METRIC = Metric(
+    columns=(
+        Column(
+            "energy_j",
+            unit="J",
+            better="lower",
+            heading="energy, J",
+            meaning="energy per call with warm caches: device energy during a window minus idle energy",
+            interval=("energy_lo_j", "energy_hi_j"),
+        ),
+        Column("energy_lo_j", unit="J", meaning="lower end of the 95% confidence interval (t, log of the windows)"),
+        Column("energy_hi_j", unit="J", meaning="upper end of the 95% confidence interval"),
+        Column(
+            "power_w",
+            unit="W",
+            better="lower",
+            meaning="mean device power during the calls, including idle power: median over windows",
+        ),
+        Column("idle_w", unit="W", meaning="mean idle power just before the calls: median over windows"),
+        Column("energy_windows", meaning="number of windows"),
+        Column("energy_window_s", unit="s", meaning="median length of a window"),
+        Column(
+            "energy_source", unit="name", meaning="nvml: counter of the whole GPU; rapl: counters of the CPU packages, all cores"
+        ),
+    ),
+    default=False,
+    interleaved=True,
+    typical_seconds=14.0,
+    change="interval",
+    observations="energy_windows",
+)
 
 MIN_WINDOW = 1.0  # seconds
 CHUNK, MAX_CALLS = 0.05, 100  # maximum seconds and calls between reads of the clock, and length of a GPU's queue

@@ -28,11 +28,58 @@ from typing import Any
 
 import torch
 
+from bench.columns import Column, Metric
 from bench.counters.flops import count, count_cached
 from bench.counters.formulas import Count
 from bench.counters.traffic import weights_bytes
 from bench.spec import Protocol
 from bench.workload.build import Measurement, Workload, operator, shapes
+from methods.hooks import can_freeze, has_cache
+
+METRIC = Metric(
+    columns=(
+        Column(
+            "flops",
+            unit="FLOP",
+            better="lower",
+            heading="GFLOP",
+            meaning="real operations of one call as executed on this device; conventions in README",
+        ),
+        Column(
+            "gmacs",
+            unit="GMAC",
+            better="lower",
+            heading="GMAC",
+            best=False,
+            meaning="multiply-adds of the direct form as counted by fvcore, where an FFT counts 0",
+        ),
+        Column(
+            "flops_eff",
+            unit="FLOP",
+            better="lower",
+            meaning="operations of the direct form, counting only taps inside the feature map",
+        ),
+        Column(
+            "flops_kernel",
+            unit="FLOP",
+            better="lower",
+            meaning="operations to compute the kernel: per training call, once before inference",
+        ),
+        Column("kernel_share", meaning="flops_kernel as a fraction of a forward pass that computes its kernel"),
+        Column("flops_fft", unit="FLOP", better="lower", meaning="operations in Fourier transforms, included in flops"),
+        Column("sfu_ops", better="lower", meaning="transcendental evaluations (exp, sin, erf, ...), not included in flops"),
+        Column("op_count", better="lower", meaning="ATen operations per call, without views and bare allocations"),
+        Column(
+            "weights_bytes",
+            unit="B",
+            better="lower",
+            meaning="weights read per call; a cached kernel replaces those it is computed from",
+        ),
+    ),
+    calls=0,
+    typical_seconds=0.5,
+    depends_on=("torch",),
+)
 
 
 def steady(workload: Workload, backend: str | None = None) -> Count:
@@ -55,7 +102,7 @@ def kernel_cost(workload: Workload) -> tuple[int | None, float | None]:
 
 def has_opaque_freeze(module: Any) -> bool:
     """Return whether a module has a `freeze()` that does not use `Freezable.cached`."""
-    return hasattr(module, "freeze") and not any(hasattr(part, "cached") for part in module.modules())
+    return can_freeze(module) and not any(map(has_cache, module.modules()))
 
 
 def _changed(workload: Workload, **settings: Any) -> Workload:

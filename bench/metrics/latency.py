@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import torch
 
+from bench.columns import Column, Metric
 from bench.spec import Timing
 from bench.stats.rounds import (
     Round,
@@ -24,6 +25,50 @@ from bench.stats.rounds import (
 )
 from bench.timers.cpu import cpu_round
 from bench.workload.build import Measurement, Workload
+
+METRIC = Metric(
+    columns=(
+        Column(
+            "latency_ms",
+            unit="ms",
+            better="lower",
+            heading="latency, ms",
+            meaning="latency per call: median over rounds of the median of the clean samples",
+            interval=("latency_lo_ms", "latency_hi_ms"),
+        ),
+        Column("latency_lo_ms", unit="ms", meaning="lower end of the 95% confidence interval (t, log of per-round medians)"),
+        Column("latency_hi_ms", unit="ms", meaning="upper end of the 95% confidence interval"),
+        Column(
+            "latency_min_ms",
+            unit="ms",
+            better="lower",
+            meaning="fastest sample; biased by favourable cache states, for a cross-check only",
+        ),
+        Column("latency_p90_ms", unit="ms", better="lower", meaning="90th percentile of all samples, including disturbed ones"),
+        Column("cpu_ms", unit="ms", better="lower", meaning="median CPU time per call (CPU, one thread)"),
+        Column("rounds", meaning="number of rounds, the unit of replication"),
+        Column("calls", meaning="number of timed calls in all rounds"),
+        Column("clean_share", better="higher", meaning="fraction of samples without an involuntary context switch (CPU)"),
+        Column("faults_per_call", better="lower", meaning="minor page faults per call; above 0 the allocator is timed too (CPU)"),
+        Column("timer", unit="name", meaning="timer: wall (host clock); on a GPU cold, hot, graph or wall, see README"),
+        Column("converged", meaning="1: the interval reached the target width"),
+        Column("contended", meaning="1: too few clean samples; latency_ms is CPU time (1 thread)"),
+        Column("launch_bound", meaning="1: the host takes longer to enqueue a call than the GPU to run it"),
+        Column(
+            "graph_ms",
+            unit="ms",
+            better="lower",
+            meaning="latency per call inside a CUDA graph with warm caches; only if launch_bound",
+        ),
+        Column("throttled", meaning="1: the GPU clock of a round stayed below 75% of the highest clock in five repetitions"),
+        Column("sm_clock_mhz", unit="MHz", meaning="GPU multiprocessor clock: median over rounds"),
+        Column("gpu_temperature_c", unit="degC", meaning="highest GPU temperature before or after a round"),
+        Column("foreign_processes", better="lower", meaning="largest number of other compute processes on the GPU in any round"),
+    ),
+    interleaved=True,
+    typical_seconds=3.0,
+    change="rounds",
+)
 
 
 def measure(workload: Workload, protocol: Timing) -> Generator[bool, bool, Measurement]:

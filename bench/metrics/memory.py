@@ -21,9 +21,35 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.autograd.profiler import profile
 
+from bench.columns import Column, Metric
 from bench.spec import Protocol
 from bench.system.resident_memory import rss_growth
 from bench.workload.build import Measurement, Workload
+
+METRIC = Metric(
+    columns=(
+        Column(
+            "mem_peak_bytes",
+            unit="B",
+            better="lower",
+            heading="memory, MB",
+            meaning="peak allocated memory above the memory allocated before the call",
+        ),
+        Column("mem_input_ratio", better="lower", meaning="mem_peak_bytes over the size of the input"),
+        Column(
+            "mem_rss_bytes",
+            unit="B",
+            better="lower",
+            meaning="resident set growth during the call, with library workspace (CPU, Linux)",
+        ),
+        Column(
+            "mem_saved_bytes", unit="B", better="lower", meaning="distinct storages saved from forward to backward, without weights"
+        ),
+    ),
+    calls=9,  # one validated, one profiled, one for autograd, six for the process
+    typical_seconds=1.0,
+    depends_on=("kernels",),
+)
 
 Step = Callable[[], Any]
 

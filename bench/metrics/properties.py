@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.columns import Column, Metric
 from bench.metrics._shifts import circular, distance, zero
 from bench.nets.resolution import adapt, ways
 from bench.spec import Protocol
@@ -37,6 +38,25 @@ from bench.workload.build import Measurement, Workload, autocast
 from bench.workload.cost import predict
 from bench.workload.failures import diagnose
 from methods import Unsupported
+
+METRIC = Metric(
+    columns=(
+        Column("shift_error_circular", better="lower", meaning="relative shift equivariance error for circular shifts"),
+        Column("shift_error_zero", better="lower", meaning="relative shift equivariance error for shifts with zero padding"),
+        Column("error_fp64", better="lower", meaning="largest error against float64 on the CPU, relative to the largest value"),
+        Column("error_fp64_rms", better="lower", meaning="RMS error against float64 on the CPU, relative to the RMS of the output"),
+        Column("resolution_error", better="lower", meaning="relative change of the response to one image at twice the resolution"),
+        Column("resolution_way", unit="name", meaning="adaptation to twice the size that gives resolution_error"),
+        Column("properties_why", unit="name", meaning="reason why some of these columns are empty"),
+    ),
+    default=False,
+    ranked=False,
+    calls=50,  # shifts, float64, and twice the resolution in up to three ways
+    largest=2,
+    typical_seconds=2.0,
+    depends_on=("kernels",),
+    rounding=1e-5,  # relative errors below it depend on the summation order in float32
+)
 
 HIGHEST = 3  # cycles of the smooth image per side; its window adds one
 REFERENCE_FLOPS = 2e11  # maximum of the float64 reference: one to two minutes on one core

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.names import parse
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 Build = Callable[..., "nn.Module"]  # channels, resolution -> operator; out_channels= if its class has that option
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Specification of a network: the arguments of `build` that every family has. The others are options of the family."""
+
+    name: str  # without options
+    operator: Build | None  # None: as published
+    classes: int
+    in_channels: int
+    resolution: Size  # height and width of the images
+
 
 FAMILIES: dict[str, tuple[str, ...]] = {  # module -> network names
     "mixer": ("mixer",),
@@ -46,14 +59,15 @@ def names() -> list[str]:
     return [name for members in FAMILIES.values() for name in members]
 
 
-def is_host(text: str) -> bool:
-    """Return True if the network needs a method."""
-    return parse(text).name in HOSTS
+def kind_of(text: str) -> str:
+    """Return the kind of a network.
 
-
-def is_from_library(text: str) -> bool:
-    """Return True for networks of timm and torchvision, whose convolutions an operator can replace."""
-    return parse(text).name not in names()
+    - "host": one of ours that needs a method
+    - "own": one of ours with its own operators
+    - "library": a network of timm or torchvision, whose convolutions an operator can replace
+    """
+    name = parse(text).name
+    return "host" if name in HOSTS else "own" if name in names() else "library"
 
 
 def build(text: str, operator: Build | None, classes: int, in_channels: int, resolution: Size) -> nn.Module:
@@ -69,8 +83,9 @@ def build(text: str, operator: Build | None, classes: int, in_channels: int, res
     if operator is not None and label.name in names() and label.name not in HOSTS:
         raise ValueError(f"network '{label.name}' has its own operators and takes no method")
     module: Any = importlib.import_module(f"bench.nets.{family}")
+    spec = NetworkSpec(label.name, operator, classes, in_channels, resolution)
     try:
-        network: nn.Module = module.build(label.name, operator, classes, in_channels, resolution, **dict(label.options))
+        network: nn.Module = module.build(spec, **dict(label.options))
     except TypeError as error:
         if "unexpected keyword" in str(error):
             raise ValueError(f"network '{label.name}': {str(error).partition(') ')[2] or error}") from error

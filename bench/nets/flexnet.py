@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import methods
-from bench.nets import Size
+from bench.nets import NetworkSpec, Size
 from bench.nets.layers import Pointwise, load
 from methods.flexconv import FlexConv
 
@@ -35,25 +35,23 @@ FIXED_OPTIONS = {"kernel_size", "out_channels"}  # options of the operator that 
 
 
 def build(
-    name: str,
-    operator: None,
-    classes: int,
-    in_channels: int,
-    resolution: Size,
+    spec: NetworkSpec,
+    *,
     width: int | None = None,
     dropout: float = 0.2,
     kernel: str | int = "flex",
     horizon: int | None = None,
     **options: Any,
 ) -> FlexNet:
-    """Build the FlexNet `name` with `width` channels in the first layer (published: 24, for flexnet5 22).
+    """Build a FlexNet with `width` channels in the first layer (published: 24, for flexnet5 22).
 
     kernel: "flex" = continuous; an odd number k = dense convolutions of k x k, the baselines. horizon: the largest kernel size
     (default: the longer side of the image, plus one if even). `options` are those of FlexConv, such as `kernel_net` and
     `antialias`. Raises ValueError for any other option, and for any option with a dense kernel.
     """
-    widths = [int((width or WIDTH[name]) * factor) for factor in FACTORS[name]]
-    return FlexNet(make_layer_factory(kernel, resolution, horizon, options), widths, classes, in_channels, dropout)
+    widths = [int((width or WIDTH[spec.name]) * factor) for factor in FACTORS[spec.name]]
+    layer = make_layer_factory(kernel, spec.resolution, horizon, options)
+    return FlexNet(layer, widths, spec.classes, spec.in_channels, dropout)
 
 
 def make_layer_factory(kernel: str | int, resolution: Size, horizon: int | None, options: Mapping[str, Any]) -> Layer:

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.nets import Build, Size
+from bench.nets import NetworkSpec, Size
 from bench.nets.layers import ChannelMlp, ChannelNorm, drop_paths, load, output_size, truncated_normal
 from methods.global_filter import GlobalFilter
 from methods.parts.filter_resize import Resize
@@ -49,17 +49,9 @@ CONFIGS = {
 }
 
 
-def build(
-    name: str,
-    operator: Build | None,
-    classes: int,
-    in_channels: int,
-    resolution: Size,
-    drop_path: float = 0.0,
-    resize: Resize = "native",
-) -> GFNet:
+def build(spec: NetworkSpec, *, drop_path: float = 0.0, resize: Resize = "native") -> GFNet:
     """Build a network by name. `resize` is that of the filters; unless it is "native", the position embedding is interpolated."""
-    return GFNet(CONFIGS[name], classes, in_channels, resolution, drop_path, resize)
+    return GFNet(CONFIGS[spec.name], spec.classes, spec.in_channels, spec.resolution, drop_path, resize)
 
 
 class PositionEmbedding(nn.Module):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets import Size
+from methods.hooks import loads_official
 from methods.parts.official_weights import Weights, assign
 from methods.parts.spectral import pair
 
@@ -96,7 +97,7 @@ def load(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 def modules_with_loader(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the outermost submodules that define `load_official`, with their names."""
     for name, child in module.named_children():
-        if hasattr(child, "load_official"):
+        if loads_official(child):
             yield prefix + name, child
         else:
             yield from modules_with_loader(child, f"{prefix}{name}.")

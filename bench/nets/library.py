@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,31 +32,31 @@ TIMEOUT_SECONDS = 1.0  # for the server of pretrained weights
 
 
 def build(
-    name: str,
-    operator: nets.Build | None,
-    classes: int,
-    in_channels: int,
-    resolution: nets.Size,
+    spec: nets.NetworkSpec,
+    *,
     where: str = "all",
     min_kernel: int = 3,
     pretrained: bool = False,
     **options: Any,
 ) -> nn.Module:
-    """Build the network for images (B, in_channels, *resolution), with `operator` in place of convolutions or as published.
+    """Build a network, with the operator in place of convolutions or as published.
 
     For a given seed, unchanged layers have the same weights for all operators. `pretrained` loads timm's weights into them. Raises
     ValueError for an unknown name or option, and ConnectionError if the weights are neither in the cache nor downloadable.
     """
     replacement.check_options(where, min_kernel)
-    library, name = find(name)
+    library, name = find(spec.name)
+    spec = replace(spec, name=name)
     if library == "timm":
-        network = _from_timm(name, classes, in_channels, resolution, pretrained, options)
+        network = _from_timm(spec, pretrained, options)
     elif pretrained:
         raise ValueError(f"pretrained weights are available from timm only, not for torchvision's '{name}'")
     else:
-        network = _from_torchvision(name, classes, in_channels, options)
-    if operator is not None:
-        replacement.replace_convolutions(network, operator, where, min_kernel, resolution=resolution, in_channels=in_channels)
+        network = _from_torchvision(spec, options)
+    if spec.operator is not None:
+        replacement.replace_convolutions(
+            network, spec.operator, where, min_kernel, resolution=spec.resolution, in_channels=spec.in_channels
+        )
     return network
 
 
@@ -102,35 +103,35 @@ def _list_names(library: str) -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
-def _from_timm(
-    name: str, classes: int, in_channels: int, resolution: nets.Size, pretrained: bool, options: dict[str, Any]
-) -> nn.Module:
+def _from_timm(spec: nets.NetworkSpec, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     import timm
 
-    config = timm.get_pretrained_cfg(name)
-    if config is not None and config.fixed_input_size and not name.startswith(RESCALES_IMAGES):
-        options = {"img_size": resolution, **options}
+    config = timm.get_pretrained_cfg(spec.name)
+    if config is not None and config.fixed_input_size and not spec.name.startswith(RESCALES_IMAGES):
+        options = {"img_size": spec.resolution, **options}
     if pretrained and torch.get_default_device().type != "meta":  # on meta only shapes are needed
-        options = {"pretrained": True, "pretrained_cfg_overlay": weights_source(name), **options}
-    network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=in_channels, **options)
+        options = {"pretrained": True, "pretrained_cfg_overlay": weights_source(spec.name), **options}
+    network: nn.Module = timm.create_model(spec.name, num_classes=spec.classes, in_chans=spec.in_channels, **options)
     return network
 
 
-def _from_torchvision(name: str, classes: int, in_channels: int, options: dict[str, Any]) -> nn.Module:
+def _from_torchvision(spec: nets.NetworkSpec, options: dict[str, Any]) -> nn.Module:
     """Build a network of torchvision, with a new stem if the images do not have three channels.
 
     It is built on the CPU, because some constructors of torchvision compute with tensors, which the meta device does not support.
     """
     import torchvision
 
-    settings = SINGLE_OUTPUT.get(name, {}) | options
+    settings = SINGLE_OUTPUT.get(spec.name, {}) | options
     with torch.device("cpu"):
-        network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **settings)
+        network: nn.Module = torchvision.models.get_model(spec.name, weights=None, num_classes=spec.classes, **settings)
     network.to(torch.get_default_device())
-    if in_channels != RGB:
+    if spec.in_channels != RGB:
         name = next(name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv2d))
         old: Any = network.get_submodule(name)
-        stem = torch.nn.Conv2d(in_channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)
+        stem = torch.nn.Conv2d(
+            spec.in_channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=old.bias is not None
+        )
         network.set_submodule(name, stem, strict=True)
     return network
 

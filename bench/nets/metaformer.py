@@ -16,14 +16,14 @@ strided convolutions, so images need not be multiples of 32.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.nets import Build, Size
+from bench.nets import Build, NetworkSpec, Size
 from bench.nets.layers import EPSILON, ChannelMlp, ChannelNorm, drop_paths, load, output_size, truncated_normal
 from bench.nets.token_mixers import mixers
 from methods.dynamic_filter import StarReLU
@@ -34,19 +34,20 @@ WIDTHS = {"s": (64, 128, 320, 512), "m": (96, 192, 384, 576), "b": (128, 256, 51
 FIRST_SCALED_STAGE = 2  # from this stage on residuals are scaled
 
 
-def build(
-    name: str,
-    operator: Build | None,
-    classes: int,
-    in_channels: int,
-    resolution: Size,
-    drop_path: float = 0.0,
-    resize: Resize = "native",
-) -> MetaFormer:
+class Stage(NamedTuple):
+    """Token mixer, number of channels and number of blocks of a stage."""
+
+    mixer: Build
+    width: int
+    depth: int
+
+
+def build(spec: NetworkSpec, *, drop_path: float = 0.0, resize: Resize = "native") -> MetaFormer:
     """Build a network by a name such as `dfformer_s36` or `dfformer_s18_k2`. `resize` is that of the filters."""
-    family, size, *ablation = name.split("_")
+    family, size, *ablation = spec.name.split("_")
     kind = "_".join([family, *ablation])
-    return MetaFormer(mixers(kind, resize), WIDTHS[size[0]], DEPTHS[size[1:]], classes, in_channels, resolution, drop_path)
+    stages = list(map(Stage, mixers(kind, resize), WIDTHS[size[0]], DEPTHS[size[1:]]))
+    return MetaFormer(stages, spec.classes, spec.in_channels, spec.resolution, drop_path)
 
 
 class Scale(nn.Module):
@@ -103,31 +104,22 @@ class Head(nn.Module):
 
 
 class MetaFormer(nn.Module):
-    """Map images (B, in_channels, H, W) to logits (B, classes), with one kind of token mixer per stage."""
+    """Map images (B, in_channels, H, W) to logits (B, classes)."""
 
-    def __init__(
-        self,
-        mixers: tuple[Build, ...],
-        widths: tuple[int, ...],
-        depths: tuple[int, ...],
-        classes: int,
-        in_channels: int,
-        resolution: Size,
-        drop_path: float = 0.0,
-    ):
+    def __init__(self, stages: Sequence[Stage], classes: int, in_channels: int, resolution: Size, drop_path: float = 0.0):
         super().__init__()
-        drops, size = iter(drop_paths(drop_path, sum(depths))), resolution
+        drops = iter(drop_paths(drop_path, sum(stage.depth for stage in stages)))
+        channels, size = in_channels, resolution
         self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
-        for stage, (channels, width) in enumerate(pairwise((in_channels, *widths))):
-            down = Downsampling(channels, width, first=not stage)
-            size = output_size(down.conv, size)
+        for i, (mixer, width, depth) in enumerate(stages):
+            down = Downsampling(channels, width, first=not i)
+            channels, size = width, output_size(down.conv, size)
             self.downsample_layers.append(down)
-            operators = (mixers[stage](width, size) for _ in range(depths[stage]))
-            self.stages.append(
-                nn.Sequential(*(Block(width, mixer, stage >= FIRST_SCALED_STAGE, next(drops)) for mixer in operators))
-            )
-        self.norm = nn.LayerNorm(widths[-1], eps=EPSILON)
-        self.head = Head(widths[-1], classes)
+            operators = (mixer(width, size) for _ in range(depth))
+            blocks = (Block(width, operator, i >= FIRST_SCALED_STAGE, next(drops)) for operator in operators)
+            self.stages.append(nn.Sequential(*blocks))
+        self.norm = nn.LayerNorm(channels, eps=EPSILON)
+        self.head = Head(channels, classes)
         self.apply(truncated_normal)
 
     def features(self, x: Tensor) -> Tensor:

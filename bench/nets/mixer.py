@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bench.nets import Build, Size
+from bench.nets import NetworkSpec
 
 MLP_RATIO = 2
 
 
-def build(
-    name: str, operator: Build, classes: int, in_channels: int, resolution: Size, width: int = 16, depth: int = 2, patch: int = 1
-) -> Mixer:
-    return Mixer(operator, classes, in_channels, width, depth, resolution, patch)
+def build(spec: NetworkSpec, *, width: int = 16, depth: int = 2, patch: int = 1) -> Mixer:
+    return Mixer(spec, width, depth, patch)
 
 
 class Block(nn.Module):
@@ -46,14 +44,16 @@ class Mixer(nn.Module):
     Raises ValueError if the sides of the images are not multiples of `patch`.
     """
 
-    def __init__(self, operator: Build, classes: int, in_channels: int, width: int, depth: int, resolution: Size, patch: int = 1):
+    def __init__(self, spec: NetworkSpec, width: int, depth: int, patch: int = 1):
         super().__init__()
+        assert spec.operator is not None  # checked by `bench.nets.build`
+        operator, resolution = spec.operator, spec.resolution
         if any(side % patch for side in resolution):
             raise ValueError(f"the sides of images of {resolution[0]}x{resolution[1]} are not multiples of the patch size {patch}")
         maps = (resolution[0] // patch, resolution[1] // patch)
-        self.stem = nn.Conv2d(in_channels, width, patch, stride=patch)
+        self.stem = nn.Conv2d(spec.in_channels, width, patch, stride=patch)
         self.norm = nn.BatchNorm1d(width)
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, spec.classes)
         # The weights of the host are drawn before those of the operators: for a given seed they are the same for all methods.
         mlps = [channel_mlp(width) for _ in range(depth)]
         self.blocks = nn.Sequential(*(Block(operator(width, maps), mlp, width) for mlp in mlps))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from bench import names
+from bench.axes import IMAGENET_CLASSES
 
-IMAGENET = 1000  # classes
 SPECTRUM = "published: a mixer's last matrix is applied to the map; here to the half spectrum, which has more values"
 NORMS = "published: fvcore counts norms, 5 per value of a layer norm and 2 per value of a batch norm"
 FOLDED = "published: factored convolutions, and 2 per value of a batch norm; here frozen and folded if that costs less"
@@ -29,7 +29,7 @@ class Published(NamedTuple):
     gmacs: str  # empty if not published
     source: str
     reason: str = ""  # for a difference in multiply-adds
-    classes: int = IMAGENET
+    classes: int = IMAGENET_CLASSES
     res: int = 224  # pixels
     note: str = ""  # on the parameters
 

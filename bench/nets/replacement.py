@@ -19,6 +19,7 @@ import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from torch.func import functional_call
 import methods
 from bench.nets import Build, Size
 from methods import Unsupported
+from methods.hooks import mixes_channels, no_weight_decay_of
 from methods.parts.spectral import pair
 
 WHERE = ("all", "depthwise", "dense")
@@ -57,6 +59,35 @@ class Replacements:
     params_before: int
     params_after: int
 
+    @property
+    def reasons(self) -> Counter[str]:
+        """Number of unchanged convolutions per reason."""
+        return Counter(layer.reason for layer in self.unchanged)
+
+    def __str__(self) -> str:
+        """Return one line per replaced convolution, then the counts of the unchanged ones by reason, and the parameters."""
+        longest = max(len(layer.name) for layer in self.replaced)
+        lines = [f"Replaced: {len(self.replaced)} convolutions", *(_line(layer, longest) for layer in self.replaced)]
+        lines.append(f"Unchanged: {_counts(self.reasons) or 'none'}")
+        before, after = self.params_before, self.params_after
+        change = f" ({100 * (after / before - 1):+.1f}%)" if before else ""  # every parameter may be fixed
+        return "\n".join([*lines, f"Parameters: {before:,} before, {after:,} after{change}"])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show the text in notebooks."""
+        printer.text(str(self))
+
+
+def _line(layer: Layer, width: int) -> str:
+    assert layer.size is not None
+    kernel, size = (f"{height}x{width}" for height, width in (layer.kernel, layer.size))
+    channels = f"{layer.in_channels} -> {layer.out_channels}"
+    return f"  {layer.name:{width}}  {layer.kind:9}  {kernel:>5}  {channels:>12} channels  {size:>8}"
+
+
+def _counts(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+
 
 def replace_convolutions(
     model: nn.Module,
@@ -69,9 +100,10 @@ def replace_convolutions(
 ) -> Replacements:
     """Replace convolutions of `model` in place by an operator: a registered name, or a function (channels, (H, W)) -> operator.
 
-    `resolution` is that of the images (B, in_channels, H, W) and determines the size of every map. The returned report is also
-    stored as `model.replacements`. Raises ValueError for an invalid option or if no convolution can be replaced, and `Unsupported`
-    if the operator does not support one of them.
+    A function with a parameter `out_channels` also builds operators with another number of output channels. `resolution` is that of
+    the images (B, in_channels, H, W) and determines the size of every map. The returned report is also stored as
+    `model.replacements`. Raises ValueError for an invalid option or if no convolution can be replaced, and `Unsupported` if the
+    operator does not support one of them.
     """
     check_options(where, min_kernel)
     build = methods.get(method).build if isinstance(method, str) else method
@@ -192,19 +224,25 @@ def _replace(model: nn.Module, layer: Layer, build: Build) -> nn.Module:
 def _build_operator(layer: Layer, build: Build) -> tuple[nn.Module, int]:
     """Return the operator for a convolution and its number of output channels, 0 if it does not mix channels."""
     operator = build(layer.in_channels, layer.size)
-    if not getattr(operator, "mixes_channels", False):
+    if not mixes_channels(operator):
         return operator, 0
-    if layer.in_channels == layer.out_channels or "out_channels" not in inspect.signature(type(operator)).parameters:
+    has_option = "out_channels" in inspect.signature(type(operator)).parameters and _takes_out_channels(build)
+    if layer.in_channels == layer.out_channels or not has_option:
         return operator, layer.in_channels
     return build(layer.in_channels, layer.size, out_channels=layer.out_channels), layer.out_channels
+
+
+def _takes_out_channels(build: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(build).parameters
+    return "out_channels" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _attach(model: Any, report: Replacements, operators: Iterable[nn.Module]) -> None:
     """Store the report in the model and exclude the operators' weights from weight decay, as in our hosts."""
     own = {id(parameter) for operator in operators for parameter in operator.parameters()}
     excluded = {name for name, parameter in model.named_parameters() if id(parameter) in own}
-    excluded.update(getattr(model, "no_weight_decay", set)())
-    model.replacements, model.no_weight_decay = report, lambda: excluded
+    excluded.update(no_weight_decay_of(model))
+    model.replacements, model.no_weight_decay = report, partial(set, frozenset(excluded))
 
 
 def _trainable(model: nn.Module) -> int:
@@ -212,5 +250,4 @@ def _trainable(model: nn.Module) -> int:
 
 
 def _summary(layers: Iterable[Layer]) -> str:
-    reasons = Counter(layer.reason for layer in layers)
-    return ": " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()) if reasons else ": it has none"
+    return f": {_counts(Counter(layer.reason for layer in layers)) or 'it has none'}"

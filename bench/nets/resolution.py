@@ -11,12 +11,13 @@ from typing import Any
 
 from torch import nn
 
+from methods.hooks import ways_of
 from methods.parts.spectral import pair
 
 
 def ways(network: nn.Module) -> tuple[str, ...]:
     """Return the distinct `ways` of all operators of a network, or ("",) if there are none."""
-    names = {way: None for module in network.modules() for way in getattr(module, "ways", ())}
+    names = {way: None for module in network.modules() for way in ways_of(module)}
     return tuple(names) or ("",)
 
 
@@ -25,9 +26,10 @@ def adapt(network: nn.Module, way: str) -> nn.Module:
     adapted = copy.deepcopy(network)
 
     def adapt_to_input(module: Any, inputs: tuple[Any, ...]) -> None:
-        module.at_resolution(pair(inputs[0].shape[-2:]), way=way if way in module.ways else module.ways[0])
+        known = ways_of(module)
+        module.at_resolution(pair(inputs[0].shape[-2:]), way=way if way in known else known[0])
 
     for module in adapted.modules():
-        if getattr(module, "ways", ()):
+        if ways_of(module):
             module.register_forward_pre_hook(adapt_to_input)
     return adapted

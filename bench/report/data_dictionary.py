@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.columns import ACCURACY_COLUMNS, COLUMNS, Column
-from bench.report.text import table
+from bench.report.markdown import pipe
 from bench.tables import crossover
 
 
 def dictionary() -> str:
     """Return the page as markdown."""
     status = [
-        Column("METRIC_status", "", "", "", "ok, or the reason why the columns of the metric are empty"),
-        Column("METRIC_detail", "", "", "", "detailed reason"),
+        Column("METRIC_status", meaning="ok, or the reason why the columns of the metric are empty"),
+        Column("METRIC_detail", meaning="detailed reason"),
     ]
     return f"""\
 # Columns of table.csv
@@ -37,5 +37,5 @@ exists if the run has such a setting.
 
 def columns_table(columns: Iterable[Column]) -> str:
     """Return the columns as a markdown table."""
-    lines = [{"column": f"`{c.name}`", "unit": c.unit, "better": c.better, "meaning": c.meaning} for c in columns]
-    return table(lines, left=("column", "unit", "better", "meaning"))
+    rows = [(f"`{column.name}`", column.unit, column.better, column.meaning) for column in columns]
+    return pipe(("column", "unit", "better", "meaning"), rows, ["left"] * 4) + "\n"

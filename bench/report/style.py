@@ -10,7 +10,8 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from bench.spec import digest
+from bench import names
+from bench.spec import ORIGINAL, digest
 from methods.registry import shipped
 
 FAMILIES = {
@@ -40,13 +41,12 @@ class Style(NamedTuple):
 
 
 @cache
-def of(label: str) -> Style:
-    """Return the style of the label of a method, variant or network.
+def of(name: str, label: str) -> Style:
+    """Return the style of a line with this label. `name` is its method, or its network if that is measured as published.
 
     A variant has the colour of its method. The digest of its label selects one of 60 pairs of marker and dashes, so that two
     variants may, rarely, have the same pair.
     """
-    name = method(label)
     group = family(name)
     members = [entry.name for entry in shipped() if family(entry.name) == group] if group else []
     number = int(digest(label), 16)
@@ -64,9 +64,9 @@ def _cycled(colour: str, marker: int, dash: int) -> Style:
     return Style(colour, MARKERS[marker % len(MARKERS)], DASHES[dash % len(DASHES)])
 
 
-def method(label: str) -> str:
-    """Return the registered method in a label such as `convnext_tiny + niff[init=broad] (again)`; else the name of the network."""
-    return re.split(r"\[| \(", label.rpartition(" + ")[2], maxsplit=1)[0]
+def styled_name(method: str, network: str) -> str:
+    """Return the name that selects the colour: the method, or the network without its options if it is measured as published."""
+    return names.parse(network).name if method == ORIGINAL else method
 
 
 def family(name: str) -> str:

@@ -1,14 +1,14 @@
-"""Number formats, markdown tables, footnotes, and files that only the generator may overwrite."""
+"""Formats of numbers and settings, and files that only the generator may overwrite."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
+from bench.axes import size_text
+from bench.report.blocks import Code, Inline
 from bench.stats.rounds import Interval, half_width
 
 MAX_HALF_WIDTH = 50  # largest half-width that is shown, in percentage points
@@ -56,63 +56,17 @@ def points(mid: Any, lo: Any, hi: Any) -> str:
 
 def pixels(row: Mapping[str, Any]) -> str:
     """Format height and width of a feature map or image: one number for a square."""
-    height, width = row["height"], row["width"]
-    return f"{height:.0f}" if height == width else f"{height:.0f} x {width:.0f}"
+    return size_text(row, " x ")
 
 
-def environment_suffix(env: str, envs: Iterable[str]) -> str:
+def environment_suffix(env: str, envs: Iterable[str]) -> Inline:
     """Return the suffix of a heading that names the environment; "" if there is only one."""
-    return f", environment {code(env)}" if len(set(envs)) > 1 else ""
+    return (", environment ", Code(env)) if len(set(envs)) > 1 else ""
 
 
 def whole(value: Any) -> str:
     """Format an integer with thousands separators; "" for a missing value."""
     return "" if missing(value) else f"{int(value):,}"
-
-
-def escape(text: str) -> str:
-    """Escape the special characters of markdown and HTML, and join lines."""
-    for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("*", "\\*"), ("_", "\\_")):
-        text = text.replace(sign, safe)
-    return " ".join(text.split())
-
-
-def code(name: str) -> str:
-    """Format a name as inline code for a table cell."""
-    return "`" + " ".join(name.replace("`", "'").replace("|", "\\|").split()) + "`"
-
-
-def table(lines: Sequence[Mapping[str, str]], left: Sequence[str] = ("method",)) -> str:
-    """Return a markdown table; missing cells are empty, columns in `left` are left-aligned, the others right-aligned."""
-    order = list(dict.fromkeys(name for line in lines for name in line))
-    align = ["left" if name in left else "right" for name in order]
-    rows = [[line.get(name, "") for name in order] for line in lines]
-    return tabulate(rows, order, "pipe", disable_numparse=True, colalign=align) + "\n"
-
-
-class Footnotes:
-    """Numbered footnotes of one table; equal texts have one number."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def mark(self, text: str) -> str:
-        """Add a footnote if it is new and return its mark."""
-        if text not in self.texts:
-            self.texts.append(text)
-        return f"<sup>{self.texts.index(text) + 1}</sup>"
-
-    def failure(self, status: str, reason: str) -> str:
-        """Return a status with a mark whose footnote states the reason; shown instead of a value."""
-        return f"*{escape(status)}*" + self.mark(f"{status}: {reason}")
-
-    def lines(self) -> list[str]:
-        """Return the footnotes as markdown lines."""
-        return [f"<sup>{number}</sup> {escape(text)}  " for number, text in enumerate(self.texts, 1)]
-
-    def below(self) -> list[str]:
-        """Return the footnotes and an empty line, to be written below the table; nothing without footnotes."""
-        return [*self.lines(), ""] if self.texts else []
 
 
 def replaceable(path: Path) -> Path:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.journal import JOURNAL, CannotWrite, Journal, read_journal
-from bench.names import did_you_mean
+from bench.report import manifest
 from bench.report.export import tables as exports
 from bench.report.leaderboard.ranking import DEFAULT_VIEW
 from bench.report.leaderboard.view import View
-from bench.tables.cells import Row, complete_rows, is_baseline, to_frame, write_tables
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.report.manifest import Figure
+from bench.tables.cells import check_baseline, complete_rows, to_frame, write_tables
+from bench.tables.row import Row
 
 PAGES = ("README.md", "LEADERBOARD.md")  # written next to the folders of the runs, for all runs there
 
@@ -38,7 +37,7 @@ def write_reports(
     default_rows = [complete_rows(journal) for journal in journals]
     view_rows = [complete_rows(journal, view.baseline) for journal in journals] if view.baseline else default_rows
     if view.baseline:
-        _check_baseline(view.baseline, view_rows)
+        check_baseline(view.baseline, view_rows)
     tables = [to_frame(rows) for rows in default_rows]
     paths: list[Path] = []
     try:
@@ -48,21 +47,13 @@ def write_reports(
                 paths += write_figures(journal, rows, figures)
         page = leaderboard(journals, view_rows, view, existing_figures(folder, journals), analysis_pages(folder))
         paths += [write_generated(folder / name, text) for name, text in zip(PAGES, (dictionary(), page))]
-        paths += write_page(journals, tables, folder / "index.html", "html" in formats)
+        paths += write_page(journals, default_rows, folder / "index.html", "html" in formats)
     except OSError as error:
         raise CannotWrite(f"cannot write {error.filename or folder}: {error.strerror}") from error
     return paths
 
 
-def _check_baseline(baseline: str, runs: Sequence[Sequence[Row]]) -> None:
-    """Raise ValueError if no run has measured the baseline."""
-    rows = [row for run in runs for row in run]
-    if not any(is_baseline(row, baseline) for row in rows):
-        known = dict.fromkeys(row["label" if row["level"] == "model" else "method"] for row in rows)
-        raise ValueError(f"--baseline {baseline}: no run has measured it{did_you_mean(baseline, known)}")
-
-
-def write_page(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path: Path, requested: bool) -> list[Path]:
+def write_page(journals: Sequence[Journal], rows: Sequence[Sequence[Row]], path: Path, requested: bool) -> list[Path]:
     """Write the HTML page of all runs if it is requested or exists already. Return its path.
 
     Raises ValueError if a requested page cannot be made. An existing page that cannot be updated is reported on stderr.
@@ -72,7 +63,7 @@ def write_page(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path
     from bench.report.page import write  # its libraries are an extra
 
     try:
-        return [write(journals, tables, path)]
+        return [write(journals, rows, path)]
     except ValueError as error:
         if requested:
             raise
@@ -82,7 +73,7 @@ def write_page(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path
 
 def write_figures(journal: Journal, rows: Sequence[Row], requested: bool | None) -> list[Path]:
     """Draw the figures of a run into its folder `figures` and return their paths; None: only if that folder exists."""
-    folder = journal.path.with_name("figures")
+    folder = figures_of(journal)
     if not (folder.is_dir() if requested is None else requested):
         return []
     from bench.report.figures import draw  # seaborn takes seconds to import
@@ -90,12 +81,23 @@ def write_figures(journal: Journal, rows: Sequence[Row], requested: bool | None)
     return draw(journal, rows, folder)
 
 
-def existing_figures(folder: Path, journals: Sequence[Journal]) -> dict[str, list[str]]:
-    """Return the SVG figures of each run by name of the run, as paths relative to the folder."""
-    figures = {journal.name: sorted(journal.path.parent.glob("figures/*.svg")) for journal in journals}
-    return {name: [path.relative_to(folder).as_posix() for path in paths] for name, paths in figures.items()}
+def existing_figures(folder: Path, journals: Sequence[Journal]) -> dict[str, list[Figure]]:
+    """Return the listed figures of each run by name of the run, with files relative to the folder."""
+    return {journal.name: list(_linked(figures_of(journal), folder)) for journal in journals}
 
 
-def analysis_pages(folder: Path) -> list[str]:
+def _linked(figures: Path, folder: Path) -> Iterator[Figure]:
+    for figure in manifest.read(figures):
+        path = figures / figure.file
+        if path.exists():
+            yield replace(figure, file=path.relative_to(folder).as_posix())
+
+
+def figures_of(journal: Journal) -> Path:
+    """Return the folder of the figures of a run."""
+    return journal.path.with_name("figures")
+
+
+def analysis_pages(folder: Path) -> list[Path]:
     """Return the pages of the analyses in the folder, as paths relative to it."""
-    return [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/ANALYSIS.md"))]
+    return [path.relative_to(folder) for path in sorted(folder.glob("*/ANALYSIS.md"))]

@@ -7,19 +7,23 @@ covers the rounds of one pair of processes. Another pair, with other memory addr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.names import setting_text
+from bench.axes import setting_text
 from bench.plan import protocol_of
 from bench.report.text import plus_minus, short
 from bench.spec import Cell, Job, Limits, Protocol, Record, Timing
 from bench.stats import ratios
+from bench.stats.ratios import Timed
 from bench.stats.rounds import Interval, log_interval
+from bench.system import ceilings
 
 if TYPE_CHECKING:
     from bench.executors.process import Pool
+    from bench.journal import Writer
 
 CLOCKS = {
     "clean": "",
@@ -41,19 +45,20 @@ class Trial(NamedTuple):
     clock: str
 
 
-def trial(pool: Pool, a: Cell, b: Cell, protocol: Protocol, limits: Limits) -> Trial:
+def trial(pool: Pool, sides: tuple[Cell, Cell], protocol: Protocol, limits: Limits) -> Trial:
     """Measure two cells in interleaved rounds. Raises ValueError if they are equal or differ in more than the method."""
-    jobs = [Job(cell, "latency", protocol) for cell in (a, b)]
+    jobs = [Job(cell, "latency", protocol) for cell in sides]
+    a, b = sides
     if a == b:
         raise ValueError(f"{a.label} against itself needs an alias for each side")
     if jobs[0].group() != jobs[1].group():
-        raise ValueError(f"rounds of two settings cannot be paired: {setting_text(a)}; {setting_text(b)}")
+        raise ValueError(f"rounds of two settings cannot be paired: {setting_text(vars(a))}; {setting_text(vars(b))}")
     with closing(pool.execute(jobs, limits)) as ended:
         by_job = {record.job: record for record in ended}
     records = by_job[jobs[0]], by_job[jobs[1]]
     if any(record.status != "ok" for record in records):
         return Trial(records, ratios.UNKNOWN, "failed", "")
-    timings = ratios.timing_of(records[1]), ratios.timing_of(records[0])
+    timings = Timed.of(records[1]), Timed.of(records[0])
     ratio = ratios.ratio(*timings)
     return Trial(records, ratio, ratios.verdict(ratio, ratios.equivalence(a.device)), ratios.shared_clock(*timings))
 
@@ -70,12 +75,22 @@ def latency(record: Record, clock: str) -> Interval:
     return log_interval([ms for ms in record.rounds[clock] if ms])
 
 
+def save(writer: Writer, records: Sequence[Record], env: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Append the records of a trial to a journal, as a run. `facts` are its command, its start, and the digests of all sources."""
+    code = {record.job.cell.method: facts["code"][record.job.cell.method] for record in records}
+    writer.env(env | {"ceilings": ceilings.load(env["id"])})
+    writer.run(facts | {"env": env["id"], "commit": env["commit"], "baseline": "none", "jobs": len(records), "code": code})
+    for record in records:
+        job = replace(record.job, code=code[record.job.cell.method])
+        writer.record(replace(record, job=job, env=env["id"], session=facts["started"]))
+
+
 def text(result: Trial) -> str:
     """Return the trial as text for a terminal."""
     first = result.records[0]
     names = [replace(record.job.cell, alias="").label for record in result.records]
     width = max(map(len, names))
-    lines = [setting_text(first.job.cell)]
+    lines = [setting_text(vars(first.job.cell))]
     for side, name, record in zip("AB", names, result.records):
         lines.append(f"{side}  {name:{width}}  {_measured(record, result.clock)}")
     if result.verdict == "failed":
@@ -90,7 +105,7 @@ def _measured(record: Record, clock: str) -> str:
     """Return the latency of one side, or the reason for its absence."""
     if record.status != "ok":
         return f"{record.status}: {record.detail or 'no reason given'}"
-    ms = latency(record, clock or ratios.shared_clock(ratios.timing_of(record), ratios.timing_of(record)))
+    ms = latency(record, clock or ratios.shared_clock(Timed.of(record), Timed.of(record)))
     share = record.values["clean_share"]
     clean = f", {100 * share:.0f}% clean samples" if isinstance(share, int | float) else ""
     flags = [flag.replace("_", " ") for flag in ("launch_bound", "throttled") if record.values.get(flag)]

@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bench.names import setting_text
+from bench.axes import setting_text
 from bench.plan import protocol_of
 from bench.runner.ab import ROUNDS, Trial, fixed_rounds, trial
 from bench.spec import Cell, Job, Limits, Protocol, Record
 from bench.stats import ranking, ratios
+from bench.stats.ratios import Timed
 
 if TYPE_CHECKING:
     from bench.executors.process import Pool
@@ -82,6 +83,14 @@ class Audit:
         return {name: None if value != value else value for name, value in asdict(self).items()} | {"sound": self.sound}
 
 
+class Results(NamedTuple):
+    """What the experiments measured: the trials of each kind, and the records of the methods that succeeded in each sweep."""
+
+    same: list[Trial]
+    slower: list[Trial]
+    sweeps: list[dict[str, Record]]
+
+
 def audit(pool: Pool, cell: Cell, names: Sequence[str], experiment: Experiment, seen: Callable[[str], None]) -> Audit:
     """Run the experiments and report each trial to `seen`. `pool` must have loaded `PLUGIN`."""
     started, limits = time.time(), experiment.limits
@@ -89,12 +98,12 @@ def audit(pool: Pool, cell: Cell, names: Sequence[str], experiment: Experiment, 
     same, slower = [], []
     with busy(experiment.load):
         for number in range(experiment.trials):  # alternate both kinds: they see the same background load
-            same.append(trial(pool, _named(cell, "A"), _named(cell, "B"), paired, limits))
-            slower.append(trial(pool, *_slowed(cell), paired, limits))
+            same.append(trial(pool, (_named(cell, "A"), _named(cell, "B")), paired, limits))
+            slower.append(trial(pool, _slowed(cell), paired, limits))
             seen(f"trial {number + 1} of {experiment.trials}: itself {same[-1].verdict}, 5% more work {slower[-1].verdict}")
         sweeps = [_sweep(pool, cell, names, usual, limits) for _ in range(2)]
     seen(f"two sweeps of {len(names)} methods")
-    return _summary(cell, experiment.load, len(names), same, slower, sweeps, started)
+    return _summary(cell, experiment.load, len(names), Results(same, slower, sweeps), started)
 
 
 def _named(cell: Cell, alias: str, **changes: Any) -> Cell:
@@ -118,21 +127,20 @@ def _sweep(pool: Pool, cell: Cell, names: Sequence[str], protocol: Protocol, lim
 def _ranks(sweep: dict[str, Record]) -> dict[str, int]:
     """Return the rank of each method by latency. Tied methods have the same rank."""
     ordered = sorted(sweep.values(), key=lambda record: float(record.values["latency_ms"] or 0))
-    timings = [ratios.timing_of(record) for record in ordered]
-    ranks = ranking.ranks(timings, lambda a, b: ratios.verdict_of(a, b) == "slower")
+    timings = [Timed.of(record) for record in ordered]
+    ranks = ranking.ranks(timings, ratios.slower)
     return {record.job.cell.method: rank for record, rank in zip(ordered, ranks)}
 
 
-def _summary(
-    cell: Cell, load: int, methods: int, same: list[Trial], slower: list[Trial], sweeps: list[dict[str, Record]], started: float
-) -> Audit:
+def _summary(cell: Cell, load: int, methods: int, results: Results, started: float) -> Audit:
+    same, slower, sweeps = results
     ok = [result for result in same if result.verdict != "failed"]
     records = [record for result in ok for record in result.records]
     both = [name for name in sweeps[0] if name in sweeps[1]]
     first, second = ([_value(sweep[name], "latency_ms") for name in both] for sweep in sweeps)
     ranks = [_ranks(sweep) for sweep in sweeps]
     return Audit(
-        setting=f"{cell.method}, {setting_text(cell)}",
+        setting=f"{cell.method}, {setting_text(vars(cell))}",
         load=load,
         trials=len(same),
         false_positives=sum(result.verdict in ("faster", "slower") for result in same),
@@ -155,7 +163,7 @@ def _summary(
 
 def _ratio_changes(method: str, sweeps: list[dict[str, Record]]) -> list[float]:
     """Return the relative change of each other method's ratio to `method` between two sweeps."""
-    timings = [{name: ratios.timing_of(record) for name, record in sweep.items()} for sweep in sweeps]
+    timings = [{name: Timed.of(record) for name, record in sweep.items()} for sweep in sweeps]
     if any(method not in timing for timing in timings):
         return []
     others = [name for name in timings[0] if name in timings[1] and name != method]

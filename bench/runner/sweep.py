@@ -10,40 +10,24 @@ import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import methods
 from bench import journal, nets
-from bench.plan import Axes, plan
+from bench.columns import METRICS
+from bench.executors import torchrun_env
+from bench.executors.worker import WorkerDied
+from bench.plan import Grid, on_machine, plan
 from bench.report.text import replaceable
-from bench.report.write import PAGES
-from bench.runner.devices import resolve
-from bench.runner.sources import load_plugins, source_digests
+from bench.report.write import PAGES, write_reports
+from bench.runner.options import RunOptions
+from bench.runner.progress import progress
+from bench.runner.request import Request, request
+from bench.runner.sources import source_digests
 from bench.spec import NOT_FAILED, ORIGINAL, Job, Limits, Record, Training, protocol_name
 from bench.system import ceilings
-
-# Seconds per job on a small CPU, used until there are records of the same kind.
-TYPICAL_SECONDS = {"params": 0.2, "flops": 0.5, "memory": 1.0, "latency": 3.0, "energy": 14.0, "properties": 2.0, "accuracy": 12.0}
-
-
-@dataclass(frozen=True)
-class Request:
-    """A sweep as requested on the command line."""
-
-    axes: Axes
-    metrics: tuple[str, ...]
-    out: Path
-    plugins: tuple[str, ...] = ()
-    executor: str = "process"
-    start: str = "forkserver"
-    malloc: str = "tuned"
-    limits: Limits = field(default_factory=Limits)
-    force: bool = False
-    retry_failed: bool = False
-    command: str = ""
-    baseline: str = "none"
 
 
 class Sweep:
@@ -52,29 +36,26 @@ class Sweep:
     def __init__(self, request: Request):
         """Plan a sweep. Raises CorruptJournal, OSError, ImportError, ValueError, and `WorkerDied` if no worker can start."""
         self.request = request
-        for name in PAGES:  # fail before hours of measuring
-            replaceable(request.out.parent / name)
-        plugin_code = load_plugins(request.plugins)
         self.known = {entry.name: entry for entry in methods.catalogue()}
-        self.journal = journal.read_journal(request.out / journal.JOURNAL)
-        for sibling in request.out.parent.glob(f"*/{journal.JOURNAL}"):
-            if sibling != self.journal.path:
-                journal.read_journal(sibling)  # the leaderboard reads it later: fail now if it is corrupt
+        self.code = source_digests(self.known, request.code)
         self.execute, env = self._executor()
         self.env = env | {"ceilings": ceilings.load(env["id"])}
-        axes = replace(request.axes, device=resolve(request.axes.device, len(self.env["gpus"])))
-        self.code = source_digests(self.known, plugin_code)
+        for name in PAGES:  # fail before hours of measuring
+            replaceable(request.out.parent / name)
         with journal.no_garbage_collection():
-            self.jobs = plan(axes, request.metrics, self.known, self.code)
+            self.jobs = plan(on_machine(request.grid, len(env["gpus"])), request.metrics, self.known, self.code)
+            self.journal = journal.read_run(request.out)
             self.todo = [job for job in self.jobs if self._is_open(job)]
 
     def _executor(self) -> tuple[Callable[[Iterable[Job], Limits], Generator[Record]], dict[str, Any]]:
-        if self.request.executor != "process":
-            here = importlib.import_module(f"bench.executors.{self.request.executor}")
+        executor = "torchrun" if torchrun_env.launched() else self.request.workers.executor
+        if executor != "process":
+            here = importlib.import_module(f"bench.executors.{executor}")
             return here.execute, importlib.import_module("bench.system.environment").collect()
         from bench.executors.process import Pool
 
-        pool = Pool(self.request.plugins, self.request.start, self.request.malloc, modules_to_preload(self.request.axes))
+        workers = self.request.workers
+        pool = Pool(tuple(map(str, workers.plugins)), workers.start, workers.malloc, modules_to_preload(self.request.grid))
         return pool.execute, pool.collect_env()
 
     def _is_open(self, job: Job) -> bool:
@@ -92,7 +73,13 @@ class Sweep:
         for record in self.journal.records.values():
             past.setdefault(kind(record.job), []).append(record.seconds)
         medians = {same: statistics.median(seconds) for same, seconds in past.items()}
-        return {job: medians.get(kind(job), TYPICAL_SECONDS.get(job.metric, 5.0)) for job in self.todo}
+        return {job: medians.get(kind(job), METRICS[job.metric].typical_seconds) for job in self.todo}
+
+    def summary(self) -> str:
+        """Return the number of jobs, of finished jobs, and the estimated remaining time."""
+        seconds = sum(self.estimates().values())
+        remaining = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        return f"{len(self.jobs)} jobs, {len(self.jobs) - len(self.todo)} already done, about {remaining} remaining"
 
     def protocols(self) -> list[str]:
         """Return the names of the training protocols. The first is the one shown next to the other metrics."""
@@ -110,22 +97,11 @@ class Sweep:
         """Run the open jobs and return the number of failures. A record is on disk before `seen` gets it. Raises `CannotWrite`."""
         failed = 0
         session = time.time()
+        facts = self._facts(session)
         with writer:
             if self.journal.envs.get(self.env["id"], {}).get("ceilings") != self.env["ceilings"]:
                 writer.env(self.env)
-            writer.run(
-                {
-                    "command": self.request.command,
-                    "started": session,
-                    "env": self.env["id"],
-                    "commit": self.env["commit"],
-                    "baseline": self.request.baseline,
-                    "level": self.request.axes.level,
-                    "jobs": len(self.todo),
-                    "code": {name: self.code[name] for name in (*self.request.axes.methods, ORIGINAL)},
-                    "protocols": self.protocols(),
-                }
-            )
+            writer.run(facts)
             with closing(self.execute(self.todo, self.request.limits)) as records:
                 for measured in records:
                     record = replace(measured, env=self.env["id"], session=session)
@@ -135,6 +111,39 @@ class Sweep:
         with contextlib.suppress(OSError):  # missing, or not empty
             Path(self.request.limits.scratch or os.devnull).rmdir()
         return failed
+
+    def _facts(self, session: float) -> dict[str, Any]:
+        """Return what the journal records of a run."""
+        grid = self.request.grid
+        return {
+            "command": self.request.command,
+            "started": session,
+            "env": self.env["id"],
+            "commit": self.env["commit"],
+            "baseline": self.request.baseline,
+            "level": grid.level,
+            "jobs": len(self.todo),
+            "code": {name: self.code[name] for name in (*grid.methods, ORIGINAL)},
+            "protocols": self.protocols(),
+        }
+
+
+def plan_sweep(options: RunOptions, command: str) -> Sweep:
+    """Plan the sweep of these options. Raises ValueError, ImportError, OSError or CorruptJournal for invalid input."""
+    try:
+        return Sweep(request(options, command))
+    except WorkerDied as death:
+        raise ImportError(f"no worker could start: {death.detail}") from death
+
+
+def measure(sweep: Sweep, writer: journal.Writer, figures: bool) -> tuple[int, list[Path]]:
+    """Run a sweep, report its progress, and write its reports. Return the number of failed jobs and the paths written.
+
+    Figures are drawn if `figures` is set or the run already has some. Raises `CannotWrite`.
+    """
+    with progress(sweep.estimates()) as seen:
+        failed = sweep.run(writer, seen)
+    return failed, write_reports([sweep.request.out], figures=figures or None)
 
 
 def kind(job: Job) -> tuple[str, ...]:
@@ -148,6 +157,6 @@ def within(prediction: Mapping[str, Any], limits: Limits) -> bool:
     return all(value <= allowed.get(name, math.inf) for name, value in prediction.items())
 
 
-def modules_to_preload(axes: Axes) -> tuple[str, ...]:
+def modules_to_preload(grid: Grid) -> tuple[str, ...]:
     """Return modules for the workers' server to import once: timm takes seconds to import."""
-    return ("timm",) if axes.level == "model" and any(map(nets.is_from_library, axes.networks)) else ()
+    return ("timm",) if grid.level == "model" and any(nets.kind_of(network) == "library" for network in grid.networks) else ()

@@ -8,10 +8,10 @@ the region of practical equivalence is ignored, however narrow the interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,25 @@ from bench.spec import Record
 from bench.stats.rounds import Interval, clock_of, t95
 
 SIGNED_RANKS = 6  # minimum number of rounds for an interval from signed ranks
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A latency as it is compared: the rounds of each clock, and what decides how two of them pair."""
+
+    rounds: Mapping[str, Sequence[float | None]]  # clock -> milliseconds per call in each round
+    contended: bool
+    threads: int
+    device: str
+    session: Hashable  # rounds of one session were interleaved, so they pair
+
+    @classmethod
+    def of(cls, record: Record) -> Timed:
+        """Return the latency of a record with status ok."""
+        cell = record.job.cell
+        return cls(record.rounds, bool(record.values.get("contended")), cell.threads, cell.device, record.session)
+
+
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
@@ -129,17 +148,17 @@ def _interval(mean: float, error: float, freedom: int) -> Interval:
     return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
 
-def shared_clock(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Return the clock for comparing two records with the same number of threads. One contended record decides for both."""
-    return clock_of(bool(first["contended"] or second["contended"]), int(first["threads"]))
+def shared_clock(first: Timed, second: Timed) -> str:
+    """Return the clock for comparing two latencies with the same number of threads. One contended latency decides for both."""
+    return clock_of(first.contended or second.contended, first.threads)
 
 
-def clocks(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the clocks of two records: the shared one, or each record's own one if the numbers of threads differ.
+def clocks(first: Timed, second: Timed) -> tuple[str, str]:
+    """Return the clocks of two latencies: the shared one, or each one's own if the numbers of threads differ.
 
     CPU time adds up over threads, so CPU times with different numbers of threads are not comparable.
     """
-    if first["threads"] == second["threads"]:
+    if first.threads == second.threads:
         return (shared_clock(first, second),) * 2
     return shared_clock(first, first), shared_clock(second, second)
 
@@ -160,25 +179,23 @@ def verdict(ratio: Interval, region: float, same: float = 1.5) -> str:
     return "same" if 1 / wide < ratio.lo and ratio.hi < wide else "unclear"
 
 
-def verdict_of(numerator: Mapping[str, Any], denominator: Mapping[str, Any]) -> str:
-    """Return the verdict on the latency of `numerator` relative to `denominator`, both as returned by `timing_of`."""
-    return verdict(ratio(numerator, denominator), equivalence(numerator["device"]))
+def verdict_of(numerator: Timed, denominator: Timed) -> str:
+    """Return the verdict on the latency of `numerator` relative to `denominator`."""
+    return verdict(ratio(numerator, denominator), equivalence(numerator.device))
 
 
-def ratio(numerator: Mapping[str, Any], denominator: Mapping[str, Any]) -> Interval:
+def slower(latency: Timed, leader: Timed) -> bool:
+    """Return True if a latency is significantly longer than that of the leader."""
+    return is_slower(ratio(latency, leader), latency.device)
+
+
+def is_slower(ratio: Interval, device: str) -> bool:
+    """Return True if a ratio of times is significantly above 1 on a device."""
+    return verdict(ratio, equivalence(device)) == "slower"
+
+
+def ratio(numerator: Timed, denominator: Timed) -> Interval:
     """Return the latency of `numerator` divided by that of `denominator`, paired if both were measured in one session."""
     first, second = clocks(numerator, denominator)
-    compare = paired if numerator["session"] == denominator["session"] else across_sessions
-    return compare(numerator["rounds"].get(first, ()), denominator["rounds"].get(second, ()))
-
-
-def timing_of(record: Record) -> dict[str, Any]:
-    """Return the entries of a latency record that `ratio` needs."""
-    cell = record.job.cell
-    return {
-        "rounds": record.rounds,
-        "contended": record.values["contended"],
-        "threads": cell.threads,
-        "device": cell.device,
-        "session": record.session,
-    }
+    compare = paired if numerator.session == denominator.session else across_sessions
+    return compare(numerator.rounds.get(first, ()), denominator.rounds.get(second, ()))

@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-
-def where(device: str, threads: int) -> str:
-    """Return the key of the peak rates of a device and number of threads."""
-    return f"{device}/{threads}"
+from bench.journal import ceilings_key
 
 
 def path(env_id: str) -> Path:
@@ -34,6 +31,6 @@ def save(env_id: str, device: str, threads: int, measured: Mapping[str, Any]) ->
     file = path(env_id)
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(load(env_id) | {where(device, threads): measured}, indent=1), encoding="utf-8")
+    unfinished.write_text(json.dumps(load(env_id) | {ceilings_key(device, threads): measured}, indent=1), encoding="utf-8")
     os.replace(unfinished, file)
     return file

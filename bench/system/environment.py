@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import resource
-import subprocess
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +13,7 @@ import torch
 from bench.spec import digest
 from bench.system.machine import hardware
 from bench.system.torch_state import fix_precision
+from bench.system.version import commit, output
 
 PROBE = 64 << 20  # bytes
 PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "pandas")
@@ -36,7 +35,7 @@ def collect() -> dict[str, Any]:
         "malloc": allocator(),
         **_gpus(),
     }
-    return {"id": digest(facts), **facts, "commit": _commit()}
+    return {"id": digest(facts), **facts, "commit": commit()}
 
 
 def allocator() -> str:
@@ -67,7 +66,7 @@ def _gpus() -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version(),
         "tf32": {"matmul": torch.backends.cuda.matmul.allow_tf32, "cudnn": torch.backends.cudnn.allow_tf32},
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0],
+        "driver": output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0],
     }
 
 
@@ -76,20 +75,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _commit() -> str | None:
-    """Return the commit of this checkout, with "+" if the sources are modified, or None outside a checkout."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
-    head = _output("git", "-C", str(root), "rev-parse", "--short=12", "HEAD")
-    changed = _output("git", "-C", str(root), "status", "--porcelain", "--", "bench", "methods")
-    return head + ("+" if changed else "") if head else None
-
-
-def _output(*command: str) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench import nets
 from bench.journal import Journal
-from bench.spec import Cell, Record, Training, protocol_name
+from bench.spec import Cell, Evaluation, Record, Training, protocol_name
 from bench.stats import ranking
 from bench.stats.ratios import difference
 from bench.stats.rounds import Interval, t95
@@ -39,7 +39,7 @@ def host(cell: Cell) -> str | None:
 
     Empty if the record was written by an older version, which did not store it.
     """
-    return cell.network if not cell.network or nets.is_host(cell.network) else None
+    return cell.network if not cell.network or nets.kind_of(cell.network) == "host" else None
 
 
 def comparison_group(record: Record) -> str:
@@ -50,7 +50,7 @@ def comparison_group(record: Record) -> str:
 
 def label(cell: Cell) -> str:
     """Return the name of a method within a comparison group: with its network only if networks are compared."""
-    return cell.label if host(cell) is None else replace(cell, network="").label
+    return cell.label if host(cell) is None else cell.operator
 
 
 def identity(cell: Cell) -> tuple[Any, ...]:
@@ -118,15 +118,9 @@ def above_trivial(values: Values) -> bool:
     return significantly_above(values["accuracy"], values["accuracy_lo"], trivial, known)
 
 
-def evaluations(record: Record) -> Iterator[tuple[int, str, float | str]]:
-    """Yield the evaluations at other resolutions than the training resolution.
-
-    Each is (resolution, way, percent); a failed one has the text "status: reason" instead of the percentage.
-    """
-    for key, result in record.evals.items():
-        res, _, way = key.partition(" ")
-        if int(res) != training(record).res:
-            yield int(res), way, result
+def evaluations(record: Record) -> list[Evaluation]:
+    """Return the evaluations at other resolutions than the training resolution."""
+    return [evaluation for evaluation in record.evals if evaluation.res != training(record).res]
 
 
 def accuracies(records: Iterable[Record]) -> list[float]:
@@ -168,7 +162,6 @@ def summary(records: Sequence[Record]) -> Values:
     mid, lo, hi = interval(accuracies(records))
     return {
         **_medians(records),
-        "accuracies": accuracies(records),
         "accuracy": mid,
         "accuracy_lo": max(lo, 0.0),
         "accuracy_hi": min(hi, 100.0),

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import axes
 from bench.columns import COLUMNS, METRICS, columns_of
 from bench.journal import Journal, no_garbage_collection
-from bench.spec import Record
+from bench.spec import LEVELS, Record
 from bench.stats import ranking, ratios
+from bench.stats.ratios import Timed
 from bench.tables import accuracy, accuracy_csv, crossover, roofline
+from bench.tables.row import Row
+from methods.registry import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTING = ("env", "level", "device", "timer", "dtype", "mode", "threads", "batch", "channels", "seed")
-AXES = (
-    *("method", "label", "level", "network", "height", "width", "channels", "kernel"),
-    *("batch", "dtype", "device", "mode", "threads", "seed"),
-)
+# The columns of a setting except the size of the map: rows that differ only in their method have them in common.
+SETTING = ("env", "level", "timer", *(axes.columns([axis for axis in axes.PER_CELL if axis.name != "res"])))
+IDENTITY = ("method", "label", "level", "network", *axes.columns())
 FILLED = {metric: [name for name in columns_of(metric) if name != "timer"] for metric in METRICS}
 DEFAULT_TIMER = {"cpu": "wall"}  # timer of a row without a latency, for devices with only one timer
 NAMES = [
@@ -33,7 +36,6 @@ NUMBERS = [
     *(column.name for column in COLUMNS if column.better and not column.metric),
     *(column.name for column in COLUMNS if column.metric and column.unit != "name"),
 ]
-Row = dict[str, Any]
 
 
 def tidy(journal: Journal) -> pd.DataFrame:
@@ -45,22 +47,23 @@ def to_frame(complete: Sequence[Row]) -> pd.DataFrame:
     """Return the rows of `complete_rows` as a data frame with the columns of `bench/columns.py`."""
     import pandas as pd
 
-    return pd.DataFrame(complete, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
+    return pd.DataFrame([row.values for row in complete], columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
 
 
 def complete_rows(journal: Journal, baseline: str | None = None) -> list[Row]:
-    """Return every row with every column, None if it has no value; plus the values of its rounds and of its seeds."""
+    """Return every row with every column, None if it has no value."""
     with no_garbage_collection():
-        return [dict.fromkeys(NAMES) | row for row in rows(journal, baseline)]
+        return [replace(row, values=dict.fromkeys(NAMES) | row.values) for row in rows(journal, baseline)]
 
 
 def rows(journal: Journal, baseline: str | None = None) -> Iterable[Row]:
-    """Return the rows as dictionaries, one per cell, environment and timer.
+    """Return the rows, one per cell, environment and timer.
 
     A metric that depends on no timer is repeated in every row of its cell. Accuracy is measured in a setting of its own and is
     repeated in every row of its method. `baseline` (a method, or the label of a network) overrides the baseline of the last run.
     """
     timed, untimed, trained = split(journal.current())
+    baselines = {level: baseline or journal.baseline_of(level) for level in LEVELS}
     by_key: dict[Any, Row] = {}
     of_cell: dict[Any, list[Row]] = {}
     of_method: dict[Any, list[Row]] = {}
@@ -69,7 +72,7 @@ def rows(journal: Journal, baseline: str | None = None) -> Iterable[Row]:
         cell = record.job.cell
         key = (cell, record.env, timer)
         if key not in by_key:
-            by_key[key] = _axes(record, timer)
+            by_key[key] = _row(record, timer)
             of_cell.setdefault((cell, record.env), []).append(by_key[key])
             of_method.setdefault((accuracy.identity(cell), cell.network, record.env), []).append(by_key[key])
         return by_key[key]
@@ -83,12 +86,13 @@ def rows(journal: Journal, baseline: str | None = None) -> Iterable[Row]:
         cell, env = records[0].job.cell, records[0].env
         same = of_method.get((accuracy.identity(cell), cell.network, env)) or of_method.get((accuracy.identity(cell), "", env))
         for row in same or [row_of(records[0], None)]:
-            row.update(accuracy.summary(records))
+            row.values.update(accuracy.summary(records))
+            row.accuracies = tuple(accuracy.accuracies(records)) if row["accuracy_status"] == "ok" else ()
     for setting in settings(by_key.values()):
-        compare(setting, baseline or journal.baseline_of(setting[0]["level"]))
+        compare(setting, baselines[setting[0]["level"]])
         mark_pareto_front(setting)
     for row in by_key.values():
-        row.update(roofline.columns(row, journal.envs.get(row["env"], {}).get("ceilings", {})))
+        row.values.update(roofline.columns(row.values, journal.ceilings(row["env"], row["device"], row["threads"])))
     return by_key.values()
 
 
@@ -104,6 +108,8 @@ def split(records: Iterable[Record]) -> tuple[list[Record], list[Record], list[R
     """Split records into latencies, metrics without a timer, and trainings."""
     kinds: tuple[list[Record], list[Record], list[Record]] = ([], [], [])
     for record in records:
+        if record.job.metric not in METRICS:  # its file was removed
+            continue
         kinds[{"latency": 0, "accuracy": 2}.get(record.job.metric, 1)].append(record)
     return kinds
 
@@ -122,29 +128,30 @@ def setting_key(row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in (*SETTING, "height", "width"))
 
 
-def timing(row: Row) -> dict[str, Any]:
-    """Return the input of `ratios.ratio` for a row; rounds of one session and one setting are paired."""
-    session = (row["latency_session"], setting_key(row))
-    return {name: row[name] for name in ("contended", "threads", "device")} | {"session": session, "rounds": row["rounds_ms"]}
-
-
 def is_baseline(row: Row, baseline: str) -> bool:
     """Return True if a row belongs to the baseline, which is a method or, at level model, the label of a network."""
     return bool(row["label" if row["level"] == "model" else "method"] == baseline)
 
 
+def check_baseline(baseline: str, runs: Sequence[Sequence[Row]]) -> None:
+    """Raise ValueError if no run has measured the baseline."""
+    rows = [row for run in runs for row in run]
+    if not any(is_baseline(row, baseline) for row in rows):
+        known = dict.fromkeys(row["label" if row["level"] == "model" else "method"] for row in rows)
+        raise ValueError(f"--baseline {baseline}: no run has measured it{did_you_mean(baseline, known)}")
+
+
 def compare(setting: list[Row], baseline: str) -> None:
     """Add the rank to the rows of a setting and, if the baseline is among them, the speedup over it."""
-    timings = list(map(timing, setting))
-    reference = next((measured for row, measured in zip(setting, timings) if is_baseline(row, baseline)), None)
-    ranks = ranking.ranks(timings, lambda measured, leader: ratios.verdict_of(measured, leader) == "slower")
-    for row, measured, rank in zip(setting, timings, ranks):
-        row["place"] = rank
+    reference = next((row for row in setting if is_baseline(row, baseline)), None)
+    ranks = ranking.ranks([row.latency() for row in setting], ratios.slower)
+    for row, rank in zip(setting, ranks):
+        row.values["place"] = rank
         if reference is not None:
-            speed = ratios.ratio(reference, measured)
-            row["speedup"], row["speedup_lo"], row["speedup_hi"] = speed
-            row["verdict"] = "baseline" if measured is reference else ratios.verdict_of(measured, reference)
-            row["interleaved"] = measured["session"] == reference["session"]
+            speed = ratios.ratio(reference.latency(), row.latency())
+            row.values |= dict(zip(("speedup", "speedup_lo", "speedup_hi"), speed))
+            row.values["verdict"] = "baseline" if row is reference else ratios.verdict_of(row.latency(), reference.latency())
+            row.interleaved = row.latency().session == reference.latency().session
 
 
 def mark_pareto_front(setting: list[Row]) -> None:
@@ -156,25 +163,29 @@ def mark_pareto_front(setting: list[Row]) -> None:
     if len(trained) < 2:
         return
     for row in trained:
-        row["pareto"] = 0
-    trained = list(filter(accuracy.above_trivial, trained))
+        row.values["pareto"] = 0
+    trained = [row for row in trained if accuracy.above_trivial(row.values)]
     for row, optimal in zip(trained, ranking.front([(row["latency_ms"], row["accuracy"]) for row in trained])):
-        row["pareto"] = int(optimal)
+        row.values["pareto"] = int(optimal)
 
 
-def _axes(record: Record, timer: str | None) -> Row:
+def _row(record: Record, timer: str | None) -> Row:
+    """Return the row of a record with its axes alone."""
     cell = record.job.cell
-    axes = {name: getattr(cell, name) for name in AXES}
-    return axes | {"params": json.dumps(dict(cell.params)), "env": record.env, "timer": timer}
+    values = {name: getattr(cell, name) for name in IDENTITY}
+    return Row(values | {"params": json.dumps(dict(cell.params)), "env": record.env, "timer": timer}, cell.series)
 
 
 def _fill(row: Row, record: Record) -> None:
+    """Add the columns of the metric of a record."""
     metric = record.job.metric
     for name in FILLED[metric]:
-        row[name] = record.values.get(name)
+        row.values[name] = record.values.get(name)
     if metric == "latency":
-        row["latency_session"], row["rounds_ms"] = record.session, record.rounds
-    row[f"{metric}_status"], row[f"{metric}_detail"] = record.status, record.detail
+        row.values["latency_session"] = record.session
+        if record.status == "ok":
+            row.timed = replace(Timed.of(record), session=(record.session, setting_key(row)))
+    row.values[f"{metric}_status"], row.values[f"{metric}_detail"] = record.status, record.detail
 
 
 def write_tables(journal: Journal, table: pd.DataFrame | None = None) -> list[Path]:

@@ -16,31 +16,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.columns import Column, get
+from bench.axes import PER_CELL
+from bench.axes import columns as columns_of_axes
+from bench.columns import Column, column_of
 from bench.journal import Journal
 from bench.spec import Cell, Record
 from bench.stats import ratios
+from bench.stats.ratios import Timed
 
 DIRECT, FOURIER = "dwconv_direct", "dwconv_fft"
-AXES = ("device", "threads", "dtype", "mode", "batch", "channels", "height", "width", "seed")
+AXES = columns_of_axes(PER_CELL)
 COLUMNS: tuple[Column, ...] = (
-    *(get(name) for name in (*AXES, "timer", "env")),
-    Column("kernel_min", "", "px", "", "smallest kernel size measured in both forms"),
-    Column("kernel_max", "", "px", "", "largest kernel size measured in both forms"),
+    *(column_of(name) for name in (*AXES, "timer", "env")),
+    Column("kernel_min", unit="px", meaning="smallest kernel size measured in both forms"),
+    Column("kernel_max", unit="px", meaning="largest kernel size measured in both forms"),
     Column(
         "outcome",
-        "",
-        "",
-        "",
-        "crosses, or without a crossing the form that is significantly faster at kernel_max: direct, fourier or unclear",
+        meaning="crosses, or without a crossing the form that is significantly faster at kernel_max: direct, fourier or unclear",
     ),
-    Column("direct_until", "", "px", "", "largest kernel size at which the direct form is significantly faster; empty if none"),
-    Column("fourier_from", "", "px", "", "smallest size from which on the Fourier form is significantly faster; empty if none"),
-    Column("crossing", "", "px", "", "interpolated kernel size of equal latency; the last if there are several"),
-    Column("ratio_max", "", "", "", "latency of the direct form over that of the Fourier form at kernel_max"),
-    Column("ratio_max_lo", "", "", "", "lower end of the 95% confidence interval, paired by round"),
-    Column("ratio_max_hi", "", "", "", "upper end of the 95% confidence interval"),
-    Column("failed", "", "", "", "kernel sizes missing because a form failed, with the status"),
+    Column(
+        "direct_until", unit="px", meaning="largest kernel size at which the direct form is significantly faster; empty if none"
+    ),
+    Column(
+        "fourier_from", unit="px", meaning="smallest size from which on the Fourier form is significantly faster; empty if none"
+    ),
+    Column("crossing", unit="px", meaning="interpolated kernel size of equal latency; the last if there are several"),
+    Column("ratio_max", meaning="latency of the direct form over that of the Fourier form at kernel_max"),
+    Column("ratio_max_lo", meaning="lower end of the 95% confidence interval, paired by round"),
+    Column("ratio_max_hi", meaning="upper end of the 95% confidence interval"),
+    Column("failed", meaning="kernel sizes missing because a form failed, with the status"),
 )
 Row = dict[str, Any]
 Forms = dict[str, Record]  # form -> record
@@ -85,7 +89,7 @@ def row(setting: Cell, timer: str, env: str, sizes: Mapping[int, Forms]) -> Row:
     """Return the columns of one setting from the records of both forms, sorted by kernel size."""
     columns = {name: getattr(setting, name) for name in AXES} | {"timer": timer, "env": env, "failed": "; ".join(failures(sizes))}
     ran = {kernel: forms for kernel, forms in sizes.items() if all(form.status == "ok" for form in forms.values())}
-    timings = {kernel: [ratios.timing_of(forms[name]) for name in (DIRECT, FOURIER)] for kernel, forms in ran.items()}
+    timings = {kernel: [Timed.of(forms[name]) for name in (DIRECT, FOURIER)] for kernel, forms in ran.items()}
     by_kernel = {kernel: ratio for kernel, pair in timings.items() if not math.isnan((ratio := ratios.ratio(*pair)).mid)}
     if not by_kernel:
         return columns

@@ -18,19 +18,16 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.system.ceilings import where
-
 COLUMNS = ("bytes_min", "limit_ms", "pct_of_limit", "bound")
 FLOAT = 4  # bytes of a float32: inputs, parameters and gradients, also under autocast
 OUTPUT = {"fp32": 4, "bf16": 2}  # bytes of an output element; at least two under bfloat16 autocast
 
 
-def columns(row: Mapping[str, Any], ceilings: Mapping[str, Any]) -> dict[str, float | str | None]:
+def columns(row: Mapping[str, Any], peaks: Mapping[str, Any]) -> dict[str, float | str | None]:
     """Return the roofline columns of a row of the tidy table.
 
-    `ceilings` are those of its environment. A column is None if anything it needs is missing.
+    `peaks` are the measured peak rates of its device. A column is None if anything it needs is missing.
     """
-    peaks = ceilings.get(where(row["device"], row["threads"]), {})
     moved, latency = bytes_min(row), _number(row, "latency_ms")
     times = {"memory": memory_seconds(row, moved, peaks), "compute": compute_seconds(row, peaks)}
     known = [seconds for seconds in times.values() if seconds is not None]

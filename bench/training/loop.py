@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -44,6 +45,16 @@ class Epoch(NamedTuple):
     seconds: float
 
 
+@dataclass(frozen=True)
+class TrainerConfig:
+    """What a training protocol leaves open: the seed, the learning rate, the number of epochs and the autocast context."""
+
+    seed: int
+    lr: float
+    epochs: int
+    cast: Cast = nullcontext
+
+
 class Trainer:
     """Trains `network` in place. Saves its state to `checkpoint`, and resumes from a state that is saved there.
 
@@ -55,21 +66,19 @@ class Trainer:
         network: nn.Module,
         splits: Splits,
         protocol: Training,
-        seed: int,
-        lr: float,
-        epochs: int,
-        cast: Cast = nullcontext,
+        config: TrainerConfig,
         checkpoint: Checkpoint | None = None,
     ):
-        self.network, self.splits, self.seed, self.lr, self.epochs, self.cast = network, splits, seed, lr, epochs, cast
+        self.network, self.splits = network, splits
+        self.seed, self.lr, self.epochs, self.cast = config.seed, config.lr, config.epochs, config.cast
         self.checkpoint = checkpoint or Checkpoint()
         self.images = batch_size(splits.train, protocol.batch)
         self.steps = length(splits.train) // self.images
         self.clip, self.layout = protocol.clip, torch.channels_last if protocol.channels_last else torch.contiguous_format
         self.device = next(network.to(memory_format=self.layout).parameters()).device
         self.mix = optim.mixing(protocol, splits.classes, self.images // distributed.world())
-        self.objective = distributed.replicated(Objective(network, optim.criterion(protocol), cast))
-        self.optimizer, self.scheduler = optim.schedule(network, protocol, lr, epochs, self.steps)
+        self.objective = distributed.replicated(Objective(network, optim.criterion(protocol), config.cast))
+        self.optimizer, self.scheduler = optim.schedule(network, protocol, config.lr, config.epochs, self.steps)
         self.average = optim.average(protocol, network)
         self.step, self.curve = 0, list[Epoch]()
         self.loss, self.penalty, self.seconds = 0.0, 0.0, 0.0  # sums over the current epoch

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.training.sync_batchnorm import synchronised_batchnorm
+from methods.hooks import penalty_of
 
 Cast = Callable[[], AbstractContextManager[Any]]
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -34,9 +35,9 @@ class Objective(nn.Module):
 
 def penalties(module: nn.Module) -> Iterator[Tensor]:
     """Yield the penalties of the outermost modules that have a `penalty()`: a regulariser is part of its method."""
-    penalty = getattr(module, "penalty", None)
+    penalty = penalty_of(module)
     if penalty is not None:
-        yield penalty()
+        yield penalty
         return
     for child in module.children():
         yield from penalties(child)

@@ -1,9 +1,7 @@
 """Create the optimiser, schedule, mixup and weight average of a protocol with timm's factories.
 
-An operator may influence its training through two optional hooks, which are searched for in every submodule:
-
-- `penalty()`: a scalar added to the loss; see `objective`.
-- `lr_scale`: a mapping such as {"mask": 0.1} from prefixes of the module's parameter names to factors on the learning rate.
+An operator may influence its training through two optional hooks of `methods.hooks`, which are searched for in every submodule:
+`penalty()` (see `objective`) and `lr_scale`.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from torch import nn
 
 from bench.spec import Training
 from bench.training.objective import Criterion
+from methods.hooks import lr_scale_of, no_weight_decay_of
 
 SCHEDULES = ("cosine", "multistep")
 
@@ -52,7 +51,7 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay_all: bool = 
 
     Vectors, scalars and the parameters named by the network's `no_weight_decay()` do not decay, unless `decay_all`.
     """
-    excluded: set[str] = getattr(network, "no_weight_decay", set)()
+    excluded = no_weight_decay_of(network)
     scales = lr_scales(network)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -66,7 +65,7 @@ def lr_scales(network: nn.Module) -> dict[nn.Parameter, float]:
     return {
         parameter: factor
         for module in network.modules()
-        for prefix, factor in getattr(module, "lr_scale", {}).items()
+        for prefix, factor in lr_scale_of(module).items()
         for name, parameter in module.named_parameters()
         if name.startswith(prefix)
     }

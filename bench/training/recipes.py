@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
-from bench.names import did_you_mean
 from bench.spec import Training
+from methods.registry import did_you_mean
 
 # ConvNeXt on ImageNet (https://arxiv.org/abs/2201.03545), also used for NIFF's networks. Its drop path is an option of the network.
 CONVNEXT = Training(
@@ -116,6 +116,36 @@ def _number(name: str, kind: Callable[[str], float], text: str) -> float:
     if not math.isfinite(value) or value < 0 or (name in POSITIVE and not value) or (name in FRACTIONS and value > 1):
         raise ValueError(text)
     return value
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes of a recipe: settings SETTING=VALUE, a budget, the resolutions of training and of further evaluations."""
+
+    settings: tuple[str, ...] = ()
+    budget: str | None = None
+    res: int | None = None
+    eval_res: tuple[int, ...] = ()
+
+
+def protocol(recipe: str, changes: Changes) -> Training:
+    """Return the training protocol of a recipe with changes. Raises ValueError. Imports timm only to check an optimizer."""
+    changed = with_overrides(recipe, changes.settings)
+    if changes.budget:
+        changed = replace(changed, **parse_budget(changes.budget))
+    changed = replace(changed, res=changes.res or changed.res, eval_res=changes.eval_res or changed.eval_res)
+    if any(text.startswith("optimizer=") for text in changes.settings):
+        check_optimizer(changed.optimizer)
+    return validated(changed)
+
+
+def check_optimizer(name: str) -> None:
+    """Raise ValueError for an optimizer that timm does not have. Imports torch and timm."""
+    import timm.optim
+
+    known: list[str] = timm.optim.list_optimizers()  # type: ignore[attr-defined,assignment]
+    if name.lower().removeprefix("lookahead_") not in known:
+        raise ValueError(f"--train optimizer={name}: timm has no such optimizer{did_you_mean(name, known)}")
 
 
 def validated(protocol: Training) -> Training:

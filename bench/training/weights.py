@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.spec import Job, Training
+from bench.spec import Job, Training, digest
 from bench.training import distributed
 
 if TYPE_CHECKING:
@@ -60,9 +60,12 @@ def stem(job: Job) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a file of weights: job, classes, channels, epoch, epochs, weights. Raises ValueError for any other file."""
+    """Read a file of weights: job, classes, channels, epoch, epochs, weights, and `training`, the key of the job when it was saved.
+
+    Raises ValueError for any other file.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return {**content, "job": Job.from_json(content["job"])}
+        return {**content, "job": Job.from_json(content["job"]), "training": digest(content["job"])}
     except Exception as error:  # reading another file may raise anything, in many lines
         raise ValueError(f"{path} is not a weights file written by `run --keep-weights`") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 import methods
 from bench import nets
-from bench.spec import ORIGINAL, Cell
+from bench.spec import ORIGINAL, Cell, Evaluation
 from bench.system.torch_state import seed
+from methods import hooks
 
 CLASSES = 1000  # of a network whose cost is measured: those of ImageNet, as in the papers
 DRIFT = {
@@ -35,7 +36,7 @@ class Measurement(NamedTuple):
     values: dict[str, float | str | None]
     rounds: Mapping[str, list[float | None]] = {}
     samples: Mapping[str, Any] = {}
-    evals: Mapping[str, float | str] = {}
+    evals: Sequence[Evaluation] = ()
 
 
 class CallResult(NamedTuple):
@@ -175,12 +176,7 @@ def prepare(module: Any, mode: str) -> Any:
     """Set training mode, or inference mode with the kernels frozen if the method has a `freeze()`."""
     if mode == "train":
         return module.train()
-    module.eval()
-    if hasattr(module, "freeze"):
-        return module.freeze()
-    for name, child in list(module.named_children()):
-        setattr(module, name, prepare(child, mode))
-    return module
+    return hooks.freeze(module.eval())
 
 
 def autocast(cell: Cell) -> Callable[[], AbstractContextManager[Any]]:
@@ -193,11 +189,9 @@ def autocast(cell: Cell) -> Callable[[], AbstractContextManager[Any]]:
 def operator(workload: Workload, backend: str | None = None) -> Any:
     """Build the operator on the meta device. It selects its code path as on the device of the cell, and convolves by `backend`."""
     module = workload.build("meta")
-    for part in module.modules():
-        if hasattr(part, "target"):
-            part.target = torch.device(workload.cell.device).type
-        if backend and hasattr(part, "backend"):
-            part.backend = backend
+    hooks.set_target(module, torch.device(workload.cell.device).type)
+    if backend:
+        hooks.set_backend(module, backend)
     return module
 
 

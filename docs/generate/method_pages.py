@@ -12,20 +12,11 @@ from markdown import code, contents, docstring, fence, inline, table
 from methods import Entry
 from methods.registry import shipped
 
-HOOKS = {
-    "freeze": "caches for inference what depends on the weights alone",
-    "kernel": "returns the spatial kernel",
-    "penalty": "returns a regulariser for the loss",
-    "flops": "gives the operations in closed form",
-    "at_resolution": "adapts to maps of another size",
-    "load_official": "loads weights of the published code",
-}
-
 
 def pages() -> dict[str, str]:
     """Return each page by its path in the reference."""
     methods = {f"methods/{entry.name}.md": "\n\n".join(page(entry)) + "\n" for entry in shipped()}
-    others = {"methods/index.md": index(), "parts.md": parts(), "contract.md": contract()}
+    others = {"methods/index.md": index(), "parts.md": parts(), "contract.md": contract(), "hooks.md": hooks()}
     return methods | {name: "\n\n".join(lines) + "\n" for name, lines in others.items()}
 
 
@@ -70,7 +61,8 @@ def facts(entry: Entry, module: sources.Module, node: ast.ClassDef) -> Iterator[
     yield "Kernel size", kernel(entry)
     siblings = [name for name in sources.registered(node) if name != entry.name]
     yield "Same class", ", ".join(f"[{code(name)}]({name}.md)" for name in siblings) or "none"
-    yield "Hooks", "; ".join(f"{code(f'{hook}()')} {what}" for hook, what in HOOKS.items() if sources.function(node, hook))
+    defined = [hook for hook in sources.hooks() if sources.defines(node, hook.name)]
+    yield "Hooks", "; ".join(f"{code(hook.call)}: {inline(hook.purpose)}" for hook in defined) or "none"
 
 
 def kernel(entry: Entry) -> str:
@@ -129,6 +121,11 @@ def contract() -> Iterator[str]:
     assert isinstance(listed, ast.Tuple)
     names = [ast.unparse(name) for name in listed.elts]
     yield table(("check", "requirement"), ((code(name), inline(docs[name])) for name in names))
+
+
+def hooks() -> Iterator[str]:
+    """Yield a table of the optional hooks of an operator and a network."""
+    yield table(("hook", "purpose"), ((code(hook.call), inline(hook.text)) for hook in sources.hooks()))
 
 
 def signature(node: ast.ClassDef | ast.FunctionDef) -> str:

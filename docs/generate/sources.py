@@ -11,7 +11,7 @@ from pathlib import Path
 import methods
 
 FOLDER = Path(methods.__file__).parent
-NOT_OPERATORS = ("__init__", "registry", "catalogue", "contract")
+NOT_OPERATORS = ("__init__", "registry", "catalogue", "contract", "hooks", "hook_types")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,38 @@ class Module:
     @property
     def classes(self) -> list[ast.ClassDef]:
         return [node for node in self.tree.body if isinstance(node, ast.ClassDef)]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A hook of `methods.hooks.Hooks`: its name, the name with its arguments if it is a method, and its description."""
+
+    name: str
+    call: str
+    text: str
+
+    @property
+    def purpose(self) -> str:
+        """The first sentence, as part of a sentence."""
+        first = self.text.split(". ")[0].rstrip(".")
+        return first[0].lower() + first[1:]
+
+
+@cache
+def hooks() -> tuple[Hook, ...]:
+    """Return the hooks in the order of their definition. Attributes are followed by a string that describes them."""
+    tree = ast.parse((FOLDER / "hooks.py").read_text(encoding="utf-8"))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Hooks")
+    found = []
+    for node, following in zip(body, [*body[1:], None]):
+        if isinstance(node, ast.FunctionDef):
+            star = [f"*{node.args.vararg.arg}"] if node.args.vararg else []
+            call = f"{node.name}({', '.join([*(arg.arg for arg in node.args.args[1:]), *star])})"
+            found.append(Hook(node.name, call, " ".join((ast.get_docstring(node) or "").split())))
+        elif isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr):
+            name = ast.unparse(node.target)
+            found.append(Hook(name, name, ast.literal_eval(following.value)))
+    return tuple(found)
 
 
 @cache
@@ -77,3 +109,12 @@ def function(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
     """Return a method of a class, or of the nearest base that defines it."""
     functions = (item for cls in lineage(node) for item in cls.body if isinstance(item, ast.FunctionDef) and item.name == name)
     return next(functions, None)
+
+
+def defines(node: ast.ClassDef, name: str) -> bool:
+    """Return whether a class or one of its bases defines a method or a class attribute of this name."""
+    for item in (item for cls in lineage(node) for item in cls.body):
+        targets = [item.target] if isinstance(item, ast.AnnAssign) else item.targets if isinstance(item, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return True
+    return function(node, name) is not None

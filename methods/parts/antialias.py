@@ -8,6 +8,7 @@ of its window. The two maxima are independent, as in the published code.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -47,27 +48,29 @@ def offset_elu(x: Tensor) -> Tensor:
     return 5 * (F.elu(x - 4) + 1)
 
 
-def alias_penalty(
-    net: MultiplicativeFilterNet,
-    mask: GaussianMask | None,
-    horizon: int,
-    target: Target = "gabor",
-    method: Literal["together", "summed"] = "together",
-    function: Literal["l2_relu", "offset_elu"] = "l2_relu",
-    deviations: float = 2.0,
-) -> Tensor:
-    """Return the penalty of one layer, a scalar.
+@dataclass(frozen=True)
+class PenaltyForm:
+    """Form of the penalty.
 
     The filters are multiplied, so their frequencies add up. `method` "together" assigns each of the L + 1 filters an equal share of
     the Nyquist frequency (and of the frequency of the mask, with target "gabor+mask") and sums the penalties. "summed" penalises
-    the sum of the frequencies.
+    the sum of the frequencies. `deviations` is s.
     """
-    frequencies = filter_frequencies(net, deviations)
+
+    target: Target = "gabor"
+    method: Literal["together", "summed"] = "together"
+    function: Literal["l2_relu", "offset_elu"] = "l2_relu"
+    deviations: float = 2.0
+
+
+def alias_penalty(net: MultiplicativeFilterNet, mask: GaussianMask | None, horizon: int, form: PenaltyForm) -> Tensor:
+    """Return the penalty of one layer, a scalar."""
+    frequencies = filter_frequencies(net, form.deviations)
     shares = len(frequencies)
     excess = frequencies - nyquist(horizon) / shares
-    if target == "gabor+mask" and mask is not None:
-        excess = excess + mask_frequency(mask, deviations) / shares
-    if method == "summed":
+    if form.target == "gabor+mask" and mask is not None:
+        excess = excess + mask_frequency(mask, form.deviations) / shares
+    if form.method == "summed":
         excess = excess.sum()
-    penalise = squared_excess if function == "l2_relu" else offset_elu
+    penalise = squared_excess if form.function == "l2_relu" else offset_elu
     return torch.sum(penalise(excess))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from methods.parts.antialias import Target, alias_penalty
+from methods.parts.antialias import PenaltyForm, Target, alias_penalty
 from methods.parts.freezing import Freezable
 from methods.parts.gaussian_mask import GaussianMask, grid_axis
 from methods.parts.kernel_nets import KernelNet, MultiplicativeFilterNet
@@ -39,16 +40,33 @@ def mask_spread(sigma: float, masked: bool = True) -> float:
 
 
 def without_autocast(device: str) -> AbstractContextManager[Any]:
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    """Disable autocast. Without autocast there is no context, because `torch.export` cannot store one around a cached kernel."""
+    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if enabled else nullcontext()
 
 
-class ContinuousConv(Freezable):
-    """Base class: k = s * mask(p) * (A h(p) + c) on the central part of a grid of `horizon` points per axis.
+@dataclass(frozen=True)
+class ContinuousOptions:
+    """Options of a `ContinuousConv`. Raises `Unsupported` for an unknown `init`.
 
     `masked` multiplies the kernel by the mask, `crop` crops it to the extent of the mask; both need a mask. `init` "chang" divides
     A and c by the square root of the fan-in of the kernel (Chang et al., "Principled Weight Initialization for Hypernetworks", ICLR
     2020). `antialias` is the factor of `penalty()` (FlexConv: 0.1 in the experiments across resolutions, else 0).
     """
+
+    init: str
+    masked: bool
+    crop: bool
+    antialias: float
+    antialias_target: Target
+
+    def __post_init__(self) -> None:
+        if self.init not in ("official", "chang"):
+            raise Unsupported(f"init must be official or chang, not {self.init!r}")
+
+
+class ContinuousConv(Freezable):
+    """Base class: k = s * mask(p) * (A h(p) + c) on the central part of a grid of `horizon` points per axis."""
 
     target: str | None = None  # device type for which "auto" decides; None: that of the input
     ways: ClassVar[tuple[str, ...]] = ("rescaled",)  # arguments of `at_resolution`
@@ -56,24 +74,14 @@ class ContinuousConv(Freezable):
     bias: nn.Parameter
 
     def __init__(
-        self,
-        net: KernelNet,
-        mask: GaussianMask | None,
-        resolution: Resolution,
-        kernel_size: int | None,
-        init: str,
-        masked: bool = True,
-        crop: bool = True,
-        antialias: float = 0.0,
-        antialias_target: Target = "gabor",
+        self, net: KernelNet, mask: GaussianMask | None, resolution: Resolution, kernel_size: int | None, options: ContinuousOptions
     ):
         super().__init__()
-        if init not in ("official", "chang"):
-            raise Unsupported(f"init must be official or chang, not {init!r}")
-        if antialias and not isinstance(net, MultiplicativeFilterNet):
+        if options.antialias and not isinstance(net, MultiplicativeFilterNet):
             raise Unsupported("the anti-aliasing penalty is defined for the kernel nets magnet, gabor and fourier")
-        self.net, self.mask, self.init, self.masked, self.crop = net, mask, init, masked, crop
-        self.antialias, self.antialias_target = antialias, antialias_target
+        self.net, self.mask = net, mask
+        self.init, self.masked, self.crop = options.init, options.masked, options.crop
+        self.antialias, self.penalty_form = options.antialias, PenaltyForm(options.antialias_target)
         self.trained_at = max(pair(resolution))
         self.horizon = self.built_horizon = resolve_horizon(kernel_size, resolution)
         self.scale = 1.0
@@ -137,7 +145,7 @@ class ContinuousConv(Freezable):
         if not self.antialias:
             return self.bias.new_zeros(())
         assert isinstance(self.net, MultiplicativeFilterNet)
-        return self.antialias * alias_penalty(self.net, self.mask, self.horizon, self.antialias_target)
+        return self.antialias * alias_penalty(self.net, self.mask, self.horizon, self.penalty_form)
 
     def _chang_factor(self) -> float:
         """Return 1 / sqrt(fan-in) of the cropped kernel."""

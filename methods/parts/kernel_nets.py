@@ -17,6 +17,7 @@ points instead of Kh * Kw, in float64. The filters of all layers are computed to
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,33 @@ from torch import Tensor, nn
 
 from methods.parts.official_weights import Weights
 from methods.registry import Unsupported
+
+OMEGA = {"magnet": 25.6, "gabor": 25.6, "fourier": 256.0, "siren": 30.0, "nsiren": 30.0}  # published frequency scales
+CCNN_OMEGA = 977.0  # with CCNN's initialisation of a multiplicative filter network: the published value for CIFAR-10
+LAYERED = ("siren", "nsiren", "mlp")  # `layers` of these includes the output layer
+KINDS = (*OMEGA, "mlp")
+
+
+@dataclass(frozen=True)
+class KernelNetConfig:
+    """Configuration of a kernel network of `layers` layers of `hidden` features. `omega` None is the published frequency scale.
+
+    `spread` and `init` are options of `MultiplicativeFilterNet`; the other kinds ignore them.
+    """
+
+    kind: str
+    hidden: int
+    layers: int
+    omega: float | None = None
+    spread: float = 1.0
+    init: str = "official"
+
+    @property
+    def frequency_scale(self) -> float:
+        """`omega`, or its published value. Kind "mlp" has none."""
+        if self.omega is not None:
+            return self.omega
+        return CCNN_OMEGA if self.init == "ccnn" and self.kind not in LAYERED else OMEGA[self.kind]
 
 
 class KernelNet(nn.Module):
@@ -65,9 +93,10 @@ class MultiplicativeFilterNet(KernelNet):
 
     ALPHA = 6.0  # shape of the Gamma distribution of the inverse window widths of the first layer; the rate is 1
 
-    def __init__(self, kind: str, outputs: int, hidden: int, layers: int, omega: float, spread: float, init: str):
+    def __init__(self, config: KernelNetConfig, outputs: int):
+        kind, hidden, layers = config.kind, config.hidden, config.layers
         super().__init__(outputs, hidden)
-        self.kind, self.layers, self.omega, self.spread = kind, layers, omega, spread
+        self.kind, self.layers, self.omega, self.spread = kind, layers, config.frequency_scale, config.spread
         filters = layers + 1
         self.frequency = nn.Parameter(torch.empty(filters, hidden, 2))
         self.phase = nn.Parameter(torch.empty(filters, hidden))
@@ -76,8 +105,8 @@ class MultiplicativeFilterNet(KernelNet):
             self.gamma = nn.Parameter(torch.empty(filters, hidden, 2 if kind == "magnet" else 1))
         self.mix_weight = nn.Parameter(torch.empty(layers, hidden, hidden))
         self.mix_bias = nn.Parameter(torch.empty(layers, hidden))
-        self._draw_filters(2 * math.pi * omega if init == "ccnn" else omega / math.sqrt(filters))
-        self._draw_phases_and_linears(init)
+        self._draw_filters(2 * math.pi * self.omega if config.init == "ccnn" else self.omega / math.sqrt(filters))
+        self._draw_phases_and_linears(config.init)
 
     @torch.no_grad()
     def _draw_filters(self, scale: float) -> None:
@@ -225,26 +254,19 @@ class MLP(LayeredNet):
         return own
 
 
-OMEGA = {"magnet": 25.6, "gabor": 25.6, "fourier": 256.0, "siren": 30.0, "nsiren": 30.0}  # published frequency scales
-CCNN_OMEGA = 977.0  # with CCNN's initialisation: the published value for CIFAR-10
-KINDS = (*OMEGA, "mlp")
+def make_kernel_net(config: KernelNetConfig, outputs: int) -> KernelNet:
+    """Build a kernel network with one output per kernel.
 
-
-def make_kernel_net(
-    kind: str, outputs: int, hidden: int, layers: int, omega: float | None = None, spread: float = 1.0, init: str = "official"
-) -> KernelNet:
-    """Build a kernel network by name. See `MultiplicativeFilterNet` for `spread` and `init`.
-
-    Raises `Unsupported` for an unknown name and for too few features or layers.
+    Raises `Unsupported` for an unknown kind and for too few features or layers.
     """
+    kind, hidden, layers = config.kind, config.hidden, config.layers
     if kind not in KINDS:
         raise Unsupported(f"kernel_net must be one of {', '.join(KINDS)}, not {kind!r}")
-    min_layers = 2 if kind in ("siren", "nsiren", "mlp") else 1  # the former include the output layer
+    min_layers = 2 if kind in LAYERED else 1
     if hidden < 1 or layers < min_layers:
         raise Unsupported(f"kernel_net {kind} needs hidden >= 1 and layers >= {min_layers}, not {hidden} and {layers}")
     if kind == "mlp":
         return MLP(outputs, hidden, layers)
     if kind in ("siren", "nsiren"):
-        return Siren(outputs, hidden, layers, OMEGA[kind] if omega is None else omega, scaled_bias=kind == "siren")
-    published = CCNN_OMEGA if init == "ccnn" else OMEGA[kind]
-    return MultiplicativeFilterNet(kind, outputs, hidden, layers, published if omega is None else omega, spread, init)
+        return Siren(outputs, hidden, layers, config.frequency_scale, scaled_bias=kind == "siren")
+    return MultiplicativeFilterNet(config, outputs)

@@ -14,6 +14,7 @@ from bench.analysis.fitting.analysis import COLUMNS, Fit, analyse, fit_networks,
 from bench.analysis.fitting.nets import NETS, Net
 from bench.analysis.fitting.targets import NEGATIVE_MEAN_SQUARE, NJET, PUBLISHED, SIZE, TARGETS, edge, gabor, noise, published_error
 from bench.cli import main
+from bench.report.style import FAMILIES
 
 # PSNR in dB, for a peak of 1, of fits published with an error of 0. The fits are clipped to [0, 1], so the error is the negative
 # half of the target. ckernel_fitting/results/magnetbig_gabor_lr001_it5000_33px.csv of github.com/rjbruin/flexconv.
@@ -175,13 +176,20 @@ def test_page_shows_medians_and_published_errors():
     losses = enumerate((1e-3, 2.4e-5, 1e-6))
     table = pd.DataFrame([{**shared, "seed": seed, "mse": 10 * mse, "mse_best": mse} for seed, mse in losses])
     page = text.page(table)
-    for expected in ("2.4e-5 (< 5e-9)", "2.4e-4 |", "median over 3 seeds", "5.0e-1", "(3.2e-4)"):
+    for expected in ("2.4e-5 (&lt; 5e-9)", "2.4e-4 |", "median over 3 seeds", "5.0e-1", "(3.2e-4)"):
         assert expected in page
 
 
 def test_labels_include_the_learning_rate():
     table = pd.DataFrame({"net": ["siren_big", "siren_big"], "lr": [0.01, 0.001]})
     assert list(figures._label(table)) == ["siren_big", "siren_big, lr 0.001"]
+
+
+def test_line_styles_show_family_size_and_learning_rate():
+    table = pd.DataFrame({"net": ["siren_big", "siren_big", "siren_small", "siren_small"], "lr": [0.01, 0.001] * 2})
+    lines = figures._lines(table)
+    assert {colour for colour, _ in lines.values()} == {FAMILIES["shared_basis"]}
+    assert [dash for _, dash in lines.values()] == ["-", "--", ":", "-."]
 
 
 def test_command(tmp_path):

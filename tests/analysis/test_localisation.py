@@ -17,10 +17,11 @@ from bench.analysis.localisation import analysis, figures, measures, tables, tex
 from bench.analysis.localisation.layers import measure_layers, outside_interval, titled
 from bench.analysis.network import Network, by_name
 from bench.cli import main
-from bench.plan import Axes, cells
+from bench.plan import cells
 from bench.spec import Job, Training
 from bench.training.weights import SUFFIX
 from bench.workload.build import Workload
+from tests.builders import grid
 from tests.reference.localisation import gaussian
 
 
@@ -42,8 +43,8 @@ def test_rounding_is_no_change_if_all_copies_are_equal(size):
 
 def make_network(method="niff", seed=0, network="mixer[depth=1,width=8]", size=(12, 12)):
     known = {entry.name: entry for entry in methods.catalogue()}
-    axes = Axes((method,), (size,), level="model", networks=(network,), seeds=(seed,))
-    return Network(next(iter(cells(axes, known))), size, 4)
+    planned = cells(grid((method,), (size,), level="model", networks=(network,), seeds=(seed,)), known)
+    return Network(next(iter(planned)), size, 4)
 
 
 def with_saved_weights(network, path, change=lambda module: None):
@@ -109,7 +110,7 @@ def test_networks_of_the_same_name_have_distinct_titles(tmp_path):
     """The two trainings differ only in their protocol."""
     network = make_network("niff")
     saved = {digits: with_saved_weights(network, tmp_path / f"{digits}.pt") for digits in ("aa11", "bb22")}
-    both = [replace(each, epochs=3, protocol=f"digits at 12, {digits}") for digits, each in saved.items()]
+    both = [replace(each, epochs=3, protocol_digest=digits) for digits, each in saved.items()]
     findings = analysis.analyse(both, 1, notebook=True)
     for name in ("layers", "mass", "pca", "measures", "notebook"):
         assert findings.tables[name]["specimen"].nunique() == 2, name

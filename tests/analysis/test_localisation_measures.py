@@ -81,7 +81,7 @@ def test_measures_against_the_slow_reference(shape):
     assert measures.pca(measures.decomposed_rows(bank))[: shape[0] - 1] == pytest.approx(
         oracle.pca(bank)[: shape[0] - 1], abs=1e-12
     )
-    for level in measures.LEVELS:
+    for level in measures.EFFECTIVE_SIZES.values():
         assert measures.effective_size(measures.mass_ratios(bank), level).tolist() == [
             oracle.effective(kernel, level) for kernel in bank
         ]

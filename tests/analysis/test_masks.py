@@ -14,10 +14,12 @@ from bench.analysis.masks import aliasing, analysis
 from bench.analysis.network import Network, by_name, from_weights
 from bench.cli import main
 from bench.plan import accuracy_cell
+from bench.report.blocks import Bold
+from bench.report.markdown import inline
 from bench.spec import Cell, Job, Training
 from bench.training.weights import stem
 from methods.flexconv import DepthwiseFlexConv, FlexConv
-from methods.parts.antialias import alias_penalty
+from methods.parts.antialias import PenaltyForm, alias_penalty
 from methods.parts.kernel_nets import KernelNet
 
 TINY = "mixer[depth=1,width=4]"
@@ -95,7 +97,8 @@ def test_bound_agrees_with_the_penalty():
     """With "summed" the penalty is the squared excess of the sum over Nyquist, including the mask if it is a target."""
     layer = make_layer()
     bound, nyquist = aliasing.frequency_bound(layer), 8.0
-    summed = [float(alias_penalty(layer.net, layer.mask, 33, target, "summed").detach()) for target in ("gabor", "gabor+mask")]
+    forms = [PenaltyForm(target, "summed") for target in ("gabor", "gabor+mask")]
+    summed = [float(alias_penalty(layer.net, layer.mask, 33, form).detach()) for form in forms]
     assert (bound.filters - 1) * nyquist == pytest.approx(math.sqrt(summed[0]), rel=1e-5)
     mask = 2 / 0.075 / (2 * math.pi)
     assert bound.mask * nyquist == pytest.approx(mask, rel=1e-5)
@@ -174,7 +177,7 @@ def test_trainings_that_differ_only_in_protocol_or_folder_have_distinct_titles(t
     title = f"{TINY} + flexconv, digits, seed 0"
     assert f"**{title}, {digits[1]}, epoch 0 → 1 of 1**" in findings.text
     for folder in (tmp_path, tmp_path / "again"):
-        assert f"**{title}, {digits[30]}, {folder}, epoch 0 → 1 of 30**" in findings.text
+        assert inline(Bold(f"{title}, {digits[30]}, {folder}, epoch 0 → 1 of 30")) in findings.text
 
 
 def test_command_writes_tables_figures_and_a_page(tmp_path):

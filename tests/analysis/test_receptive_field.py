@@ -12,13 +12,15 @@ from torch import nn
 import methods
 from bench.analysis.network import Network, by_name, from_weights
 from bench.analysis.receptive_field import analysis
+from bench.analysis.receptive_field.figures import Comparison, method_and_host, styles_of
 from bench.analysis.receptive_field.gradient import mean_abs_gradient
 from bench.analysis.receptive_field.squares import smallest_area, squares
 from bench.analysis.receptive_field.support import support
 from bench.cli import main
 from bench.data import DataSpec, digits
 from bench.plan import accuracy_cell
-from bench.spec import Cell, Job, Training
+from bench.report import style
+from bench.spec import ORIGINAL, Cell, Job, Training
 from bench.tables.reach import receptive_field
 from bench.training.weights import SUFFIX, stem
 from bench.workload.build import WrongResult
@@ -257,6 +259,22 @@ def test_failed_measurement_is_a_row_with_its_reason(tmp_path, monkeypatch):
     assert list(findings.figures) == ["maps", "curves"]
     failed_only = analysis.analyse([failing], "digits", 2)
     assert not failed_only.figures and len(failed_only.tables["curves"]) == 0
+
+
+def test_styles_are_of_the_method_of_the_network_or_of_the_title():
+    def compare(*cells):
+        networks = [Network(replace(cell, level="model", height=8, width=8), (8, 8)) for cell in cells]
+        return [Comparison(f"{number}", network, "digits", 1) for number, network in enumerate(networks)]
+
+    inside = Cell("niff", 8, 8, params=(("init", "broad"),), network="resnet18")
+    published = Cell(ORIGINAL, 8, 8, network="resnet18[pretrained=True]")
+    assert [method_and_host(cell) for cell in (inside, published)] == [("niff[init=broad]", "resnet18"), (published.label, "")]
+    assert styles_of(compare(inside, published)) == [style.of("niff", "niff[init=broad]"), style.of("resnet18", published.label)]
+    by_network = compare(inside, replace(inside, network="mixer"))
+    assert styles_of(by_network) == [style.of("niff", f"{host} + niff[init=broad]") for host in ("resnet18", "mixer")]
+    assert styles_of(compare(inside, inside)) == [
+        style.of("niff", f"{inside.label} ({inside.label}, {number})") for number in range(2)
+    ]
 
 
 def test_invalid_input_is_reported(tmp_path):

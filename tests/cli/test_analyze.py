@@ -72,8 +72,8 @@ def test_untrained_network_depends_only_on_its_seed():
 def test_the_last_saved_epoch_of_each_training_is_analysed():
     cell = Cell("niff", 16, 16, level="model", network="mixer")
     saved = [
-        network.Network(cell, (16, 16), weights=Path(f"{stem}-epoch{epoch:03d}.weights.pt"), epoch=epoch)
-        for stem, epoch in (("a", 2), ("a", 10), ("a", 0), ("b", 0))
+        network.Network(cell, (16, 16), weights=Path(f"{epoch}.weights.pt"), epoch=epoch, training=training)
+        for training, epoch in (("a", 2), ("a", 10), ("a", 0), ("b", 0))
     ]
     untrained = network.Network(cell, (16, 16))
     assert last_epochs([*saved, untrained]) == [saved[1], saved[3], untrained]

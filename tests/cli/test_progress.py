@@ -60,7 +60,7 @@ def test_a_terminal_shows_a_bar_and_each_failure(out):
     assert status == 3
     lines = shown(text)
     assert lines[0].startswith("2 jobs, 0 already done, about ")
-    assert "curses 8px C4 B1 fp32 cpu infer memory: crashed (exited with code 1; it wrote: LAST WORDS)" in lines
+    assert "curses cpu 1-thread fp32 infer b1 c4 8x8px memory: crashed (exited with code 1; it wrote: LAST WORDS)" in lines
     assert any("100%" in line for line in lines)
     assert "1 of 2 jobs failed; the leaderboard lists the reasons" in lines
     assert COLOUR.search(text), "the bar is coloured"
@@ -79,9 +79,11 @@ def test_a_narrow_terminal_loses_nothing(out):
     assert status == 3
     assert "Traceback" not in text
     lines = shown(text)
-    first = next(number for number, line in enumerate(lines) if line.startswith("curses 8px"))
+    first = next(number for number, line in enumerate(lines) if line.startswith("curses cpu"))
     failure = " ".join(" ".join(lines[first : first + 4]).split())
-    assert failure.startswith("curses 8px C4 B1 fp32 cpu infer memory: crashed (exited with code 1; it wrote: LAST WORDS)")
+    assert failure.startswith(
+        "curses cpu 1-thread fp32 infer b1 c4 8x8px memory: crashed (exited with code 1; it wrote: LAST WORDS)"
+    )
     assert all(len(line) <= 40 for line in lines if "%" in line or "curses" in line)
 
 
@@ -91,4 +93,4 @@ def test_a_file_gets_one_plain_line_a_job(out):
     assert "\x1b" not in result.stdout + result.stderr and "\r" not in result.stdout + result.stderr
     lines = result.stderr.splitlines()
     assert [line.split(" ")[0] for line in lines] == ["2", "[1/2]", "[2/2]", "1"]
-    assert lines[2] == "[2/2] curses 8px C4 B1 fp32 cpu infer memory: crashed (exited with code 1; it wrote: LAST WORDS)"
+    assert lines[2] == "[2/2] curses cpu 1-thread fp32 infer b1 c4 8x8px memory: crashed (exited with code 1; it wrote: LAST WORDS)"

@@ -12,14 +12,14 @@ from bench.cli import main
 from bench.journal import JOURNAL, Writer
 from bench.report.recommend import answer
 from bench.report.recommend import text as recommend_text
-from tests.builders import ENV, QUERY, journal, latency, memory, seeded, steady, this_machine
+from tests.builders import ENV, QUERY, journal, latency, memory, query, seeded, steady, this_machine
 
 pytestmark = pytest.mark.usefixtures(this_machine.__name__)
 COMMANDS = {
     "plain": ({}, "--methods all --res 56 --channels 64 --metrics params,flops,latency,memory -o results/local"),
     "axes": (
-        {"width": 64, "mode": "train", "threads": 2, "device": "cuda:0"},
-        "--methods all --res 56x64 --channels 64 --mode train --threads 2 --device cuda:0 --metrics params,flops,latency,memory"
+        {"res": (56, 64), "mode": "train", "threads": 2, "device": "cuda:0"},
+        "--methods all --res 56x64 --channels 64 --device cuda:0 --mode train --threads 2 --metrics params,flops,latency,memory"
         " -o results/local",
     ),
     "accuracy": (
@@ -32,10 +32,10 @@ COMMANDS = {
 
 @pytest.mark.parametrize(("wanted", "options"), COMMANDS.values(), ids=COMMANDS)
 def test_what_must_be_run_is_a_command_that_parses(wanted, options):
-    found = answer.suggested_command(answer.Answer(replace(QUERY, **wanted), ()), "results/local")
+    found = answer.suggested_command(answer.Answer(query(**wanted), ()), "results/local")
     assert found == f"python -m bench run {options}"
     words = shlex.split(found)[4:]
-    main.commands["run"].make_context("run", words)
+    main.get_command(None, "run").make_context("run", words)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_verb_shows_the_evidence(results):
     told = ask(results, "--res", "56", "--channels", "64", "--max-latency", "0.8ms", "--max-memory", "2MB")
     assert told.exit_code == 0, told.output
     lines = [" ".join(line.split()) for line in told.output.splitlines()]
-    assert lines[0] == "56 px, 64 channels, batch 1, fp32, inference, 1 thread, at most 0.800 ms, at most 2.00 MB"
+    assert lines[0] == "any device, 1 thread, fp32, inference, batch 1, 64 channels, 56 px, at most 0.800 ms, at most 2.00 MB"
     assert "Recommended: fast" in lines
     assert "fast 0.500 ±1.0% 2.00x ±0.0% 2.00 8 run, 1970-01-01" in lines
     assert "near: memory 3.00 MB, at most 2.00 MB" in lines
@@ -86,7 +86,7 @@ def test_nothing_measured_is_exit_1_with_the_command_and_the_nearest(results):
     told = ask(results, "--res", "512", "--channels", "96", "--max-latency", "5ms")
     assert told.exit_code == 1
     assert "has no measurement at this setting" in " ".join(told.output.split())
-    assert "  56 px, 64 channels, batch 1, fp32, inference, cpu, 1 thread (run)" in told.output
+    assert "  cpu, 1 thread, fp32, inference, batch 1, 64 channels, 56 px (run)" in told.output
     assert "python -m bench run --methods all --res 512 --channels 96" in told.output
 
 

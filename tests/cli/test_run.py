@@ -100,7 +100,7 @@ def run(*command):
 def test_comma_lists_and_repeated_flags_are_the_same(out):
     sweep(out, "--res", "9,10", "--res", "9x12", "--dry-run")
     plan = sweep(out, "--res", "9", "--res", "10,9x12", "--dry-run").output
-    assert all(f" {size} C4" in plan for size in ("8", "9", "10", "9x12"))
+    assert all(f" c4 {size}px" in plan for size in ("8x8", "9x9", "10x10", "9x12"))
     assert not out.exists(), "a dry run writes nothing"
 
 
@@ -261,9 +261,10 @@ def test_report_loads_no_torch(out):
 
 
 def test_completion_of_a_comma_list():
-    from bench.cli.types import METHODS
+    from bench.cli.run import main as command
 
-    found = [item.value for item in METHODS.shell_complete(None, None, "dwconv7,dwconv1")]
+    (option,) = (param for param in command.params if param.name == "methods")
+    found = [item.value for item in option.type.shell_complete(None, option, "dwconv7,dwconv1")]
     assert found == ["dwconv7,dwconv13"]
 
 

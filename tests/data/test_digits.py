@@ -27,7 +27,7 @@ def test_splits_are_disjoint_stratified_and_fixed():
 
 @pytest.mark.parametrize("res", [8, 13])
 def test_digits_are_standardised_images(res):
-    splits = data.load("digits", DataSpec(res))
+    splits = data.DataSet("digits").load(DataSpec(res))
     assert isinstance(splits, Splits) and (splits.classes, splits.channels) == (10, 1)
     images, labels = splits.train.tensors
     assert images.shape == (1149, 1, res, res) and images.dtype == torch.float32
@@ -46,8 +46,8 @@ def test_data_sets_are_listed_without_torch():
 
 def test_unknown_data_set_or_option_is_an_error():
     with pytest.raises(ValueError, match=r"unknown data set 'digit' \(known: .*digits"):
-        data.load("digit", DataSpec(8))
-    with pytest.raises(ValueError, match=r"data set 'digits.*': .*'size'"):
-        data.load("digits[size=3]", DataSpec(8))
+        data.DataSet("digit").load(DataSpec(8))
+    with pytest.raises(ValueError, match=r"data set 'digits.*' has no option 'size'"):
+        data.DataSet("digits[size=3]").load(DataSpec(8))
     with pytest.raises(ValueError, match="digits do not support augmentation"):
-        data.load("digits", DataSpec(8, augment="flip"))
+        data.DataSet("digits").load(DataSpec(8, augment="flip"))

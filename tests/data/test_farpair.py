@@ -58,19 +58,19 @@ def test_images_are_bit_identical():
 
 
 def test_default_data_set():
-    splits = data.load("farpair[distance=6,train=300]", DataSpec(16))
+    splits = data.DataSet("farpair[distance=6,train=300]").load(DataSpec(16))
     assert [len(part) for part in splits[:3]] == [300, 1000, 1000]
     images, labels = splits.train.tensors
     assert images.shape == (300, 1, 16, 16) and images.dtype == torch.float32 and labels.dtype == torch.int64
     assert images.mean().abs() < 1e-5 and float(images.std()) == pytest.approx(1, abs=1e-4)
     assert (splits.classes, splits.channels, splits.trivial_accuracy, splits.trivial_predictor) == (2, 1, 50, "chance")
-    assert data.load("farpair[distance=6,train=30,test=7]", DataSpec(16)).trivial_accuracy == pytest.approx(100 * 4 / 7)
-    again = data.load("farpair[distance=6,train=300]", DataSpec(16))
+    assert data.DataSet("farpair[distance=6,train=30,test=7]").load(DataSpec(16)).trivial_accuracy == pytest.approx(100 * 4 / 7)
+    again = data.DataSet("farpair[distance=6,train=300]").load(DataSpec(16))
     assert all(torch.equal(a, b) for part, twin in zip(splits[:3], again[:3]) for a, b in zip(part.tensors, twin.tensors))
 
 
 def test_splits_share_no_image():
-    splits = data.load("farpair[distance=6,train=1000]", DataSpec(16))
+    splits = data.DataSet("farpair[distance=6,train=1000]").load(DataSpec(16))
     images = torch.cat([part.tensors[0] for part in splits[:3]]).flatten(1)
     assert len({image.numpy().tobytes() for image in images}) == len(images)
 
@@ -88,7 +88,7 @@ def test_splits_share_no_image():
 )
 def test_invalid_options_are_rejected(text, spec, reason):
     with pytest.raises(ValueError, match=reason):
-        data.load(text, spec)
+        data.DataSet(text).load(spec)
 
 
 def test_sum_of_terms_has_no_loss_below_log_2_and_at_most_three_pairs():
@@ -105,7 +105,7 @@ def test_sum_of_terms_has_no_loss_below_log_2_and_at_most_three_pairs():
 def test_linear_probe_on_pooled_local_features_stays_at_chance():
     from sklearn.linear_model import LogisticRegression
 
-    splits = data.load("farpair[distance=6,train=3000]", DataSpec(16))
+    splits = data.DataSet("farpair[distance=6,train=3000]").load(DataSpec(16))
     filters = torch.randn(24, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     local = [F.relu(F.conv2d(part.tensors[0], filters)).mean((2, 3)).numpy() for part in splits[:3]]
     labels = [part.tensors[1].numpy() for part in splits[:3]]
@@ -138,7 +138,7 @@ def trained(kernel, splits, epochs=12):
 
 
 def test_short_receptive_field_stays_at_chance_and_large_one_learns():
-    splits = data.load("farpair[distance=5,train=1000]", DataSpec(12))
+    splits = data.DataSet("farpair[distance=5,train=1000]").load(DataSpec(12))
     loss, accuracy = trained(3, splits)
     assert loss > 0.95 * math.log(2)
     assert 40 < accuracy < 60

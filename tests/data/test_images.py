@@ -99,29 +99,29 @@ SIZES = {  # train, validation and test images of the fixtures
 
 @pytest.mark.parametrize("name", SIZES)
 def test_splits_of_a_data_set(name, request):
-    assert "--download" in data.missing(name)
+    assert "--download" in data.DataSet(name).missing()
     request.getfixturevalue(name)
-    assert data.missing(name) is None
-    splits = data.load(name, DataSpec(16))
+    assert data.DataSet(name).missing() is None
+    splits = data.DataSet(name).load(DataSpec(16))
     assert tuple(len(part) for part in splits[:3]) == SIZES[name]
     assert splits.classes == int(name.removeprefix("cifar") if "cifar" in name else 102 if "flowers" in name else 10)
     image, label = splits.train[0]
     assert image.shape == (splits.channels, 16, 16) and image.dtype == torch.float32 and isinstance(label, int)
     assert {splits.test[index][1] for index in range(len(splits.test))} == set(range(splits.classes)), "every class from 0"
     assert splits.trivial_accuracy == pytest.approx(100 / splits.classes)
-    assert torch.equal(image, data.load(name, DataSpec(16)).train[0][0]), "the same split each time, nothing at random"
+    assert torch.equal(image, data.DataSet(name).load(DataSpec(16)).train[0][0]), "the same split each time, nothing at random"
 
 
 def test_other_size_of_imagenette_has_its_own_folder(imagenette):
-    assert "imagenette2-320" in data.missing("imagenette[size=320px]")
+    assert "imagenette2-320" in data.DataSet("imagenette[size=320px]").missing()
     with pytest.raises(ValueError, match="size '64px' is not one of 160px, 320px, full"):
-        data.load("imagenette[size=64px]", DataSpec(16))
+        data.DataSet("imagenette[size=64px]").load(DataSpec(16))
 
 
 def test_standardisation_is_that_of_the_data_set(cifar10):
     from torchvision.datasets import CIFAR10
 
-    splits = data.load("cifar10", DataSpec(32))
+    splits = data.DataSet("cifar10").load(DataSpec(32))
     raw = torch.from_numpy(CIFAR10(data.root(), train=False).data[7]).permute(2, 0, 1) / 255
     mean, deviation = (torch.tensor(values)[:, None, None] for values in ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
     torch.testing.assert_close(splits.test[7][0], (raw - mean) / deviation)
@@ -138,7 +138,7 @@ def test_splits_are_disjoint_and_stratified():
 
 def test_folders_of_classes_are_split(tmp_path):
     classes(tmp_path / "set", 3, 10, height=30, width=50)
-    splits = data.load(f"folder:{tmp_path / 'set'}", DataSpec(24))
+    splits = data.DataSet(f"folder:{tmp_path / 'set'}").load(DataSpec(24))
     assert tuple(len(part) for part in splits[:3]) == (21, 3, 6)
     shown = [{image.numpy().tobytes() for image, _ in (part[i] for i in range(len(part)))} for part in splits[:3]]
     assert len(set.union(*shown)) == 30, "no image twice"
@@ -148,24 +148,24 @@ def test_folders_of_classes_are_split(tmp_path):
 def test_imagenet_layout_uses_its_splits(tmp_path):
     classes(tmp_path / "train", 2, 10)
     classes(tmp_path / "val", 2, 3)
-    assert tuple(len(part) for part in data.load(f"folder:{tmp_path}", DataSpec(8))[:3]) == (18, 2, 6)
+    assert tuple(len(part) for part in data.DataSet(f"folder:{tmp_path}").load(DataSpec(8))[:3]) == (18, 2, 6)
     picture(tmp_path / "val" / "class9" / "0.png")
     with pytest.raises(ValueError, match="do not have the same classes"):
-        data.load(f"folder:{tmp_path}", DataSpec(8))
+        data.DataSet(f"folder:{tmp_path}").load(DataSpec(8))
 
 
 def test_folder_without_images_is_rejected(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="Couldn't find any class folder"):
-        data.load(f"folder:{tmp_path / 'empty'}", DataSpec(8))
+        data.DataSet(f"folder:{tmp_path / 'empty'}").load(DataSpec(8))
     picture(tmp_path / "single" / "class" / "0.png")
     with pytest.raises(ValueError, match="too few images"):
-        data.load(f"folder:{tmp_path / 'single'}", DataSpec(8))
+        data.DataSet(f"folder:{tmp_path / 'single'}").load(DataSpec(8))
 
 
 def draws(name, spec, seeds):
     """Return the first train image under several seeds."""
-    part = data.load(name, spec).train
+    part = data.DataSet(name).load(spec).train
     return [Seeded(part, seed)[0][0] for seed in seeds]
 
 
@@ -177,12 +177,12 @@ def test_augmentation_depends_only_on_the_seed(name, augment, request):
     assert torch.equal(first, again)
     assert any(not torch.equal(first, other) for other in others)
     assert all(image.shape == (3, 16, 16) for image in others)
-    plain = data.load(name, DataSpec(16)).test
-    assert torch.equal(data.load(name, DataSpec(16, augment)).test[0][0], plain[0][0]), "never in evaluation"
+    plain = data.DataSet(name).load(DataSpec(16)).test
+    assert torch.equal(data.DataSet(name).load(DataSpec(16, augment)).test[0][0], plain[0][0]), "never in evaluation"
 
 
 def test_small_images_are_shifted_and_flipped(cifar10):
-    plain = data.load("cifar10", DataSpec(32)).train[0][0]
+    plain = data.DataSet("cifar10").load(DataSpec(32)).train[0][0]
     moved = draws("cifar10", DataSpec(32, "flip"), range(12))
     centre = (slice(None), slice(8, 24), slice(8, 24))
     found = 0
@@ -203,7 +203,7 @@ def test_erasing_replaces_a_rectangle(cifar10, augment):
 
 def test_unknown_policy_is_rejected(cifar10):
     with pytest.raises(ValueError, match="'magic' is not none, flip or a policy"):
-        data.load("cifar10", DataSpec(32, "magic"))
+        data.DataSet("cifar10").load(DataSpec(32, "magic"))
 
 
 def test_crop_is_the_same_at_every_resolution(tmp_path):
@@ -215,7 +215,7 @@ def test_crop_is_the_same_at_every_resolution(tmp_path):
             path.parent.mkdir(exist_ok=True)
             Image.fromarray((255 * ((x - 45) ** 2 + (y - 25) ** 2 < 100)).astype(np.uint8)).save(path)
     for res in (16, 48):
-        image = data.load(f"folder:{tmp_path}", DataSpec(res)).test[0][0][0]
+        image = data.DataSet(f"folder:{tmp_path}").load(DataSpec(res)).test[0][0][0]
         bright = (image > 0).nonzero() + 0.5
         assert (bright.mean(0) / res).tolist() == pytest.approx([(25.5 - 3.75) / 52.5, (45.5 - 13.75) / 52.5], abs=0.02)
         assert len(bright) / res**2 == pytest.approx(314 / 52.5**2, rel=0.1)

@@ -15,8 +15,8 @@ from tests.data.image_files import classes
 def test_missing_files_are_reported_without_torch():
     code = (
         "import sys; from bench import data\n"
-        "assert 'test_batch' in data.missing('cifar10') or 'data_batch' in data.missing('cifar10')\n"
-        "assert data.missing('digits') is data.missing('farpair[distance=6]') is None\n"
+        "assert 'test_batch' in data.DataSet('cifar10').missing() or 'data_batch' in data.DataSet('cifar10').missing()\n"
+        "assert data.DataSet('digits').missing() is data.DataSet('farpair[distance=6]').missing() is None\n"
         "assert len(data.summaries()) == len(data.names()) and all(data.summaries().values())\n"
         "sys.exit('torch' in sys.modules)"
     )
@@ -35,7 +35,7 @@ def test_missing_files_are_reported_without_torch():
 )
 def test_invalid_data_set_is_rejected(text, reason):
     with pytest.raises(ValueError, match=reason):
-        data.missing(text)
+        data.DataSet(text).missing()
 
 
 def test_failed_download_is_a_one_line_error_before_imports(root, monkeypatch):
@@ -44,7 +44,7 @@ def test_failed_download_is_a_one_line_error_before_imports(root, monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
     with pytest.raises(OSError, match=r"'cifar10' could not be downloaded to .*data: no network"):
-        data.fetch("cifar10")
+        data.DataSet("cifar10").fetch()
     assert not root.exists()
 
 
@@ -54,9 +54,9 @@ def test_fetch_downloads_only_missing_data_sets(monkeypatch):
     asked = []
     monkeypatch.setattr(data, "_check_server", lambda url: None)
     monkeypatch.setattr(EuroSAT, "download", lambda self: (asked.append(self), classes(data.root() / "eurosat" / "2750", 2, 2)))
-    data.fetch("eurosat")
-    data.fetch("eurosat")
-    data.fetch("digits")
+    data.DataSet("eurosat").fetch()
+    data.DataSet("eurosat").fetch()
+    data.DataSet("digits").fetch()
     assert len(asked) == 1
 
 

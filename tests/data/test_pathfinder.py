@@ -101,7 +101,7 @@ def test_images_are_bit_identical_in_any_order(res, wanted):
 
 
 def test_data_set_is_balanced_and_standardised():
-    splits = data.load("pathfinder[length=4,train=600,validation=10,test=300]", DataSpec(32))
+    splits = data.DataSet("pathfinder[length=4,train=600,validation=10,test=300]").load(DataSpec(32))
     assert [len(part) for part in splits[:3]] == [600, 10, 300]
     images, labels = splits.train.tensors
     assert images.shape == (600, 1, 32, 32) and images.dtype == torch.float32 and labels.dtype == torch.int64
@@ -122,15 +122,15 @@ def test_markers_alone_are_close_to_chance_at_length_14():
 
 def test_data_set_is_generated_once_and_again_if_damaged(cache, monkeypatch):
     text = "pathfinder[length=3,train=30,validation=4,test=10]"
-    first = data.load(text, DataSpec(32))
+    first = data.DataSet(text).load(DataSpec(32))
     kept = sorted(cache.iterdir())
     assert len(kept) == 4 and not list(cache.glob("*.tmp*"))
     victim = max(kept, key=lambda path: path.stat().st_size)
     victim.write_bytes(victim.read_bytes()[:-100])
-    again = data.load(text, DataSpec(32))
+    again = data.DataSet(text).load(DataSpec(32))
     monkeypatch.setattr(snakes, "scene", lambda *rest: pytest.fail("drawn again"))
     monkeypatch.setattr(pathfinder, "scene", lambda *rest: pytest.fail("drawn again"))
-    hit = data.load(text, DataSpec(32))
+    hit = data.DataSet(text).load(DataSpec(32))
     for splits in (again, hit):
         assert all(torch.equal(a, b) for part, twin in zip(first[:3], splits[:3]) for a, b in zip(part.tensors, twin.tensors))
         assert splits.trivial_accuracy == first.trivial_accuracy
@@ -152,9 +152,9 @@ def test_flipped_bit_is_detected(cache):
 
 
 def test_other_settings_are_cached_under_other_names(cache):
-    data.load("pathfinder[length=2,train=8,validation=1,test=4]", DataSpec(32))
+    data.DataSet("pathfinder[length=2,train=8,validation=1,test=4]").load(DataSpec(32))
     before = set(cache.iterdir())
-    data.load("pathfinder[length=3,train=8,validation=1,test=4]", DataSpec(32))
+    data.DataSet("pathfinder[length=3,train=8,validation=1,test=4]").load(DataSpec(32))
     assert len(set(cache.iterdir())) == 2 * len(before)
 
 
@@ -180,4 +180,4 @@ def test_cached_arrays_are_replaced_atomically(cache):
 )
 def test_invalid_options_are_rejected(text, spec, reason):
     with pytest.raises(ValueError, match=reason):
-        data.load(text, spec)
+        data.DataSet(text).load(spec)

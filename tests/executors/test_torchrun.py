@@ -222,6 +222,7 @@ def test_other_metrics_are_rejected_under_torchrun(monkeypatch, tmp_path):
 def test_each_process_sees_one_gpu(seen, own, monkeypatch):
     for name, value in {
         torchrun_env.LAUNCHER: "1",
+        "RANK": "1",
         "LOCAL_RANK": "1",
         "LOCAL_WORLD_SIZE": "2",
         "CUDA_VISIBLE_DEVICES": seen,

@@ -12,7 +12,7 @@ from bench.counters.flops import count_cached
 from methods import Unsupported
 from methods.contract import relative_error
 from methods.flexconv import DepthwiseFlexConv, FlexConv
-from methods.parts.antialias import alias_penalty
+from methods.parts.antialias import PenaltyForm, alias_penalty
 from methods.parts.continuous import resolve_horizon
 from tests.literal.flexconv import literal
 from tests.reference import flexconv as oracle
@@ -255,7 +255,7 @@ def test_penalty_is_off_by_default_and_has_gradients_for_the_filters():
     module = FlexConv(2, 16, antialias=0.1, antialias_target="gabor+mask")
     module.penalty().backward()
     assert module.mask.sigma.grad.abs().sum() > 0
-    assert relative_error(module.penalty(), 0.1 * alias_penalty(module.net, module.mask, 17, "gabor+mask")) < 1e-6
+    assert relative_error(module.penalty(), 0.1 * alias_penalty(module.net, module.mask, 17, PenaltyForm("gabor+mask"))) < 1e-6
 
 
 def test_flops_by_hand():

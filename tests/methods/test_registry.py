@@ -1,5 +1,6 @@
 """The registry and its catalogue: names, settings, plugins, and the cost of imports."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -107,6 +108,55 @@ def test_build_passes_kernel_and_overrides():
         methods.get("dwconv").build(4, 8)
 
 
+def test_create_builds_an_operator_with_options():
+    module = methods.create("niff", channels=4, resolution=8, hidden=(6, 3), mode="split")
+    assert (type(module), module.channels, module.resolution, module.mode) == (methods.get("niff").cls, 4, (8, 8), "split")
+    assert methods.create("dwconv", 4, (8, 6), kernel_size=9).weight.shape == (4, 1, 9, 9)
+    assert methods.create("dwconv7", 4, 8, backend="fft").backend == "fft"
+    assert methods.create("shared_basis", 4, 8, kernel_size=5).unique.shape[-1] == 5
+    assert methods.create("conv3", channels=4, resolution=8, out_channels=2).kernel().shape == (2, 4, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("niff", {"hiden": 8}, "method 'niff' has no option 'hiden'; did you mean 'hidden'? (options: hidden, mode, "),
+        ("niff", {"kernel_size": 3}, "method 'niff' has no option 'kernel_size' (options: hidden"),
+        (
+            "dwconv",
+            {"kernel": 3},
+            "method 'dwconv' has no option 'kernel'; did you mean 'kernel_size'? (options: ",
+        ),
+        ("dwconv7", {"kernel_size": 5}, "method 'dwconv7' fixes kernel_size = 7 (options: backend)"),
+        ("niff_full", {"mode": "split"}, "method 'niff_full' fixes mode = 'full' (options: "),
+        ("dwconv", {}, "method 'dwconv' needs the option kernel_size (options: kernel_size, backend)"),
+    ],
+)
+def test_create_rejects_options(name, options, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        methods.create(name, 4, 8, **options)
+
+
+def test_create_without_any_option(own):
+    methods.register("bare")(type("Bare", (nn.Module,), {"__init__": lambda self, channels, resolution: None}))
+    with pytest.raises(ValueError, match=r"method 'bare' has no option 'width' \(options: none\)"):
+        methods.create("bare", 4, 8, width=2)
+
+
+def test_create_raises_what_the_name_and_the_operator_raise():
+    with pytest.raises(methods.Unsupported, match="kernel_size must be a positive odd number, not 4"):
+        methods.create("dwconv", 4, 8, kernel_size=4)
+    with pytest.raises(UnknownMethod, match="unknown method 'nif'; did you mean 'niff'"):
+        methods.create("nif", 4, 8)
+
+
+def test_list_returns_names_that_match():
+    assert methods.list() == methods.names()
+    assert methods.list("niff*") == ["niff", "niff_big", "niff_split", "niff_full"]
+    assert methods.list("dwconv?") == ["dwconv3", "dwconv7"]
+    assert methods.list("NIFF") == []
+
+
 def test_plugin_file(own, tmp_path):
     path = tmp_path / "my_method.py"
     path.write_text(PLUGIN.format(name="mine"))
@@ -209,7 +259,7 @@ def test_the_catalogue_does_not_import_torch():
     run("""
         import sys
         import methods
-        assert len(methods.catalogue()) > 5 and "dwconv31" in methods.names()
+        assert len(methods.catalogue()) > 5 and "dwconv31" in methods.names() and methods.list("niff*")
         heavy = {"torch", "numpy", "pandas"} & set(sys.modules)
         assert not heavy, heavy
     """)

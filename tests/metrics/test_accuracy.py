@@ -13,7 +13,7 @@ from bench import columns, data
 from bench.data import digits
 from bench.metrics import accuracy
 from bench.plan import accuracy_cell
-from bench.spec import PROTOCOLS, Cell
+from bench.spec import PROTOCOLS, Cell, Evaluation
 from bench.training import loop, search
 from bench.training.loop import Diverged
 from bench.workload.build import Workload
@@ -55,12 +55,12 @@ class Counted(TensorDataset):
 def few(monkeypatch):
     """Use the first 32 images of each split of the digits, at any resolution."""
 
-    def load(text, spec):
+    def load(self, spec):
         whole = digits.load(spec)
         parts = [TensorDataset(*(tensor[:32] for tensor in part.tensors)) for part in whole[:3]]
         return whole._replace(train=parts[0], validation=parts[1], test=parts[2])
 
-    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(data.DataSet, "load", load)
     return replace(PROTOCOL, res=8, epochs=1, batch=16)
 
 
@@ -85,7 +85,7 @@ def test_values_have_the_columns_of_the_dictionary(few):
     assert values["accuracy_params"] == host + 16 * (16 * 9 + 1)
     assert values["accuracy_images_s"] == pytest.approx(32 / values["accuracy_train_s"])
     assert values["accuracy_floor"] == pytest.approx(100 * 37 / 360)
-    assert set(rounds) == {"loss", "penalty", "validation", "lr", "seconds"} and evals == {}
+    assert set(rounds) == {"loss", "penalty", "validation", "lr", "seconds"} and evals == []
     assert rounds["validation"] == [values["accuracy_validation"]]
 
 
@@ -106,14 +106,14 @@ def test_operator_learns_digits_that_the_network_alone_cannot(monkeypatch):
 
 def test_test_split_is_evaluated_once_after_all_choices(few, monkeypatch):
     """At the training resolution, also if several rates are tried and the epochs are selected."""
-    load = data.load
-    monkeypatch.setattr(data, "load", lambda text, spec: (s := load(text, spec))._replace(test=Counted(*s.test.tensors)))
+    load = data.DataSet.load
+    monkeypatch.setattr(data.DataSet, "load", lambda self, spec: (s := load(self, spec))._replace(test=Counted(*s.test.tensors)))
     monkeypatch.setattr(accuracy, "on_device", lambda part, device: part)
     monkeypatch.setattr(Counted, "reads", 0)
     choosing = replace(few, lr=(0.01, 0.02), seconds=0.01, eval_res=(8,))
     found = outcome("conv3", choosing)
     assert Counted.reads == 2, "images and labels of one batch"
-    assert found.evals == {"8": found.values["accuracy"]}
+    assert found.evals == [Evaluation(8, "", found.values["accuracy"])]
 
 
 @pytest.mark.parametrize(
@@ -192,14 +192,15 @@ def test_other_resolutions_in_every_way_or_the_reason_for_none(few, monkeypatch)
     protocol = replace(few, eval_res=(8, 12))
     found = outcome("dynamic_filter", protocol)
     ways = methods.get("dynamic_filter").build(16, 8).ways
-    assert len(ways) > 1 and set(found.evals) == {"8", *(f"12 {way}" for way in ways)}
-    assert found.evals["8"] == found.values["accuracy"]
-    assert all(0 <= value <= 100 for value in found.evals.values())
+    assert len(ways) > 1 and [(one.res, one.way) for one in found.evals] == [(8, ""), *((12, way) for way in ways)]
+    assert found.evals[0].accuracy == found.values["accuracy"]
+    assert all(0 <= one.accuracy <= 100 and (one.status, one.detail) == ("ok", "") for one in found.evals)
     monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Fixed(channels, resolution))
     fixed = outcome("conv3", protocol)
-    assert fixed.evals["8"] == fixed.values["accuracy"]
-    assert fixed.evals["12"].startswith("error: RuntimeError: ")
-    assert "12" in fixed.evals["12"] and "8" in fixed.evals["12"], "torch's words on the two sizes"
+    same, other = fixed.evals
+    assert same == Evaluation(8, "", fixed.values["accuracy"])
+    assert (other.res, other.accuracy, other.status) == (12, None, "error") and other.detail.startswith("RuntimeError: ")
+    assert "12" in other.detail and "8" in other.detail, "torch's words on the two sizes"
 
 
 class Raises(nn.Conv2d):
@@ -218,15 +219,17 @@ class Raises(nn.Conv2d):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ValueError("filters of 8 px do not fit"), "unsupported: filters of 8 px do not fit"),
-        (methods.Unsupported("even sizes"), "unsupported: even sizes"),
-        (MemoryError("no room"), "oom: no room"),
-        (KeyError("x"), "error: KeyError: 'x'"),
+        (ValueError("filters of 8 px do not fit"), ("unsupported", "filters of 8 px do not fit")),
+        (methods.Unsupported("even sizes"), ("unsupported", "even sizes")),
+        (MemoryError("no room"), ("oom", "no room")),
+        (KeyError("x"), ("error", "KeyError: 'x'")),
     ],
 )
 def test_exception_at_another_resolution_has_its_own_status(error, told, few, monkeypatch):
     monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Raises(error, channels))
-    assert outcome("conv3", replace(few, eval_res=(12,))).evals["12"].startswith(told)
+    (failed,) = outcome("conv3", replace(few, eval_res=(12,))).evals
+    status, detail = told
+    assert (failed.accuracy, failed.status) == (None, status) and failed.detail.startswith(detail)
 
 
 class Endless(nn.Conv2d):
@@ -242,12 +245,13 @@ class Endless(nn.Conv2d):
 def test_non_finite_logits_at_another_resolution_give_no_accuracy(few, monkeypatch):
     monkeypatch.setattr(Workload, "operator", lambda self, channels, resolution: Endless(channels, resolution))
     found = outcome("conv3", replace(few, eval_res=(12,)))
-    assert found.evals["12"].startswith("error: Diverged: evaluation: logits are not finite")
+    (failed,) = found.evals
+    assert failed.status == "error" and failed.detail.startswith("Diverged: evaluation: logits are not finite")
 
 
 def test_data_of_another_resolution_are_loaded_once(few, monkeypatch):
-    load, asked = data.load, []
-    monkeypatch.setattr(data, "load", lambda text, spec: asked.append(spec.res) or load(text, spec))
+    load, asked = data.DataSet.load, []
+    monkeypatch.setattr(data.DataSet, "load", lambda self, spec: asked.append(spec.res) or load(self, spec))
     found = outcome("dynamic_filter", replace(few, eval_res=(8, 12)))
     assert len(found.evals) > 2 and asked == [8, 12]
 
@@ -261,16 +265,17 @@ def test_every_evaluation_yields(few, monkeypatch):
 
 
 def test_data_set_of_one_resolution_keeps_the_training(few, monkeypatch):
-    load = data.load
+    load = data.DataSet.load
 
-    def one_size(text, spec):
+    def one_size(self, spec):
         if spec.res != 8:
             raise ValueError(f"there are no images of {spec.res} px")
-        return load(text, spec)
+        return load(self, spec)
 
-    monkeypatch.setattr(data, "load", one_size)
+    monkeypatch.setattr(data.DataSet, "load", one_size)
     found = outcome("conv3", replace(few, eval_res=(12,)))
-    assert found.evals == {"12": "unsupported: there are no images of 12 px"} and found.values["accuracy"] >= 0
+    assert found.evals == [Evaluation(12, "", None, "unsupported", "there are no images of 12 px")]
+    assert found.values["accuracy"] >= 0
 
 
 def test_in_memory_splits_are_moved_to_the_device():

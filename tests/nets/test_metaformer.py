@@ -14,7 +14,7 @@ from bench import nets
 from bench.counters.flops import count
 from bench.nets import published
 from bench.nets.layers import ChannelNorm, drop_paths, load
-from bench.nets.metaformer import Block, MetaFormer
+from bench.nets.metaformer import Block, MetaFormer, Stage
 from bench.nets.resolution import adapt, ways
 from bench.nets.token_mixers import ExpandedMixer, depthwise, mixers
 from bench.workload.build import prepare
@@ -41,7 +41,7 @@ def parameters(network):
 
 def small(kind="dfformer", size=(64, 96), resize="native", drop_path=0.0, widths=WIDTHS):
     torch.manual_seed(0)
-    return MetaFormer(mixers(kind, resize), widths, DEPTHS, 10, 3, size, drop_path)
+    return MetaFormer(list(map(Stage, mixers(kind, resize), widths, DEPTHS)), 10, 3, size, drop_path)
 
 
 def image(size, batch=2):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from bench import nets
+from bench.axes import IMAGENET_CLASSES
 from bench.metrics import flops
 from bench.nets import published
 from bench.nets.niff.networks import FORMS
-from bench.nets.published import COMPLEX, FOLDED, IMAGENET, NETWORKS, NORMS, SPECTRUM, matches
+from bench.nets.published import COMPLEX, FOLDED, NETWORKS, NORMS, SPECTRUM, matches
 from bench.nets.shared_basis import resnet
 from bench.spec import ORIGINAL, Cell
 from bench.workload.build import CLASSES, Workload
@@ -46,7 +47,7 @@ def test_each_of_our_networks_except_hosts_has_an_entry():
     known = {name.partition("[")[0] for name in NETWORKS}
     assert {name for name in nets.names() if name not in known} == set(nets.HOSTS)
     assert all(published.find(name) is entry for name, entry in NETWORKS.items())
-    assert IMAGENET == CLASSES
+    assert IMAGENET_CLASSES == CLASSES
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import methods
+from bench.nets import NetworkSpec
 from bench.nets.mixer import Mixer
 from bench.nets.resolution import adapt, ways
 
@@ -14,7 +15,8 @@ METHODS = [name for name in methods.names() if not methods.get(name).entry.needs
 def network(name, res=16, **options):
     torch.manual_seed(0)
     method = methods.get(name)
-    return Mixer(lambda c, r: method.build(c, r, **options), 10, 1, 8, 1, (res, res)).eval()
+    spec = NetworkSpec("mixer", lambda c, r: method.build(c, r, **options), 10, 1, (res, res))
+    return Mixer(spec, 8, 1).eval()
 
 
 @pytest.mark.parametrize("name", METHODS)

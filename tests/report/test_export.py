@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from bench.cli import main
 from bench.columns import COLUMNS
 from bench.journal import JOURNAL, Journal, Writer, read_journal
-from bench.report.export import latex
+from bench.report import manifest
 from bench.report.write import write_reports
 from tests.builders import ENV, latency, params
 
@@ -60,7 +60,7 @@ def test_json_has_columns_environments_and_runs(results):
     report(results, "--format", "json")
     exported = json.loads((results / "run_1" / "table.json").read_text())
     assert {column["name"] for column in exported["columns"]} == set(exported["rows"][0])
-    assert exported["columns"][: len(COLUMNS)] == [vars(column) for column in COLUMNS]
+    assert [column["meaning"] for column in exported["columns"]][: len(COLUMNS)] == [column.meaning for column in COLUMNS]
     assert [env["cpu"] for env in exported["environments"]] == ["Processor"]
     assert exported["runs"][0]["command"] == "python -m bench run --methods all"
     assert exported["baseline"] == {"op": "dwconv7", "model": "none"}
@@ -144,7 +144,7 @@ def test_latex_has_booktabs_rules_around_head_and_body(tex):
     assert r"\hline" not in tex
 
 
-def test_latex_equals_the_leaderboard(tex):
+def test_latex_has_the_values_of_the_leaderboard(tex):
     assert r"1= & \texttt{fast} & \textbf{0.500 $\pm$9.5\%} & 2.00x $\pm$0.0\% & \textbf{7}" in tex
     assert r"1= & \texttt{tied} &" in tex
     assert r" & \texttt{big} & \textit{oom}\textsuperscript{1} &" in tex
@@ -159,35 +159,11 @@ def test_latex_escapes_names(tex):
     assert rf"\texttt{{{name}}}" in tex
 
 
-@pytest.mark.parametrize(
-    ("markdown", "expected"),
-    [
-        ("**0.5 ±1%<sup>2</sup>** ◆", r"\textbf{0.5 $\pm$1\%\textsuperscript{2}} $\diamond$"),
-        (r"pad\_kernel a\*b &amp; &lt;", r"pad\_kernel a*b \& \textless{}"),
-        ("99 ±>50", r"99 $\pm$\textgreater{}50"),
-        ("*Way*", r"\textit{Way}"),
-        ("`a*b*_c`", r"\texttt{a*b*\_c}"),
-    ],
-)
-def test_markdown_becomes_latex(markdown, expected):
-    assert latex.text(markdown) == expected
-
-
-def test_page_without_tables_gives_none():
-    assert latex.document("## a\n\ntext\n").splitlines() == [latex.HEAD]
-
-
-def test_captions_are_the_headings_above_a_table():
-    page = "## run\n\n### a\n\n#### 1 px\n\n| x |\n|--:|\n| 1 |\n\n### b\n\ntext\n\n| y |\n|:--|\n| 2 |\n\n<sup>1</sup> why\n"
-    exported = list(latex.tables(page.splitlines()))
-    assert [table.caption for table in exported] == ["run. a. 1 px", "run. b"]
-    assert [table.notes for table in exported] == [[], ["<sup>1</sup> why"]]
-
-
 def drawing(journal, table, folder):
     """Replace the drawing of figures."""
     folder.mkdir(exist_ok=True)
     (folder / "winners_cpu.svg").write_text(f"{len(table)} rows of {journal.name}")
+    manifest.update(folder, [manifest.Figure("winners_cpu.svg", "winners", "cpu", "cpu, 1 thread")])
     return [folder / "winners_cpu.svg"]
 
 
@@ -211,7 +187,7 @@ def test_existing_figures_are_updated_by_a_run(results):
     assert not figures.exists()
     figures.mkdir()
     write_reports([results / "run_1"])
-    assert [path.name for path in figures.iterdir()] == ["winners_cpu.svg"]
+    assert {path.name for path in figures.iterdir()} == {"winners_cpu.svg", manifest.NAME}
 
 
 def test_existing_figures_are_linked_with_no_figures(results):

@@ -8,11 +8,11 @@ import pytest
 from bench.report.recommend import answer as recommend
 from bench.report.recommend import text as recommend_text
 from bench.system import machine
-from tests.builders import ENV, QUERY, journal, latency, memory, seeded, steady, this_machine  # noqa: F401
+from tests.builders import ENV, QUERY, journal, latency, memory, query, seeded, steady, this_machine  # noqa: F401
 
 
 def answer(*records, envs=(ENV,), **limits):
-    return recommend.recommend([journal(*records, envs=envs)], replace(QUERY, **limits))
+    return recommend.recommend([journal(*records, envs=envs)], query(**limits))
 
 
 def labels(candidates):
@@ -126,7 +126,7 @@ def test_newest_of_other_machines_is_first(monkeypatch):
 
 def test_newest_measurement_of_a_method_is_used():
     old, new = journal(steady("a", 1.0), memory("a", 5e6)), journal(steady("a", 3.0, session=2.0), name="newer")
-    result = recommend.recommend([new, old], replace(QUERY, max_memory=6e6))
+    result = recommend.recommend([new, old], query(max_memory=6e6))
     (only,) = result.machines[0].candidates
     assert (only.row["latency_ms"], only.row["run"]) == (3.0, "newer")
     assert only.row["mem_peak_bytes"] == 5e6, "memory missing in the newer run is taken from the older run"
@@ -212,5 +212,14 @@ def test_note_on_accuracies_names_only_differences():
     assert "Accuracies are those of a network with the operator at 16 px: protocol digits 16 px" in text
     assert "environment e1." not in text
     trained = result.machines[0].trained
-    assert " at 16 px:" not in recommend_text.accuracy_note(trained, replace(QUERY, height=16, width=16), "e1")
+    assert " at 16 px:" not in recommend_text.accuracy_note(trained, query((16, 16)), "e1")
     assert recommend_text.accuracy_note(trained, QUERY, "e2").endswith(", environment e1.")
+
+
+@pytest.mark.parametrize(("threads", "note"), [(1, "CPU time"), (2, "contended")])
+def test_contended_measurement_has_a_short_note(threads, note):
+    record = steady("a", 1.0, threads=threads)
+    record.values["contended"] = 1
+    text = recommend_text.text(answer(record, threads=threads), Path("results"), 132)
+    (line,) = [line for line in text.splitlines() if line.startswith("a ")]
+    assert line.endswith(f"  {note}")

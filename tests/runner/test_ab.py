@@ -44,7 +44,7 @@ SLOWLY = [1.0, 2.0, 1.0, 3.0, 1.0, 2.0, 1.0, 2.0]  # rounds of a machine that ch
 def tried(factor, a=A, b=B, busy=False):
     pool = Fake(A=SLOWLY, B=[factor * one for one in SLOWLY] if isinstance(factor, float) else factor)
     pool.busy = busy
-    return trial(pool, a, b, fixed_rounds(a, "cold", 8), Limits())
+    return trial(pool, (a, b), fixed_rounds(a, "cold", 8), Limits())
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_a_failing_side_ends_in_exit_3_and_records_are_saved(tmp_path):
     ("words", "sentence"),
     [
         (("niff", "nif"), "did you mean 'niff'"),
-        (("niff", "niff", "--res", "8,9"), "takes one value"),
-        (("niff", "niff", "--rounds", "1"), "1 is not in the range 2<=x<=300"),
+        (("niff", "niff", "--res", "8,9"), "'8,9' is not a resolution"),
+        (("niff", "niff", "--rounds", "1"), "1 is too small: at least 2"),
         (("niff", "niff", "--threads", "100000"), "is more than the"),
         (("niff", "niff", "--device", "cuda:99"), "device cuda:99 does not exist"),
         (("niff",), "Missing argument 'B'"),

@@ -32,7 +32,8 @@ def scripted(monkeypatch):
     """Trials and sweeps without processes. The first trial of each kind is wrong, all others are right."""
     seen = []
 
-    def trial(pool, a, b, protocol, limits):
+    def trial(pool, sides, protocol, limits):
+        a, b = sides
         slowed = a.method == "repeated"
         first = not any(one.method == a.method for one, _ in seen)
         seen.append((a, b))
@@ -110,7 +111,7 @@ def test_a_real_trial_of_each_kind():
 
     pool = Pool((PLUGIN,))
     quick = Timing(rounds=2, max_rounds=2, round_seconds=0.005)
-    for a, b in ((audit._named(CELL, "A"), audit._named(CELL, "B")), audit._slowed(CELL)):
-        found = audit.trial(pool, a, b, quick, Limits())
+    for sides in ((audit._named(CELL, "A"), audit._named(CELL, "B")), audit._slowed(CELL)):
+        found = audit.trial(pool, sides, quick, Limits())
         assert [one.status for one in found.records] == ["ok", "ok"]
         assert found.ratio.mid > 0

@@ -7,13 +7,14 @@ import torch
 
 import methods
 from bench import names, nets
-from bench.cli.networks import baseline_label
+from bench.axes import setting_text
 from bench.journal import JOURNAL, read_journal
-from bench.plan import Axes, cells
+from bench.plan import cells
+from bench.runner.networks import baseline_label
 from bench.spec import ORIGINAL
 from bench.tables.cells import tidy
 from bench.workload.failures import diagnose
-from tests.builders import bench
+from tests.builders import bench, grid
 
 KNOWN = {entry.name: entry for entry in methods.catalogue()}
 
@@ -37,12 +38,12 @@ def test_labels_are_read_as_they_are_written():
         assert cell.label == label
         assert (cell.level, cell.channels) == ("model", 3)
     assert names.cell_of("resnet18", KNOWN, **axes).method == ORIGINAL
-    assert "networks, 3 image channels, 64x96 px" in names.setting_text(cell)
+    assert "networks with 1000 classes, 3 image channels, 64x96 px" in setting_text(vars(cell))
 
 
 def test_what_networks_are_compared_with():
     def compared(requested, *networks, chosen=("niff",), **axes):
-        planned = cells(Axes(chosen, ((32, 32),), level="model", networks=networks, **axes), KNOWN)
+        planned = cells(grid(chosen, ((32, 32),), level="model", networks=networks, **axes), KNOWN)
         return baseline_label(requested, "dwconv7", list(planned), KNOWN)
 
     assert compared(None, "resnet18", "mixer") == "resnet18"
@@ -59,7 +60,7 @@ def test_what_networks_are_compared_with():
 
 @pytest.mark.parametrize("requested", ["resnet50", "resnet18 + dwconv7", "dwconv7", "resnet18 + nif", "nif"])
 def test_a_baseline_that_is_not_measured_is_an_error(requested):
-    planned = list(cells(Axes(("niff",), ((32, 32),), level="model", networks=("resnet18",)), KNOWN))
+    planned = list(cells(grid(("niff",), ((32, 32),), level="model", networks=("resnet18",)), KNOWN))
     with pytest.raises(ValueError, match=r"unknown method 'nif'|choose none or one of: resnet18, resnet18 \+ niff"):
         baseline_label(requested, "dwconv7", planned, KNOWN)
 

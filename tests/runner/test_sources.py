@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 
-import bench
 import methods
 from bench.runner import sources
 from tests.paths import ROOT
@@ -15,9 +14,10 @@ KNOWN = {entry.name: entry for entry in methods.catalogue()}
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """Let the digests read a copy of the sources."""
-    for module in (bench, methods):
-        shutil.copytree(ROOT / module.__name__, tmp_path / module.__name__, ignore=shutil.ignore_patterns("__pycache__"))
-        monkeypatch.setattr(module, "__file__", str(tmp_path / module.__name__ / "__init__.py"))
+    for package in ("bench", "methods"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sources, "BENCH", tmp_path / "bench")
+    monkeypatch.setattr(methods, "__file__", str(tmp_path / "methods" / "__init__.py"))
     return tmp_path
 
 

@@ -22,29 +22,31 @@ import methods
 from bench import journal
 from bench.columns import COLUMNS, columns_of
 from bench.executors.process import Pool
-from bench.plan import Axes, plan
+from bench.plan import Grid, plan
 from bench.report.leaderboard.page import leaderboard
+from bench.runner.request import Request
 from bench.runner.sources import source_digests
-from bench.runner.sweep import Request, Sweep
+from bench.runner.sweep import Sweep
 from bench.spec import Record
-from bench.tables.cells import tidy, write_tables
+from bench.tables.cells import complete_rows, to_frame, write_tables
 
 METRICS = ("params", "flops", "memory", "latency", "energy")
 METHODS, ROUNDS = 20, 10
 DONE = 0.9  # share of finished jobs; the others are planned
 
 
-def axes(records: int) -> Axes:
+def axes(records: int) -> Grid:
     """Return a grid whose journal has about that many records. The number of resolutions follows from it."""
     names = tuple(entry.name for entry in methods.catalogue() if not entry.needs_kernel)[:METHODS]
     channels, batch = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768), (1, 2, 4, 8, 16)
     settings = len(channels) * len(batch) * 4 * DONE
     sizes = max(round(records / len(names) / len(METRICS) / settings), 1)
     res = tuple((16 * size, 16 * size) for size in range(1, sizes + 1))
-    return Axes(names, res, channels, batch, dtype=("fp32", "bf16"), mode=("infer", "train"), device=("cpu",))
+    values = {"res": res, "channels": channels, "batch": batch, "dtype": ("fp32", "bf16"), "mode": ("infer", "train")}
+    return Grid(methods=names, axes={**values, "device": ("cpu",)})
 
 
-def synthetic(grid: Axes, env: str) -> Iterator[Record]:
+def synthetic(grid: Grid, env: str) -> Iterator[Record]:
     """Yield the records of the finished jobs of a grid, with random values. One in fifty is a failure."""
     known = {entry.name: entry for entry in methods.catalogue()}
     draw = random.Random(0)
@@ -68,7 +70,7 @@ def synthetic(grid: Axes, env: str) -> Iterator[Record]:
 NAMES = {column.name for column in COLUMNS if column.unit == "name"}
 
 
-def write(path: Path, grid: Axes, env: dict[str, Any]) -> int:
+def write(path: Path, grid: Grid, env: dict[str, Any]) -> int:
     """Write the journal of a run over a grid, without syncing, and return the number of records."""
     known = {entry.name: entry for entry in methods.catalogue()}
     path.parent.mkdir(parents=True)
@@ -84,14 +86,14 @@ def write(path: Path, grid: Axes, env: dict[str, Any]) -> int:
     return count
 
 
-def stages(path: Path, grid: Axes) -> Iterator[tuple[str, Callable[[], object]]]:
+def stages(path: Path, grid: Grid) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the stages of a resumed run and a report."""
-    yield "plan a resume", lambda: resumed(Request(grid, METRICS, path.parent))
+    yield "plan a resume", lambda: resumed(Request(grid=grid, metrics=METRICS, out=path.parent))
     made: dict[str, Any] = {}
     yield "read", lambda: made.update(journal=journal.read_journal(path))
-    yield "tidy", lambda: made.update(table=tidy(made["journal"]))
-    yield "write tables", lambda: write_tables(made["journal"], made["table"])
-    yield "leaderboard", lambda: leaderboard([made["journal"]], [made["table"]])
+    yield "tidy", lambda: made.update(rows=complete_rows(made["journal"]))
+    yield "write tables", lambda: write_tables(made["journal"], to_frame(made["rows"]))
+    yield "leaderboard", lambda: leaderboard([made["journal"]], [made["rows"]])
 
 
 def resumed(request: Request) -> Sweep:

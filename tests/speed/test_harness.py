@@ -7,12 +7,13 @@ from collections import Counter
 import pytest
 
 from bench.journal import JOURNAL, read_journal
-from bench.plan import Axes
+from bench.plan import Grid
 from bench.report import write
 from bench.report.leaderboard.page import leaderboard
-from bench.runner.sweep import Request
+from bench.runner.options import WorkerOptions
+from bench.runner.request import Request
 from bench.system import environment
-from bench.tables.cells import write_tables
+from bench.tables.cells import complete_rows, write_tables
 from tests.speed import harness
 
 FACTOR = 4
@@ -20,7 +21,8 @@ METHODS = ("conv3", "dwconv3", "dwconv7", "niff")
 
 
 def grid(settings):
-    return Axes(METHODS, tuple((8 + 4 * one, 8) for one in range(settings)), channels=(4,))
+    axes = {"res": tuple((8 + 4 * one, 8) for one in range(settings)), "channels": (4,), "device": ("cpu",)}
+    return Grid(methods=METHODS, axes=axes)
 
 
 def written(folder, settings):
@@ -51,7 +53,7 @@ def calls(function):
 def request_over(tmp_path):
     def over(settings):
         path = written(tmp_path, settings)
-        return Request(grid(settings), harness.METRICS, path.parent, executor="inline")
+        return Request(grid=grid(settings), metrics=harness.METRICS, out=path.parent, workers=WorkerOptions(executor="inline"))
 
     return over
 
@@ -60,7 +62,7 @@ STAGES = {
     "read": lambda request, journal: read_journal(journal.path),
     "plan a resume": lambda request, journal: harness.resumed(request),
     "tables": lambda request, journal: write_tables(journal),
-    "leaderboard": lambda request, journal: leaderboard([journal]),
+    "leaderboard": lambda request, journal: leaderboard([journal], [complete_rows(journal)]),
 }
 
 

@@ -1,12 +1,25 @@
 """Ratios, their intervals and verdicts."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bench.stats.ranking import kendall_tau, ranks
-from bench.stats.ratios import UNKNOWN, across_sessions, exact, from_intervals, paired, ratio, signed_rank_cut, unpaired, verdict
+from bench.stats.ratios import (
+    UNKNOWN,
+    Timed,
+    across_sessions,
+    exact,
+    from_intervals,
+    paired,
+    ratio,
+    signed_rank_cut,
+    slower,
+    unpaired,
+    verdict,
+)
 from bench.stats.rounds import Interval, log_interval
 
 # Two-sided 5% critical values of Wilcoxon's signed-rank test, from the published tables.
@@ -126,24 +139,29 @@ def test_verdict_needs_the_whole_interval(interval, word):
 
 def facts(ms, contended=0, threads=1, session=1.0):
     rounds = {"clean": [ms] * 6, "cpu": [ms * 2] * 6, "wall": [ms * 3] * 6}
-    return {"rounds": rounds, "contended": contended, "threads": threads, "session": session, "device": "cpu"}
+    return Timed(rounds, bool(contended), threads, "cpu", session)
 
 
 def test_two_records_are_compared_by_one_clock():
     assert ratio(facts(2), facts(1)).mid == pytest.approx(2)
     broken = facts(2, contended=1)
-    broken["rounds"]["clean"] = [None] * 6
+    broken.rounds["clean"] = [None] * 6
     assert ratio(broken, facts(1)).mid == pytest.approx(2), "by the processor time of both"
     broken = facts(2, contended=1, threads=2)
-    broken["rounds"]["cpu"] = [100] * 6
+    broken.rounds["cpu"] = [100] * 6
     assert ratio(broken, facts(1, threads=2)).mid == pytest.approx(2), "by the wall clock of both"
 
 
 def test_records_of_two_sessions_are_unpaired():
-    one = facts(1) | {"rounds": {"clean": [1, 2, 3, 4, 5, 6.0]}}
-    other = facts(1) | {"rounds": {"clean": [2, 4, 6, 8, 10, 12.0]}}
+    one = replace(facts(1), rounds={"clean": [1, 2, 3, 4, 5, 6.0]})
+    other = replace(facts(1), rounds={"clean": [2, 4, 6, 8, 10, 12.0]})
     assert ratio(one, other) == pytest.approx((0.5, 0.5, 0.5))
-    assert ratio(one, other | {"session": 2.0}).hi > 0.8
+    assert ratio(one, replace(other, session=2.0)).hi > 0.8
+
+
+def test_slower_is_false_for_equal_latencies():
+    assert not slower(facts(1), facts(1))
+    assert slower(facts(2), facts(1)) and not slower(facts(1), facts(2))
 
 
 def test_tied_rows_have_the_same_rank():

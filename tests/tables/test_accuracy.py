@@ -10,7 +10,7 @@ import pytest
 
 from bench.journal import JOURNAL, Writer, read_journal
 from bench.plan import accuracy_cell
-from bench.spec import ORIGINAL, Cell, Job, Record, Training
+from bench.spec import ORIGINAL, Cell, Evaluation, Job, Record, Training
 from bench.stats.ranking import front
 from bench.stats.ratios import difference
 from bench.tables import accuracy, accuracy_csv, reach
@@ -23,14 +23,8 @@ def trained(method, percent, seed=0, status="ok", network="mixer", protocol=TASK
     """Return a record of metric accuracy; `percent` is None if it failed."""
     trained_cell = replace(accuracy_cell(Cell(method, 8, 8, **cell), protocol, network), seed=seed)
     values = {"accuracy": percent, "accuracy_floor": 50.0, "accuracy_floor_of": "chance", "accuracy_params": 10.0 + seed}
-    return Record(
-        Job(trained_cell, "accuracy", protocol, "c"),
-        status,
-        detail,
-        values if status == "ok" else {},
-        evals=dict(evals),
-        env="e1",
-    )
+    job = Job(trained_cell, "accuracy", protocol, "c")
+    return Record(job, status, detail, values if status == "ok" else {}, evals=list(evals), env="e1")
 
 
 def seeds(method, *percents, **kwargs):
@@ -210,7 +204,8 @@ def test_pareto_front_of_points():
 
 
 def test_accuracies_of_each_evaluation():
-    evals = {"16": 91.0, "24": 85.0, "32 bicubic": 80.0, "32 pad_kernel": "unsupported: fits 16 px only"}
+    evals = [Evaluation(16, "", 91.0), Evaluation(24, "", 85.0), Evaluation(32, "bicubic", 80.0)]
+    evals += [Evaluation(32, "pad_kernel", None, "unsupported", "fits 16 px only")]
     rows = list(accuracy_csv.rows(trained("niff", 91.0, 3, evals=evals)))
     names = ("res", "eval_res", "way", "accuracy", "status", "detail", "seed")
     assert [tuple(row[name] for name in names) for row in rows] == [
@@ -239,7 +234,7 @@ def write(path, *records, **run):
 def test_accuracy_csv_is_written_if_something_was_trained(tmp_path):
     pd = pytest.importorskip("pandas")
     path = tmp_path / "run" / JOURNAL
-    journal = write(path, *seeds("a", 90.0, 92.0, evals={"32": 70.0}))
+    journal = write(path, *seeds("a", 90.0, 92.0, evals=[Evaluation(32, "", 70.0)]))
     (written,) = accuracy_csv.write(journal)
     assert written == tmp_path / "run" / "accuracy.csv"
     table = pd.read_csv(written)

@@ -6,6 +6,7 @@ import pytest
 from bench.journal import JOURNAL, Journal
 from bench.report.data_dictionary import dictionary
 from bench.report.leaderboard.crossover import sections
+from bench.report.markdown import document
 from bench.spec import Cell, Job, Record, Timing
 from bench.tables import crossover
 from bench.tables.crossover import DIRECT, FOURIER
@@ -76,7 +77,7 @@ def test_fourier_form_slower_at_the_largest_size_has_no_crossing(tmp_path):
 def test_failure_is_reported_and_excluded_from_the_range(tmp_path):
     row = only_row(tmp_path, {3: 0.5, 7: 2.0, 31: "timeout"}, dict.fromkeys((3, 7, 31), 1.0))
     assert (row["kernel_max"], row["failed"]) == (7, f"31: {DIRECT} timeout")
-    text = "".join(sections(journal_of(tmp_path, *forms({3: "oom", 7: "oom"}, {3: 1.0, 7: 1.0}))))
+    text = document(sections(journal_of(tmp_path, *forms({3: "oom", 7: "oom"}, {3: 1.0, 7: 1.0}))))
     assert "none<sup>1</sup>" in text
     assert f"3: {DIRECT} oom; 7: {DIRECT} oom" in text.replace("\\_", "_")
 
@@ -106,7 +107,7 @@ def test_leaderboard_shows_the_crossing_or_its_bound(tmp_path):
         *forms({3: 2.0, 5: 3.0}, {3: 1.0, 5: 1.0}, channels=256),
     )
     lines = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in "".join(sections(journal)).splitlines() if line[:1] == "|"
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in document(sections(journal)).splitlines() if line[:1] == "|"
     ]
     shown = [dict(zip(lines[0], line)) for line in lines[2:]]
     assert [line["crossing, px"] for line in shown] == ["6.00", "above 5", "below 3"]
@@ -116,13 +117,13 @@ def test_leaderboard_shows_the_crossing_or_its_bound(tmp_path):
 
 
 def test_legend_states_that_the_crossing_is_interpolated(tmp_path):
-    text = "".join(sections(journal_of(tmp_path, *forms({3: 0.5, 7: 2.0}, {3: 1.0, 7: 1.0}))))
+    text = document(sections(journal_of(tmp_path, *forms({3: 0.5, 7: 2.0}, {3: 1.0, 7: 1.0}))))
     text = " ".join(text.split())
     assert "interpolated between measured sizes" in text and "a library leaves its fast path" in text
 
 
 def test_environments_are_named_if_there_are_several(tmp_path):
     of_env = [list(forms({3: 0.5, 7: 2.0}, {3: 1.0, 7: 1.0}, env=env, batch=batch)) for env, batch in (("e1", 1), ("e2", 2))]
-    assert "environment" not in "".join(sections(journal_of(tmp_path, *of_env[0])))
-    text = "".join(sections(journal_of(tmp_path, *of_env[0], *of_env[1])))
+    assert "environment" not in document(sections(journal_of(tmp_path, *of_env[0])))
+    text = document(sections(journal_of(tmp_path, *of_env[0], *of_env[1])))
     assert "cpu, 1 thread, environment `e1`" in text and "cpu, 1 thread, environment `e2`" in text

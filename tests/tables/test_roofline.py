@@ -25,14 +25,14 @@ ROW = {
 }
 
 
-def columns_of(ceilings=CEILINGS, **changed):
-    return roofline.columns(ROW | changed, ceilings)
+def columns_of(peaks=PEAKS, **changed):
+    return roofline.columns(ROW | changed, peaks)
 
 
 def test_columns_are_in_the_data_dictionary():
     row = columns_of()
     assert tuple(row) == roofline.COLUMNS
-    assert all(columns.get(name).metric == "" for name in row)
+    assert all(columns.column_of(name).metric == "" for name in row)
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,10 @@ def test_call_is_launch_bound_if_launches_take_most_of_it(changed, expected):
         {"flops_eff": None},
         {"flops_fft": float("nan")},
         {"weights_bytes": None},
-        {"dtype": "bf16", "ceilings": {"cpu/1": PEAKS | {"linear": {"fp32": 1e9, "bf16": None}}}},
-        {"ceilings": {"cpu/1": PEAKS | {"fft": None}}},
-        {"ceilings": {"cpu/1": PEAKS | {"copy": {}}}},
-        {"ceilings": {"cpu/1": {}}},
-        {"ceilings": {}},
-        {"threads": 2},
-        {"device": "cuda:0"},
+        {"dtype": "bf16", "peaks": PEAKS | {"linear": {"fp32": 1e9, "bf16": None}}},
+        {"peaks": PEAKS | {"fft": None}},
+        {"peaks": PEAKS | {"copy": {}}},
+        {"peaks": {}},
     ],
 )
 def test_columns_are_none_if_an_input_is_missing(changed):

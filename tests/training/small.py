@@ -1,13 +1,16 @@
 """A small network, small data and a short training."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from bench.data import Splits
+from bench.nets import NetworkSpec
 from bench.nets.mixer import Mixer
 from bench.spec import Training
-from bench.training.loop import Trainer
+from bench.training.loop import Trainer, TrainerConfig
 
 TINY = Training(res=8, batch=16, epochs=2)
 
@@ -37,11 +40,12 @@ def splits(count=32):
 
 def host(operator=Scale, depth=1, seed=0):
     torch.manual_seed(seed)
-    return Mixer(operator, classes=2, in_channels=1, width=4, depth=depth, resolution=(8, 8))
+    return Mixer(NetworkSpec("mixer", operator, classes=2, in_channels=1, resolution=(8, 8)), width=4, depth=depth)
 
 
-def trainer(network=None, protocol=TINY, seed=0, count=32, lr=None, **extra):
-    return Trainer(network or host(), splits(count), protocol, seed, lr or protocol.lr[0], protocol.epochs, **extra)
+def trainer(network=None, protocol=TINY, seed=0, count=32, lr=None, cast=nullcontext):
+    config = TrainerConfig(seed, lr or protocol.lr[0], protocol.epochs, cast)
+    return Trainer(network or host(), splits(count), protocol, config)
 
 
 def trained(*args, **kwargs):

@@ -13,12 +13,13 @@ from torch.utils.data import Dataset, TensorDataset
 
 from bench.data import Splits
 from bench.metrics import accuracy
+from bench.nets import NetworkSpec
 from bench.nets.mixer import Mixer
 from bench.plan import accuracy_cell
 from bench.spec import Cell, Training
 from bench.training import batches, loop, search
 from bench.training.checkpoint import Checkpoint
-from bench.training.loop import Trainer
+from bench.training.loop import Trainer, TrainerConfig
 from bench.workload.build import Workload
 
 pytestmark = pytest.mark.timeout(400)  # seconds for processes that import torch on two busy cores
@@ -61,8 +62,8 @@ def splits(read=False):
 
 def trainer(path, protocol=TINY, read=False, lr=0.02, every=0.0):
     torch.manual_seed(7)
-    network = Mixer(Dropped, 2, 1, 4, 1, (8, 8))
-    return Trainer(network, splits(read), protocol, 3, lr, protocol.epochs, checkpoint=Checkpoint(path, every))
+    network = Mixer(NetworkSpec("mixer", Dropped, 2, 1, (8, 8)), 4, 1)
+    return Trainer(network, splits(read), protocol, TrainerConfig(3, lr, protocol.epochs), Checkpoint(path, every))
 
 
 def state(made):

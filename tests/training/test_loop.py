@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from bench.nets import NetworkSpec
 from bench.nets.mixer import Mixer
 from bench.training import loop
 from bench.training.loop import Diverged, top1
@@ -44,7 +45,8 @@ def test_scale_of_the_operator_does_not_matter(gain):
 
 def test_operator_receives_its_channels_and_resolution():
     asked = []
-    Mixer(lambda c, r: asked.append((c, r)) or nn.Identity(), 2, in_channels=3, width=6, depth=3, resolution=(12, 8), patch=2)
+    spec = NetworkSpec("mixer", lambda c, r: asked.append((c, r)) or nn.Identity(), classes=2, in_channels=3, resolution=(12, 8))
+    Mixer(spec, width=6, depth=3, patch=2)
     assert asked == [(6, (6, 4))] * 3
 
 

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import main
-from bench.cli.run import training
 from bench.spec import Training
 from bench.training import recipes
 
@@ -136,10 +135,9 @@ def test_invalid_budget_is_an_error(text):
 
 
 def test_own_flags_override_the_recipe():
-    given = {"recipe": "flexnet", "train": ["epochs=3"], "budget": "epochs=5", "train_res": 16, "eval_res": (16, 24)}
-    protocol = training(given)
+    protocol = recipes.protocol("flexnet", recipes.Changes(("epochs=3",), "epochs=5", 16, (16, 24)))
     assert (protocol.optimizer, protocol.epochs, protocol.res, protocol.eval_res) == ("adam", 5, 16, (16, 24))
-    kept = training({"recipe": "flexnet", "train": ["res=20"], "budget": None, "train_res": None, "eval_res": ()})
+    kept = recipes.protocol("flexnet", recipes.Changes(("res=20",)))
     assert (kept.epochs, kept.res) == (350, 20)
 
 

@@ -16,7 +16,7 @@ from bench.executors.job import saving_options
 from bench.journal import JOURNAL, read_journal
 from bench.metrics import accuracy
 from bench.plan import accuracy_cell
-from bench.spec import PROTOCOLS, Cell, Job, Limits
+from bench.spec import PROTOCOLS, Cell, Job, Limits, protocol_digest, protocol_name
 from bench.training import loop, weights
 from bench.training.loop import top1
 from bench.workload.build import Workload
@@ -31,7 +31,7 @@ def few(monkeypatch):
     whole = digits.load(DataSpec(8))
     parts = [TensorDataset(*(tensor[:count] for tensor in part.tensors)) for part, count in zip(whole[:3], (48, 32, 32))]
     found = whole._replace(train=parts[0], validation=parts[1], test=parts[2])
-    monkeypatch.setattr(data, "load", lambda text, spec: found)
+    monkeypatch.setattr(data.DataSet, "load", lambda self, spec: found)
     return found
 
 
@@ -156,6 +156,28 @@ def test_epochs_of_several_trainings_have_separate_files(tmp_path):
     assert [[one.epoch for one in epochs] for epochs in found] == [[0, 1, 2, 3]] * 2
 
 
+def test_epochs_of_a_training_are_grouped_whatever_their_files_are_called(tmp_path):
+    train(tmp_path, each=True)
+    for path in tmp_path.iterdir():
+        path.rename(tmp_path / f"renamed {path.name[-len('epoch000.weights.pt') :]}")
+    (epochs,) = group_by_training(from_weights([tmp_path]))
+    assert [one.epoch for one in epochs] == [0, 1, 2, 3]
+    assert {one.training for one in epochs} == {Job(CELL, "accuracy", PROTOCOL).key()}
+    assert {one.protocol for one in epochs} == {protocol_name(CELL, PROTOCOL)}
+    assert {one.protocol_digest for one in epochs} == {protocol_digest(CELL, PROTOCOL)}
+
+
+def test_files_of_an_older_version_with_fewer_settings_are_another_training(tmp_path):
+    train(tmp_path, each=True)
+    for path in list(tmp_path.iterdir()):
+        content = torch.load(path)
+        del content["job"]["protocol"]["ema"]
+        torch.save(content, tmp_path / f"older {path.name}")
+    found = group_by_training(from_weights([tmp_path]))
+    assert [[one.epoch for one in epochs] for epochs in found] == [[0, 1, 2, 3]] * 2
+    assert len({one.protocol for epochs in found for one in epochs}) == 1
+
+
 def test_invalid_file_is_a_one_line_error(tmp_path):
     (tmp_path / "noise").write_bytes(b"\x80\x02no weights" * 9)
     torch.save({"weights": {"a": torch.ones(1)}}, tmp_path / "other")
@@ -220,4 +242,4 @@ def test_run_saves_weights_next_to_its_journal(tmp_path):
     (record,) = read_journal(tmp_path / JOURNAL).records.values()
     (one,) = from_weights([tmp_path / "weights"])
     assert one.epoch == 1 and weights.read(one.weights)["job"] == replace(record.job, code="")
-    assert evaluated(one.module(), data.load("digits", DataSpec(8)).test) == record.values["accuracy"]
+    assert evaluated(one.module(), data.DataSet("digits").load(DataSpec(8)).test) == record.values["accuracy"]

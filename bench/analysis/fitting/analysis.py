@@ -21,7 +21,7 @@ from bench.analysis.fitting import figures, text
 from bench.analysis.fitting.nets import NETS
 from bench.analysis.fitting.targets import TARGETS, published_error
 from bench.analysis.output import Findings
-from bench.names import did_you_mean
+from methods.registry import did_you_mean
 
 POINTS = 60  # of a loss curve
 

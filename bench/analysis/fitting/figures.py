@@ -11,19 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.analysis.fitting.nets import NETS, Net
 from bench.analysis.fitting.targets import PUBLISHED_ZERO, TARGETS
 from bench.report.figures.canvas import canvas, logarithmic, theme
 from bench.report.style import FAMILIES, OTHERS
 
-COLOURS = {  # by the part of a network's name before "_"
-    "magnet": FAMILIES["flexconv"],
-    "gabor": FAMILIES["afno"],
-    "fourier": FAMILIES["global_filter"],
-    "siren": FAMILIES["shared_basis"],
-    "niff": FAMILIES["niff"],
-    "weights": FAMILIES["dwconv"],
-}
 ERROR_TICKS = (1e-12, 1e-9, 1e-6, 1e-3, 1)
+DEFAULT_RATE = 0.01
 LOWEST = 1e-12  # smaller errors are drawn here: they are rounding
 Dash = Literal["-", "--", ":", "-."]
 Kernels = Mapping[tuple[str, float, str], np.ndarray]  # (net, learning rate, target): (33, 33)
@@ -37,21 +31,21 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, kernels: Kernels) -> dict[st
 
 def draw_errors(table: pd.DataFrame) -> Figure:
     """Draw one panel per target: best (dot) and last (bar) error per seed, published error (hollow), best constant (line)."""
-    names, targets = _names(table), list(dict.fromkeys(table["target"]))
-    figure, panels = _panels(len(targets), 0.8 + 0.21 * len(names), sharex=True, sharey=True)
+    lines, targets = _lines(table), list(dict.fromkeys(table["target"]))
+    figure, panels = _panels(len(targets), 0.8 + 0.21 * len(lines), sharex=True, sharey=True)
     for axes, target in zip(panels, targets):
         rows = table[table["target"] == target]
-        for y, name in enumerate(names):
-            fits = rows[_label(rows) == name]
+        for y, (label, (colour, _)) in enumerate(lines.items()):
+            fits = rows[_label(rows) == label]
             finite = fits[["mse", "mse_best"]].dropna().clip(lower=LOWEST)
-            axes.plot(finite["mse"], [y] * len(finite), "|", color=_colour(name), markersize=9)
-            axes.plot(finite["mse_best"], [y] * len(finite), "o", color=_colour(name), markersize=5)
+            axes.plot(finite["mse"], [y] * len(finite), "|", color=colour, markersize=9)
+            axes.plot(finite["mse_best"], [y] * len(finite), "o", color=colour, markersize=5)
             if not len(finite):
                 axes.text(LOWEST * 2, y, "error", fontsize=8, va="center")
             axes.plot(fits["published_mse"].iloc[:1], [y], "D", color="black", fillstyle="none", markersize=6)
         axes.axvline(rows["target_variance"].iloc[0], color="#808080", linestyle="--", linewidth=1)
         logarithmic(axes.xaxis, ERROR_TICKS)
-        axes.set(title=target, xlim=(LOWEST / 4, 3), yticks=range(len(names)), yticklabels=names, xlabel="mean squared error")
+        axes.set(title=target, xlim=(LOWEST / 4, 3), yticks=range(len(lines)), yticklabels=list(lines), xlabel="mean squared error")
         axes.label_outer()
     panels[0].invert_yaxis()
     published = f"published ({PUBLISHED_ZERO:g}: printed as 0)"
@@ -85,18 +79,18 @@ def draw_kernels(table: pd.DataFrame, kernels: Kernels) -> Figure:
 
 def draw_losses(table: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw one panel per target: the loss of seed 0 over steps."""
-    names, targets = _names(table), list(dict.fromkeys(table["target"]))
+    lines, targets = _lines(table), list(dict.fromkeys(table["target"]))
     figure, panels = _panels(len(targets), 2.4, sharex=True, sharey=True)
     labelled = curves[curves["seed"] == 0].assign(label=_label(curves))
     for axes, target in zip(panels, targets):
-        for name in names:
-            line = labelled[(labelled["target"] == target) & (labelled["label"] == name)]
-            axes.plot(line["step"] + 1, line["mse"].clip(lower=LOWEST), color=_colour(name), linestyle=_dash(name), linewidth=1.1)
+        for label, (colour, dash) in lines.items():
+            fit = labelled[(labelled["target"] == target) & (labelled["label"] == label)]
+            axes.plot(fit["step"] + 1, fit["mse"].clip(lower=LOWEST), color=colour, linestyle=dash, linewidth=1.1)
         logarithmic(axes.xaxis)
         logarithmic(axes.yaxis, ERROR_TICKS)
         axes.set(title=target, ylim=(LOWEST / 2, 10), xlabel="steps + 1", ylabel="mean squared error")
         axes.label_outer()
-    _legend(figure, [Line2D([], [], color=_colour(name), linestyle=_dash(name), label=name) for name in names])
+    _legend(figure, [Line2D([], [], color=colour, linestyle=dash, label=label) for label, (colour, dash) in lines.items()])
     return figure
 
 
@@ -111,23 +105,21 @@ def _panels(count: int, height: float, **options: Any) -> tuple[Figure, Sequence
 
 
 def _label(table: pd.DataFrame) -> pd.Series:
-    """Return the net, with its learning rate if that is not the default 0.01."""
-    rates = table["lr"].map(lambda lr: "" if lr == 0.01 else f", lr {lr:g}")
+    """Return the net, with its learning rate if that is not the default."""
+    rates = table["lr"].map(lambda lr: "" if lr == DEFAULT_RATE else f", lr {lr:g}")
     return table["net"] + rates
 
 
-def _names(table: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(_label(table)))
+def _lines(table: pd.DataFrame) -> dict[str, tuple[str, Dash]]:
+    """Return colour and line style by label."""
+    return {label: _style(NETS[net], lr) for label, net, lr in zip(_label(table), table["net"], table["lr"])}
 
 
-def _colour(name: str) -> str:
-    return COLOURS.get(name.partition("_")[0], OTHERS[0])
-
-
-def _dash(name: str) -> Dash:
-    """Return the line style: dotted for small networks, dashed or dash-dotted for another learning rate."""
-    other_rate = ", lr" in name
-    return ("-." if other_rate else ":") if "_small" in name else ("--" if other_rate else "-")
+def _style(net: Net, lr: float) -> tuple[str, Dash]:
+    """Return colour and line style: dotted for small networks, dashed or dash-dotted for another learning rate."""
+    default = lr == DEFAULT_RATE
+    dash: Dash = (":" if default else "-.") if net.small else ("-" if default else "--")
+    return FAMILIES.get(net.family, OTHERS[0]), dash
 
 
 def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench.analysis.fitting.targets import SIZE, axis
 from methods.niff import Niff
-from methods.parts.kernel_nets import make_kernel_net
+from methods.parts.kernel_nets import KernelNetConfig, make_kernel_net
 
 OMEGA = 256.0
 
@@ -27,7 +27,7 @@ class Continuous(nn.Module):
 
     def __init__(self, kind: str, hidden: int, omega: float | None = None):
         super().__init__()
-        self.net = make_kernel_net(kind, 1, hidden, 3, omega)
+        self.net = make_kernel_net(KernelNetConfig(kind, hidden, 3, omega), 1)
 
     def forward(self) -> Tensor:
         return self.net(axis(), axis())[0]
@@ -59,22 +59,24 @@ class Free(nn.Module):
 
 
 class Net(NamedTuple):
-    """A constructor of a net, and the learning rates of its fits."""
+    """A constructor of a net, the learning rates of its fits, and the style of its lines."""
 
     make: Callable[[], nn.Module]
     rates: tuple[float, ...] = (0.01,)
+    family: str = ""  # family of methods in whose colour it is drawn
+    small: bool = False
 
 
 NETS: dict[str, Net] = {
-    "magnet_small": Net(lambda: Continuous("magnet", 6, OMEGA)),
-    "magnet_big": Net(lambda: Continuous("magnet", 32, OMEGA)),
-    "gabor_small": Net(lambda: Continuous("gabor", 6, OMEGA)),
-    "gabor_big": Net(lambda: Continuous("gabor", 32, OMEGA)),
-    "fourier_small": Net(lambda: Continuous("fourier", 8, OMEGA)),
-    "fourier_big": Net(lambda: Continuous("fourier", 32, OMEGA)),
-    "siren_small": Net(lambda: Continuous("siren", 16), (0.01, 0.001)),
-    "siren_big": Net(lambda: Continuous("siren", 64), (0.01, 0.001)),
-    "niff_small": Net(lambda: Spectral((8, 4))),
-    "niff_big": Net(lambda: Spectral((16, 128, 32))),
-    "weights": Net(Free),
+    "magnet_small": Net(lambda: Continuous("magnet", 6, OMEGA), family="flexconv", small=True),
+    "magnet_big": Net(lambda: Continuous("magnet", 32, OMEGA), family="flexconv"),
+    "gabor_small": Net(lambda: Continuous("gabor", 6, OMEGA), family="afno", small=True),
+    "gabor_big": Net(lambda: Continuous("gabor", 32, OMEGA), family="afno"),
+    "fourier_small": Net(lambda: Continuous("fourier", 8, OMEGA), family="global_filter", small=True),
+    "fourier_big": Net(lambda: Continuous("fourier", 32, OMEGA), family="global_filter"),
+    "siren_small": Net(lambda: Continuous("siren", 16), (0.01, 0.001), family="shared_basis", small=True),
+    "siren_big": Net(lambda: Continuous("siren", 64), (0.01, 0.001), family="shared_basis"),
+    "niff_small": Net(lambda: Spectral((8, 4)), family="niff", small=True),
+    "niff_big": Net(lambda: Spectral((16, 128, 32)), family="niff"),
+    "weights": Net(Free, family="dwconv"),
 }

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench.analysis.fitting.targets import NJET, PUBLISHED_ZERO, TARGETS
-from bench.report.text import Footnotes, code, missing, scientific, table, whole
+from bench.report import markdown
+from bench.report.blocks import Code, Footnotes, Inline, Paragraph, Table, join
+from bench.report.text import missing, scientific, whole
 
 BEST_STEP = """\
 Each network is fitted separately to each target of 33 x 33 values with Adam, mean squared error, {steps} steps and float32. The
@@ -44,34 +46,36 @@ def page(fits: pd.DataFrame) -> str:
     notes = Footnotes()
     best = [*error_lines(fits, "mse_best", notes), *reference_lines(fits, notes)]
     last = list(error_lines(fits, "mse", notes))
-    return "\n".join([intro, table(best, left=("net",)), LAST_STEP, table(last, left=("net",)), *notes.below(), READING_NOTES])
+    first = Paragraph(prose=intro), Table(best, left=("net",))
+    second = Paragraph(prose=LAST_STEP), Table(last, left=("net",), notes=notes.texts)
+    return markdown.document([*first, *second, Paragraph(prose=READING_NOTES)])
 
 
-def error_lines(fits: pd.DataFrame, column: str, notes: Footnotes) -> Iterator[dict[str, str]]:
+def error_lines(fits: pd.DataFrame, column: str, notes: Footnotes) -> Iterator[dict[str, Inline]]:
     """Yield one line per network and learning rate, with one cell per target."""
     targets = dict.fromkeys(fits["target"])
     for (net, lr), rows in fits.groupby(["net", "lr"], sort=False):
         cells = {target: _cell(rows[rows["target"] == target], column, notes) for target in targets}
-        yield {"net": code(net), "learning rate": f"{lr:g}", "params": whole(rows["params"].iloc[0]), **cells}
+        yield {"net": Code(net), "learning rate": f"{lr:g}", "params": whole(rows["params"].iloc[0]), **cells}
 
 
-def reference_lines(fits: pd.DataFrame, notes: Footnotes) -> Iterator[dict[str, str]]:
+def reference_lines(fits: pd.DataFrame, notes: Footnotes) -> Iterator[dict[str, Inline]]:
     """Yield the lines of the references that are not fitted: the best constant, and the published errors of N-Jet."""
     targets = dict.fromkeys(fits["target"])
     constant = fits.groupby("target")["target_variance"].first()
     yield {"net": "constant", "params": "1", **{target: format_error(constant[target]) for target in targets}}
     note = notes.mark("published only: Gaussian derivatives, the best order for each target; the filter of AlexNet at 11 x 11")
     njet = dict(zip(TARGETS, NJET))
-    yield {"net": f"N-Jet{note}", **{target: f"({format_error(njet[target])})" for target in targets}}
+    yield {"net": join("N-Jet", note), **{target: f"({format_error(njet[target])})" for target in targets}}
 
 
-def _cell(rows: pd.DataFrame, column: str, notes: Footnotes) -> str:
+def _cell(rows: pd.DataFrame, column: str, notes: Footnotes) -> Inline:
     """Format the median error over seeds, or the status if one failed; with the published error for the best step."""
     failed = rows[rows["status"] != "ok"]
     reference = rows["published_mse"].iloc[0]
     suffix = "" if column == "mse" or missing(reference) else f" ({format_error(reference)})"
     if len(failed):
-        return notes.failure(failed["status"].iloc[0], failed["detail"].iloc[0]) + suffix
+        return join(notes.failure(failed["status"].iloc[0], failed["detail"].iloc[0]), suffix)
     return format_error(rows[column].median()) + suffix
 
 

@@ -131,7 +131,8 @@ def _mass(networks: Sequence[Sequence[Layer]], note: str) -> Figure:
 def _curves(ax: Any, layer: Layer) -> None:
     """Draw mean and 80% range of the kernels, mean and range of the untrained copies, and uniform mass."""
     assert layer.measured is not None
-    curve, windows, colour = layer.measured.mass[1], layer.windows, style.of(layer.network.cell.label).colour
+    curve, windows, cell = layer.measured.mass[1], layer.windows, layer.network.cell
+    colour = style.of(style.styled_name(cell.method, cell.network), cell.label).colour
     low, high = np.quantile(curve, (0.1, 0.9), axis=0)
     ax.fill_between(windows, low, high, color=colour, alpha=0.2, linewidth=0)
     ax.plot(windows, curve.mean(0), color=colour, marker=".")

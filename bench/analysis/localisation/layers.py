@@ -108,7 +108,7 @@ class Layer:
             return 0
         trained, untrained = self.measured.mean(measure), self.untrained_means(measure)
         difference = trained - untrained.mean()
-        too_small = measure.startswith("k_eff") and abs(difference) < MIN_DIFFERENCE
+        too_small = measure in measures.EFFECTIVE_SIZES and abs(difference) < MIN_DIFFERENCE
         return int(np.sign(difference)) if outside_interval(trained, untrained) and not too_small else 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-LEVELS = (0.5, 0.75, 0.9, 0.95)  # mass levels of the effective sizes
+EFFECTIVE_SIZES = {f"k_eff_{100 * level:.0f}": level for level in (0.5, 0.75, 0.9, 0.95)}  # name -> share of the mass
 NEGLIGIBLE = 0.01  # norm relative to the root mean square norm of the bank; kernels below it are left out
 SAMPLE = 512  # largest shorter side of a matrix for a singular value decomposition
 PCA_COMPONENTS = 20
@@ -78,7 +78,7 @@ def scalar_measures(kernels: np.ndarray) -> Mapping[str, np.ndarray]:
     curve = mass_ratios(kernels)
     even = even_share(kernels)
     return {
-        **{f"k_eff_{100 * level:.0f}": effective_size(curve, level) for level in LEVELS},
+        **{name: effective_size(curve, level) for name, level in EFFECTIVE_SIZES.items()},
         "rms_radius": rms_radius(kernels),
         "delta_share": delta_share(kernels),
         "even_share": even,

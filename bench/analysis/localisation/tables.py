@@ -60,11 +60,10 @@ COLUMNS = {
 def network_columns(layer: Layer) -> Row:
     """Return the columns that identify the network."""
     network = layer.network
-    method = network.cell.label.rpartition(" + ")[2] if " + " in network.cell.label else network.cell.method
     return {
         "specimen": layer.title,
         "network": network.cell.network,
-        "method": method,
+        "method": network.cell.operator,
         "data": network.data,
         "epoch": network.epoch,
         "seed": network.cell.seed,

@@ -12,11 +12,17 @@ from bench.analysis.localisation import measures
 from bench.analysis.localisation.layers import HEADLINE, Layer
 from bench.analysis.localisation.notebook import NotebookResult
 from bench.analysis.localisation.tables import format_size
-from bench.report.text import Footnotes, code, escape, table
+from bench.report import markdown
+from bench.report.blocks import Block, Code, Footnotes, Heading, Inline, Paragraph, Table, join
 
 WINDOW = 9  # px, the size that NIFF's authors mark
 OTHER_MEASURES = {"k_eff_50": "k_eff(.5)", "rms_radius": "radius", "delta_share": "delta", "even_share": "even part"}
 SAMPLED = f"rank and components of {measures.SAMPLE} evenly spaced kernels"
+RECIPE = """\
+For label 2 i + 1 the recipe uses the window [c - i, c + i). It leaves out the first block of a stage, and evaluates all
+stages but the first on a grid of twice the size of their maps. *Mass* is that of the same kernels in a centred window,
+at the size of their maps. In brackets is the mean of the untrained copies by the recipe.
+"""
 READING_NOTES = f"""
 ## How to read this
 
@@ -51,31 +57,31 @@ READING_NOTES = f"""
 
 def page(layers: Sequence[Layer], seeds: int, recipes: Sequence[NotebookResult] | None) -> str:
     """Return the markdown page: a summary, a table per network, the notebook's recipe if requested, and reading notes."""
-    return "\n".join([*_overview(layers, seeds), *_networks(layers), *_recipe(recipes), READING_NOTES])
+    blocks = [_overview(layers, seeds), *_networks(layers), *_recipe(recipes), Paragraph(prose=READING_NOTES)]
+    return markdown.document(blocks)
 
 
-def _overview(layers: Sequence[Layer], seeds: int) -> Iterator[str]:
+def _overview(layers: Sequence[Layer], seeds: int) -> Paragraph:
     networks = dict.fromkeys(layer.network for layer in layers)
     sizes = dict.fromkeys(format_size(layer.network.size) for layer in layers)
     measured = sum(layer.measured is not None for layer in layers)
     counts = f"{_count(measured, 'layer')} of {_count(len(networks), 'network')}"
-    yield f"How large do filters get? {counts}, images of {', '.join(sizes)} px,"
-    yield f"each compared with {_count(seeds, 'untrained copy', 'untrained copies')}.\n"
+    copies = f"each compared with {_count(seeds, 'untrained copy', 'untrained copies')}."
+    return Paragraph(prose=f"How large do filters get? {counts}, images of {', '.join(sizes)} px,\n{copies}")
 
 
 def _count(number: int, singular: str, plural: str = "") -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _networks(layers: Sequence[Layer]) -> Iterator[str]:
+def _networks(layers: Sequence[Layer]) -> Iterator[Block]:
     for _, group in groupby(layers, lambda layer: layer.network):
         network_layers = list(group)
-        yield f"## {escape(network_layers[0].title)}\n"
-        yield _summary(network_layers) + "\n"
+        yield Heading(2, network_layers[0].title)
+        yield Paragraph(prose=_summary(network_layers))
         notes = Footnotes()
         lines = [_line(layer, notes) for layer in network_layers]
-        yield table(lines, left=("layer", "change of k_eff(.9)", "also changed"))
-        yield from notes.below()
+        yield Table(lines, left=("layer", "change of k_eff(.9)", "also changed"), notes=notes.texts)
 
 
 def _summary(layers: Sequence[Layer]) -> str:
@@ -86,8 +92,8 @@ def _summary(layers: Sequence[Layer]) -> str:
     return f"Layers by change of k_eff(.9): {counts}." if counts else "No layer has kernels to measure."
 
 
-def _line(layer: Layer, notes: Footnotes) -> dict[str, str]:
-    line = {"layer": code(layer.bank.layer) if layer.bank.layer else "", "map": format_size(layer.bank.size)}
+def _line(layer: Layer, notes: Footnotes) -> dict[str, Inline]:
+    line: dict[str, Inline] = {"layer": Code(layer.bank.layer) if layer.bank.layer else "", "map": format_size(layer.bank.size)}
     if layer.measured is None:
         return line | {"kernel": notes.failure(layer.bank.status, layer.bank.reason)}
     measured, untrained = layer.measured, layer.untrained
@@ -95,14 +101,14 @@ def _line(layer: Layer, notes: Footnotes) -> dict[str, str]:
     first = np.array([copy.pca[0] for copy in untrained])
     sampled = measured.decomposed < layer.bank.n - measured.near_zero
     return line | {
-        "kernel": format_size(layer.bank.taps.shape) + (notes.mark(layer.bank.note) if layer.bank.note else ""),
+        "kernel": join(format_size(layer.bank.taps.shape), notes.mark(layer.bank.note) if layer.bank.note else ""),
         "kernels": f"{layer.bank.n:,}",
         "k_eff(.9), px": f"{measured.mean(HEADLINE):.1f}",
         "untrained, px": _mean_and_sd(layer.untrained_means(HEADLINE), 1) if untrained else "",
         f"mass in {WINDOW}x{WINDOW}": f"{measured.mass[1][:, index].mean():.2f}",
         "untrained": _mean_and_sd(layer.untrained_mass(1)[:, index], 2) if untrained else "",
         "uniform": f"{layer.uniform().mass[1][0, index]:.2f}",
-        "rank": f"{measured.rank} of {layer.rank_bound}" + (notes.mark(SAMPLED) if sampled else ""),
+        "rank": join(f"{measured.rank} of {layer.rank_bound}", notes.mark(SAMPLED) if sampled else ""),
         "first component": f"{measured.pca[0]:.2f}" + (f" ({first.mean():.2f})" if untrained else ""),
         "change of k_eff(.9)": layer.verdict,
         "also changed": ", ".join(_other_changes(layer)) if layer.verdict else "",
@@ -120,32 +126,29 @@ def _mean_and_sd(values: np.ndarray, digits: int) -> str:
     return f"{values.mean():.{digits}f}" + (f" ±{values.std(ddof=1):.{digits}f}" if len(values) > 1 else "")
 
 
-def _recipe(recipes: Sequence[NotebookResult] | None) -> Iterator[str]:
+def _recipe(recipes: Sequence[NotebookResult] | None) -> Iterator[Block]:
     if recipes is None:
         return
-    yield "## Recipe of the published notebook\n"
+    yield Heading(2, "Recipe of the published notebook")
     notes = Footnotes()
     lines = [line for result in recipes for line in _recipe_lines(result, notes)]
     if not lines:
-        yield "The recipe applies to NIFF layers only, and none of these networks has one.\n"
+        yield Paragraph("The recipe applies to NIFF layers only, and none of these networks has one.")
         return
-    yield "For label 2 i + 1 the recipe uses the window [c - i, c + i). It leaves out the first block of a stage, and evaluates all"
-    yield "stages but the first on a grid of twice the size of their maps. *Mass* is that of the same kernels in a centred window,"
-    yield "at the size of their maps. In brackets is the mean of the untrained copies by the recipe.\n"
-    yield table(lines, left=("network", "stage"))
-    yield from notes.below()
+    yield Paragraph(prose=RECIPE)
+    yield Table(lines, left=("network", "stage"), notes=notes.texts)
 
 
-def _recipe_lines(result: NotebookResult, notes: Footnotes) -> Iterator[dict[str, str]]:
+def _recipe_lines(result: NotebookResult, notes: Footnotes) -> Iterator[dict[str, Inline]]:
     if result.status != "ok":
-        yield {"network": escape(result.title), "stage": notes.failure(result.status, result.reason)}
+        yield {"network": result.title, "stage": notes.failure(result.status, result.reason)}
     for number, stage in enumerate(result.stages):
         index = min(WINDOW // 2, len(stage.recipe.mean) - 1)
         centred_index = min(WINDOW // 2, len(stage.centred.mean) - 1)
         untrained = np.mean([copy[number].recipe.mean[index] for copy in result.untrained])
         yield {
-            "network": escape(result.title),
-            "stage": code(stage.name),
+            "network": result.title,
+            "stage": Code(stage.name),
             "grid": f"{stage.grid}x{stage.grid}",
             f"recipe, label {WINDOW}": f"{stage.recipe.mean[index]:.2f} ({untrained:.2f})",
             "map": format_size(stage.size),

@@ -14,7 +14,9 @@ from bench.analysis.masks.aliasing import Bound, Spectrum
 from bench.analysis.masks.figures import LayerAtEpoch, TrainingLayers
 from bench.analysis.network import Network
 from bench.analysis.output import Findings
-from bench.report.text import code, short, table
+from bench.report import markdown
+from bench.report.blocks import Block, Bold, Code, Inline, Paragraph, Table, join, separated
+from bench.report.text import short
 from methods import Unsupported
 from methods.parts.continuous import ContinuousConv
 from methods.parts.gaussian_mask import GaussianMask
@@ -78,7 +80,7 @@ def analyse(networks: Sequence[Network]) -> Findings:
         "aliasing": pd.DataFrame([_keys(layer) | frequencies(layer.module, layer.bound, layer.spectrum) for layer in layers]),
         "spectra": pd.DataFrame([row for layer in layers for row in _spectrum_rows(layer)]),
     }
-    return Findings("Learned kernel sizes", "\n".join(_text(trainings, without)), tables, figures.draw(trainings), COLUMNS)
+    return Findings("Learned kernel sizes", markdown.document(_text(trainings, without)), tables, figures.draw(trainings), COLUMNS)
 
 
 def _title(network: Network) -> str:
@@ -132,14 +134,14 @@ def _keys(layer: LayerAtEpoch) -> Row:
     return {"specimen": network.label, **training, "layer": layer.name}
 
 
-def _text(trainings: Sequence[TrainingLayers], without: Iterable[str]) -> Iterator[str]:
-    yield "Gaussian mask, cropped kernel and kernel frequencies of each FlexConv layer."
-    if names := ", ".join(map(code, without)):
-        yield f"\nWithout a FlexConv layer: {names}."
+def _text(trainings: Sequence[TrainingLayers], without: Iterable[str]) -> Iterator[Block]:
+    yield Paragraph("Gaussian mask, cropped kernel and kernel frequencies of each FlexConv layer.")
+    if names := separated(map(Code, without), ", "):
+        yield Paragraph(join("Without a FlexConv layer: ", names, "."))
     for training in trainings:
-        yield f"\n**{training.title}, {_epoch_range(training)}**\n"
-        yield table([_line(epochs[0], epochs[-1]) for epochs in training.epochs_by_layer.values()], left=("layer",))
-    yield READING_NOTES
+        yield Paragraph(Bold(f"{training.title}, {_epoch_range(training)}"))
+        yield Table([_line(epochs[0], epochs[-1]) for epochs in training.epochs_by_layer.values()], left=("layer",))
+    yield Paragraph(prose=READING_NOTES)
 
 
 def _epoch_range(training: TrainingLayers) -> str:
@@ -148,14 +150,14 @@ def _epoch_range(training: TrainingLayers) -> str:
     return progress if first == last else progress.replace("epoch", f"epoch {first} →")
 
 
-def _line(first: LayerAtEpoch, last: LayerAtEpoch) -> dict[str, str]:
+def _line(first: LayerAtEpoch, last: LayerAtEpoch) -> dict[str, Inline]:
     before, after = ({**sizes(layer.module), **frequencies(layer.module, layer.bound, layer.spectrum)} for layer in (first, last))
 
     def change(show: Any) -> str:
         return " → ".join(dict.fromkeys((show(before), show(after))))
 
     return {
-        "layer": code(last.name),
+        "layer": Code(last.name),
         "horizon, px": str(last.module.horizon),
         "sigma, rows x columns": change(lambda row: f"{short(row['sigma_rows'])} x {short(row['sigma_columns'])}"),
         "mask, px": change(lambda row: f"{short(row['mask_rows'])} x {short(row['mask_columns'])}"),

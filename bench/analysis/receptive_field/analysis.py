@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import data
-from bench.analysis.epochs import last_epochs, unique_titles
+from bench.analysis.epochs import joined, last_epochs, title_suffixes
 from bench.analysis.network import Network
 from bench.analysis.output import Findings
 from bench.analysis.receptive_field import figures
@@ -22,7 +22,8 @@ from bench.analysis.receptive_field.gradient import calibrate_batch_norms, mean_
 from bench.analysis.receptive_field.squares import smallest_area, squares
 from bench.analysis.receptive_field.support import support
 from bench.plan import IMAGE_CHANNELS
-from bench.report.text import Footnotes, code, table
+from bench.report import markdown
+from bench.report.blocks import Block, Code, Footnotes, Inline, Paragraph, Table, join
 from bench.workload.build import WrongResult
 from bench.workload.failures import diagnose
 
@@ -72,13 +73,14 @@ def analyse(networks: Sequence[Network], data_name: str | None = None, images: i
     network are not available or its weights are of another network.
     """
     groups = group_seeds(networks)
-    titles = unique_titles([group[0] for group in groups], _label)
-    comparisons = [_compare(title, group, data_name, images) for title, group in zip(titles, groups)]
+    first = [group[0] for group in groups]
+    suffixes = map(joined, map(_progress, first), title_suffixes(first, _label))
+    comparisons = [_compare(suffix, group, data_name, images) for suffix, group in zip(suffixes, groups)]
     tables = {
         "receptive_field": pd.DataFrame([row for comparison in comparisons for row in _rows(comparison)]),
         "curves": pd.DataFrame([row for comparison in comparisons for row in _curve_rows(comparison)]),
     }
-    return Findings("Effective receptive field", "\n".join(_text(comparisons)), tables, figures.draw(comparisons), COLUMNS)
+    return Findings("Effective receptive field", markdown.document(_text(comparisons)), tables, figures.draw(comparisons), COLUMNS)
 
 
 def group_seeds(networks: Iterable[Network]) -> list[list[Network]]:
@@ -88,13 +90,18 @@ def group_seeds(networks: Iterable[Network]) -> list[list[Network]]:
     """
     groups: dict[Network, list[Network]] = {}
     for last in last_epochs(networks):
-        key = replace(last, cell=replace(last.cell, seed=0), weights=None)
+        key = replace(last, cell=replace(last.cell, seed=0), weights=None, training="")
         groups.setdefault(replace(key, epoch=None, epochs=None) if last.finished else key, []).append(last)
     return list(groups.values())
 
 
 def _label(network: Network) -> str:
-    return network.label if network.finished else f"{network.label}, {network.progress}"
+    return joined(network.label, _progress(network))
+
+
+def _progress(network: Network) -> str:
+    """Return the epochs trained if the training is unfinished."""
+    return "" if network.finished else network.progress
 
 
 def load_images(network: Network, data_name: str, count: int) -> Tensor:
@@ -106,9 +113,9 @@ def load_images(network: Network, data_name: str, count: int) -> Tensor:
     height, width = network.size
     if height != width:
         raise ValueError(f"{network.label}: images of data sets are square, not {height}x{width}")
-    if reason := data.missing(data_name):
+    if reason := data.DataSet(data_name).missing():
         raise ValueError(reason)
-    test = data.load(data_name, data.DataSpec(width)).test
+    test = data.DataSet(data_name).load(data.DataSpec(width)).test
     size = len(test)  # type: ignore[arg-type]
     images = torch.stack([test[int(i)][0] for i in np.linspace(0, size - 1, min(count, size)).round()])
     if images.shape[1] == 1 and network.channels == IMAGE_CHANNELS:
@@ -119,20 +126,20 @@ def load_images(network: Network, data_name: str, count: int) -> Tensor:
     return images.to(network.device)
 
 
-def _compare(title: str, group: Sequence[Network], data_name: str | None, count: int) -> Comparison:
+def _compare(suffix: str, group: Sequence[Network], data_name: str | None, count: int) -> Comparison:
     network = group[0]
     name = data_name or network.data
     if not name:
         raise ValueError(f"{network.label} was not trained with this program: select the images with --data")
     images = load_images(network, name, count)
-    plain = replace(network, weights=None, epoch=None, epochs=None, protocol="")
+    plain = replace(network, weights=None, epoch=None, epochs=None, training="", protocol="", protocol_digest="")
     copies = [replace(plain, cell=replace(network.cell, seed=seed)) for seed in range(SEEDS)]
     untrained = [_measure(copy, False, images) for copy in copies]
     limit = _limit(network.untrained_module(0), images) if any(field.status == "ok" for field in untrained) else ""
     for field in untrained:
         field.limit = limit  # independent of the seed
     trained = [_measure(member, True, images) for member in group if member.trained]
-    return Comparison(title, network, name, len(images), untrained, trained)
+    return Comparison(suffix, network, name, len(images), untrained, trained)
 
 
 def _measure(network: Network, trained: bool, images: Tensor) -> Field:
@@ -204,23 +211,23 @@ def _curve_rows(comparison: Comparison) -> Iterator[Row]:
                 yield {**_keys(comparison, field), "side": int(side), "mass": mass}
 
 
-def _text(comparisons: Sequence[Comparison]) -> Iterator[str]:
+def _text(comparisons: Sequence[Comparison]) -> Iterator[Block]:
     notes = Footnotes()
     states = [(comparison, fields) for comparison in comparisons for fields in (comparison.untrained, comparison.trained) if fields]
-    yield "The part of the image on which the centre pixel of the last map depends.\n"
-    yield table([_line(comparison, fields, notes) for comparison, fields in states], left=("network", "state"))
-    yield from notes.below()
-    yield READING_NOTES
+    yield Paragraph("The part of the image on which the centre pixel of the last map depends.")
+    lines = [_line(comparison, fields, notes) for comparison, fields in states]
+    yield Table(lines, left=("network", "state"), notes=notes.texts)
+    yield Paragraph(prose=READING_NOTES)
 
 
-def _line(comparison: Comparison, fields: Sequence[Field], notes: Footnotes) -> dict[str, str]:
+def _line(comparison: Comparison, fields: Sequence[Field], notes: Footnotes) -> dict[str, Inline]:
     measured = [field for field in fields if field.status == "ok"]
     seeds = len({field.network.cell.seed for field in fields})
     progress = dict.fromkeys(field.network.progress for field in fields)
     state = ", ".join(filter(None, (fields[0].state, f"{seeds} seed{'s' * (seeds > 1)}", *progress)))
-    line = {"network": code(comparison.title), "state": state}
+    line: dict[str, Inline] = {"network": Code(comparison.title), "state": state}
     if failed := [field for field in fields if field.status != "ok"]:
-        line["state"] += f", {len(failed)} {notes.failure(failed[0].status, failed[0].detail)}"
+        line["state"] = join(state, f", {len(failed)} ", notes.failure(failed[0].status, failed[0].detail))
     if not measured:
         return line
     limits = ", ".join(dict.fromkeys(field.limit or "unknown" for field in measured))

@@ -11,12 +11,14 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from bench.analysis.epochs import joined
 from bench.analysis.network import Network
 from bench.analysis.receptive_field.gradient import OutputPixel
 from bench.analysis.receptive_field.squares import Curve
 from bench.report import style
 from bench.report.figures.canvas import below, canvas, handle, legend, theme
 from bench.report.style import Style
+from bench.spec import ORIGINAL, Cell
 
 DECADES = 4  # range of the colour scale of the maps
 NETWORKS_PER_ROW = 3  # in the figure of maps
@@ -45,7 +47,7 @@ class Field:
 class Comparison:
     """A network untrained, from several seeds, and trained."""
 
-    title: str  # label of the network, with a suffix if another network has the same label
+    suffix: str  # of the title; empty if the label is unique and the training finished
     network: Network
     data: str
     images: int
@@ -53,9 +55,9 @@ class Comparison:
     trained: list[Field] = field(default_factory=list)
 
     @property
-    def suffix(self) -> str:
-        """The part of the title after the label."""
-        return self.title.removeprefix(self.network.label).removeprefix(", ")
+    def title(self) -> str:
+        """The label of the network and the suffix."""
+        return joined(self.network.label, self.suffix)
 
     @property
     def fields(self) -> list[Field]:
@@ -147,10 +149,16 @@ def draw_curve(panel: Axes, fields: Sequence[Field], line: Style) -> None:
 
 def styles_of(comparisons: Sequence[Comparison]) -> list[Style]:
     """Return the style of each method, as in every figure; of the network or of the whole title if methods repeat."""
-    labels = [comparison.network.cell.label for comparison in comparisons]
-    methods = [label.rpartition(" + ")[2] for label in labels]
+    cells = [comparison.network.cell for comparison in comparisons]
+    methods, labels = [method_and_host(cell)[0] for cell in cells], [cell.label for cell in cells]
     titles = [f"{label} ({comparison.title})" for label, comparison in zip(labels, comparisons)]
-    return [style.of(name) for name in next((names for names in (methods, labels) if len(set(names)) == len(names)), titles)]
+    distinct = next((names for names in (methods, labels) if len(set(names)) == len(names)), titles)
+    return [style.of(style.styled_name(cell.method, cell.network), name) for cell, name in zip(cells, distinct)]
+
+
+def method_and_host(cell: Cell) -> tuple[str, str]:
+    """Return the operator with its options and the network that it is in; the network and "" if it is as published."""
+    return (cell.label, "") if cell.method == ORIGINAL else (cell.operator, cell.network)
 
 
 def panel_names(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
@@ -158,7 +166,7 @@ def panel_names(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
     parts = [
         (method, host, comparison.data, "x".join(map(str, comparison.network.size)) + " px", comparison.suffix)
         for comparison in comparisons
-        for host, _, method in [comparison.network.cell.label.rpartition(" + ")]
+        for method, host in [method_and_host(comparison.network.cell)]
     ]
     common = [len(set(column)) == 1 for column in zip(*parts)]
     common[0] = False  # always name the method

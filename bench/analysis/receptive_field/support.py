@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench.analysis.receptive_field.gradient import mean_abs_gradient
+from methods.hooks import set_backend
 
 IMAGES = 2
 
@@ -37,8 +38,7 @@ def positive_copy(network: nn.Module) -> nn.Module:
     _remove_blocking_layers(module_copy)
     for module in module_copy.modules():
         if type(module).__module__.startswith("methods."):
-            if hasattr(module, "backend"):
-                module.backend = "direct"  # type: ignore[assignment]
+            set_backend(module, "direct")
             continue
         if isinstance(module, _BatchNorm):
             module.reset_running_stats()

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
-from bench.nets import Size, library
+from bench.nets import NetworkSpec, Size, library
 from bench.nets.niff.layers import replace_by_niff
 
 BASES = {"niff_convnext_t": "convnext_tiny", "niff_convnext_s": "convnext_small", "niff_convnext_b": "convnext_base"}
 
 
-def build(
-    name: str,
-    operator: None,
-    classes: int,
-    in_channels: int,
-    resolution: Size,
-    drop_path: float = 0.0,
-    boundary: str = "circular",
-    coords: str = "index",
-) -> nn.Module:
-    """Build the NIFF form `name` of a ConvNeXt of torchvision.
+def build(spec: NetworkSpec, *, drop_path: float = 0.0, boundary: str = "circular", coords: str = "index") -> nn.Module:
+    """Build the NIFF form of a ConvNeXt of torchvision.
 
     drop_path: rate of the last block, rising linearly from 0 at the first. boundary, coords: see `methods.niff.Niff`. Each layer
     has torch's default initialisation, as in the published code, which does not use the truncated normal of ConvNeXt. Raises
     ValueError if the images are too small.
     """
-    base = f"torchvision/{BASES[name]}"
-    network = library.build(base, None, classes, in_channels, resolution, stochastic_depth_prob=drop_path)
-    convert(network, in_channels, resolution, boundary, coords)
+    network = library.build(replace(spec, name=f"torchvision/{BASES[spec.name]}"), stochastic_depth_prob=drop_path)
+    convert(network, spec.in_channels, spec.resolution, boundary, coords)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.reset_parameters()

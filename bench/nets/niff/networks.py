@@ -8,11 +8,12 @@ convolutions, which are equivalent, and are initialised like the others: the bat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from bench.nets import Size, library
+from bench.nets import NetworkSpec, library
 from bench.nets.niff.layers import init_kaiming, replace_by_niff
 
 METHODS = {"depthwise": "niff", "split": "niff_split", "full": "niff_full"}  # mode -> method that replaces a 3x3 convolution
@@ -35,27 +36,18 @@ FORMS = {
 }
 
 
-def build(
-    name: str,
-    operator: None,
-    classes: int,
-    in_channels: int,
-    resolution: Size,
-    mode: str | None = None,
-    boundary: str = "circular",
-    coords: str = "index",
-) -> nn.Module:
-    """Build the NIFF form `name` of a network.
+def build(spec: NetworkSpec, *, mode: str | None = None, boundary: str = "circular", coords: str = "index") -> nn.Module:
+    """Build the NIFF form of a network of torchvision.
 
     mode: for ResNets and DenseNet, "split" = one filter per channel (from networks of 2-8-4-C units), then a 1x1 convolution;
     "full" = one filter per pair of channels (from networks of 2-8-I*O units). MobileNetV2 only has depthwise convolutions.
     boundary, coords: see `methods.niff.Niff`. Raises ValueError for another mode and if the images are too small.
     """
-    form = FORMS[name]
+    form = FORMS[spec.name]
     mode = mode or form.modes[0]
     if mode not in form.modes:
-        raise ValueError(f"network '{name}': mode must be one of {', '.join(form.modes)}, not {mode!r}")
-    network = library.build(f"torchvision/{form.base}", None, classes, in_channels, resolution)
-    replace_by_niff(network, METHODS[mode], in_channels, resolution, boundary=boundary, coords=coords)
+        raise ValueError(f"network '{spec.name}': mode must be one of {', '.join(form.modes)}, not {mode!r}")
+    network = library.build(replace(spec, name=f"torchvision/{form.base}"))
+    replace_by_niff(network, METHODS[mode], spec.in_channels, spec.resolution, boundary=boundary, coords=coords)
     init_kaiming(network, **form.initialisation)
     return network

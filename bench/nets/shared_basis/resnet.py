@@ -21,12 +21,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.nets import Size
+from bench.nets import NetworkSpec
 from bench.nets.shared_basis.blocks import Residual, SharedConv, add_second_basis, convolution, make_shortcut, make_stem
 from methods.shared_basis import LAMBDA, SharedBasis, SharedBasisConv, orthogonality
 
 Init = Literal["orthogonal", "official"]
-Group = Callable[..., list[Residual]]  # input channels, width, stride, number of blocks -> blocks
 EXPANSION = 4  # output channels over width of a bottleneck
 
 
@@ -43,6 +42,18 @@ class Config(NamedTuple):
         return 16 if self.cifar10 else 64
 
 
+class GroupShape(NamedTuple):
+    """Input channels, `width` of the 3x3 convolutions, stride of the first block and number of blocks of a group."""
+
+    inputs: int
+    width: int
+    stride: int
+    blocks: int
+
+
+Group = Callable[[GroupShape], list[Residual]]
+
+
 CONFIGS = {
     "shared_resnet32": Config((5, 5, 5), (16, 1), cifar10=True),
     "shared_resnet56": Config((9, 9, 9), (16, 1), cifar10=True),
@@ -53,38 +64,37 @@ CONFIGS = {
 
 
 def build(
-    name: str,
-    operator: None,
-    classes: int,
-    in_channels: int,
-    resolution: Size,
+    spec: NetworkSpec,
+    *,
     rank: int | None = None,
     unique: int | None = None,
     variant: str = "single",
     stem: str | None = None,
     init: Init = "orthogonal",
 ) -> SharedResNet:
-    """Build the network `name`.
+    """Build a network by name.
 
     rank, unique: s and u of networks with basic blocks (default 16 and 1, for shared_resnet34 32 and 1).
     variant: "single" or "double". stem: "cifar" = a 3x3 convolution, "imagenet" = a 7x7 of stride 2 with max pooling of stride 2
     (default "imagenet", for shared_resnet32 and 56 "cifar"). init: of the unique filters, see `methods.shared_basis`.
     Raises ValueError for another variant or stem, and for ranks in a network with bottlenecks.
     """
-    config = CONFIGS[name]
+    config = CONFIGS[spec.name]
     if variant not in ("single", "double"):
-        raise ValueError(f"network '{name}': variant must be single or double, not {variant!r}")
+        raise ValueError(f"network '{spec.name}': variant must be single or double, not {variant!r}")
     if not config.ranks and (rank, unique) != (None, None):
-        raise ValueError(f"network '{name}' shares whole convolutions and has no ranks: omit rank and unique")
+        raise ValueError(f"network '{spec.name}' shares whole convolutions and has no ranks: omit rank and unique")
     ranks = (default if value is None else value for value, default in zip((rank, unique), config.ranks))
     config = config._replace(ranks=tuple(ranks))
-    group: Group = partial(basic_group, config, init) if config.ranks else bottleneck_group
+    double = variant == "double"
+    group: Group = partial(basic_group, config, init, double) if config.ranks else partial(bottleneck_group, double)
     stem = stem or ("cifar" if config.cifar10 else "imagenet")
-    return SharedResNet(config, stem, partial(group, double=variant == "double"), classes, in_channels)
+    return SharedResNet(config, stem, group, spec.classes, spec.in_channels)
 
 
-def basic_group(config: Config, init: Init, inputs: int, width: int, stride: int, count: int, double: bool) -> list[Residual]:
+def basic_group(config: Config, init: Init, double: bool, shape: GroupShape) -> list[Residual]:
     """Build `count` blocks of two 3x3 convolutions of `width` channels."""
+    inputs, width, stride, count = shape
     shared, unique = (rank * width // config.width for rank in config.ranks)
     convs = SharedBasisConv.stack(2 * count - 2, width, 3, shared_rank=shared, unique_rank=unique, init=init)
     if double:
@@ -94,8 +104,9 @@ def basic_group(config: Config, init: Init, inputs: int, width: int, stride: int
     return [first, *(Residual([*pair], [width] * 2, nn.Identity()) for pair in zip(convs[::2], convs[1::2]))]
 
 
-def bottleneck_group(inputs: int, width: int, stride: int, count: int, double: bool) -> list[Residual]:
+def bottleneck_group(double: bool, shape: GroupShape) -> list[Residual]:
     """Build `count` blocks of 1x1, 3x3 and 1x1 convolutions of `width`, `width` and `EXPANSION` * `width` channels."""
+    inputs, width, stride, count = shape
     outputs = EXPANSION * width
     widths = [width, width, outputs]
     ordinary: list[nn.Module] = [
@@ -121,7 +132,7 @@ class SharedResNet(nn.Module):
         self.groups = nn.Sequential()
         features = config.width
         for i, count in enumerate(config.blocks):
-            blocks = group(features, config.width * 2**i, 2 if i else 1, count)
+            blocks = group(GroupShape(features, config.width * 2**i, 2 if i else 1, count))
             self.groups.append(nn.Sequential(*blocks))
             features = blocks[-1].channels
         self.head = nn.Linear(features, classes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.columns import METRICS
 from bench.spec import Protocol, Record
 
 PRECISION_SETTINGS = ("rounds", "max_rounds", "target", "windows")
@@ -17,10 +18,10 @@ KERNELS = {
     "cpu": ("torch", "cpu_capability"),
     "cuda": ("torch", "gpu", "cuda", "cudnn", "cudnn_benchmark", "tf32"),
 }
-SPEED = {
-    "cpu": (*KERNELS["cpu"], "cpu", "cores", "libc", "malloc"),
-    "cuda": (*KERNELS["cuda"], "driver", "cpu"),  # the CPU launches the kernels
-}
+GROUPS = {  # groups of facts in `Metric.depends_on`, by kind of device
+    "kernels": KERNELS,
+    "speed": {"cpu": (*KERNELS["cpu"], "cpu", "cores", "libc", "malloc"), "cuda": (*KERNELS["cuda"], "driver", "cpu")},
+}  # the driver and the CPU of a GPU's host launch the kernels
 Facts = Mapping[str, Any]
 
 
@@ -32,14 +33,7 @@ def value_settings(protocol: Protocol) -> tuple[tuple[str, Any], ...]:
 def relevant_facts(metric: str, device: str) -> tuple[str, ...]:
     """Return the names of the facts of the environment that a metric depends on."""
     kind = "cpu" if device == "cpu" else "cuda"
-    of_metric = {
-        "params": (),
-        "flops": ("torch",),
-        "memory": KERNELS[kind],
-        "properties": KERNELS[kind],
-        "accuracy": (*KERNELS[kind], "timm"),  # provides the optimiser and the schedule
-    }
-    return of_metric.get(metric, SPEED[kind])
+    return tuple(fact for name in METRICS[metric].depends_on for fact in (GROUPS[name][kind] if name in GROUPS else (name,)))
 
 
 def differences(a: Record, b: Record, env_a: Facts, env_b: Facts) -> list[str]:

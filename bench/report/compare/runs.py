@@ -8,11 +8,10 @@ ratio of energies is computed from both intervals. FLOPs, parameters and memory 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bench.columns import headline
+from bench.columns import METRICS, headline
 from bench.journal import Journal
 from bench.report.compare.comparable import differences, value_settings
 from bench.spec import NOT_FAILED, Cell, Pairs, Record
@@ -21,9 +20,10 @@ from bench.stats.rounds import Interval
 
 COMPARED = ("slower", "worse", "faster", "better", "unclear", "same")
 VERDICTS = (*COMPARED, "not comparable", "failed", "only in A", "only in B", "not measured")
-REGRESSED, FAILED, NOTHING_COMPARED = 1, 3, 2  # exit statuses
-ROUNDING = 1e-5  # relative errors below it depend on the summation order in float32
-NOT_TIMES = {"faster": "better", "slower": "worse"}  # verdicts of metrics that are not times
+VALUE_VERDICTS = {  # better direction -> verdict on a ratio of times -> verdict on a value that is not a time
+    "lower": {"faster": "better", "slower": "worse"},
+    "higher": {"faster": "worse", "slower": "better"},
+}
 
 
 class Row(NamedTuple):
@@ -37,20 +37,7 @@ class Row(NamedTuple):
     reason: str = ""
 
 
-def compare(a: Journal, b: Journal, metric: str, threshold: float) -> list[Row]:
-    """Return the rows of two runs.
-
-    Differences within `threshold` (a fraction; for accuracy in hundreds of points) count as none. Raises ValueError if a run has no
-    record of the metric.
-    """
-    index = [_index(journal, metric) for journal in (a, b)]
-    for name, journal, records in zip("AB", (a, b), index):
-        if not records:
-            raise ValueError(f"run {name} ({journal.path}) has no record of {metric}")
-    return [_row(record_a, record_b, a, b, threshold) for record_a, record_b in _pairs(*index)]
-
-
-def _index(journal: Journal, metric: str) -> dict[Cell, dict[Pairs, Record]]:
+def index(journal: Journal, metric: str) -> dict[Cell, dict[Pairs, Record]]:
     """Return the last record of each cell and protocol."""
     index: dict[Cell, dict[Pairs, Record]] = {}
     for record in journal.current():
@@ -59,7 +46,7 @@ def _index(journal: Journal, metric: str) -> dict[Cell, dict[Pairs, Record]]:
     return index
 
 
-def _pairs(
+def pairs(
     a: Mapping[Cell, dict[Pairs, Record]], b: Mapping[Cell, dict[Pairs, Record]]
 ) -> Iterator[tuple[Record | None, Record | None]]:
     """Yield the records of each cell and protocol; if a cell has no protocol in both runs, the last record of each run."""
@@ -71,12 +58,12 @@ def _pairs(
             yield from ((of_a.get(protocol), of_b.get(protocol)) for protocol in dict.fromkeys([*of_a, *of_b]))
 
 
-def _row(a: Record | None, b: Record | None, run_a: Journal, run_b: Journal, threshold: float) -> Row:
+def row_of(a: Record | None, b: Record | None, runs: tuple[Journal, Journal], threshold: float) -> Row:
     cell = next(record.job.cell for record in (a, b) if record is not None)
     old, new = value_of(a), value_of(b)
     if a is None or b is None or old is None or new is None:
         return Row(cell, a, b, ratios.UNKNOWN, *_missing_verdict(a, b))
-    obstacles = differences(a, b, run_a.envs.get(a.env, {}), run_b.envs.get(b.env, {}))
+    obstacles = differences(a, b, runs[0].envs.get(a.env, {}), runs[1].envs.get(b.env, {}))
     if obstacles:
         return Row(cell, a, b, ratios.UNKNOWN, "not comparable", "; ".join(obstacles))
     return Row(cell, a, b, *_change_and_verdict(a, b, old, new, threshold))
@@ -102,60 +89,33 @@ def _missing_verdict(a: Record | None, b: Record | None) -> tuple[str, str]:
 
 def _change_and_verdict(a: Record, b: Record, old: float, new: float, threshold: float) -> tuple[Interval, str]:
     """Return the change from A to B and the verdict on it."""
-    if a.job.metric == "latency":
-        ratio = ratios.ratio(ratios.timing_of(b), ratios.timing_of(a))
-        return ratio, ratios.verdict(ratio, threshold, same=1.0)
-    if a.job.metric == "accuracy":
-        points = new - old
-        verdict = "same" if abs(points) <= 100 * threshold else "better" if points > 0 else "worse"
-        return Interval(points, points, points), verdict
-    if a.job.metric == "properties":
-        old, new = max(old, ROUNDING), max(new, ROUNDING)
-    ratio = _energy_ratio(b, a) if a.job.metric == "energy" else ratios.exact(new, old)
-    verdict = ratios.verdict(ratio, threshold, same=1.0)
-    return ratio, NOT_TIMES.get(verdict, verdict)
+    metric = METRICS[a.job.metric]
+    if metric.change == "points":
+        change = Interval(new - old, new - old, new - old)
+        verdict = "same" if abs(change.mid) <= 100 * threshold else "faster" if change.mid < 0 else "slower"
+    else:
+        change = _ratio(a, b, max(old, metric.rounding), max(new, metric.rounding))
+        verdict = ratios.verdict(change, threshold, same=1.0)
+    return change, VALUE_VERDICTS[metric.headline.better].get(verdict, verdict) if metric.change != "rounds" else verdict
 
 
-def _energy_ratio(over: Record, under: Record) -> Interval:
-    """Return the ratio of two energies from their intervals; the journal does not store the windows."""
+def _ratio(a: Record, b: Record, old: float, new: float) -> Interval:
+    """Return the ratio of the values of B and A, with the interval that their metric has."""
+    metric = METRICS[a.job.metric]
+    if metric.change == "rounds":
+        return ratios.ratio(ratios.Timed.of(b), ratios.Timed.of(a))
+    if metric.change == "interval":
+        return _ratio_of_intervals(b, a)
+    return ratios.exact(new, old)
+
+
+def _ratio_of_intervals(over: Record, under: Record) -> Interval:
+    """Return the ratio of two values from their intervals; the journal does not store the observations."""
+    metric = METRICS[over.job.metric]
 
     def interval(values: Mapping[str, Any]) -> Interval:
-        ends = (values["energy_lo_j"], values["energy_hi_j"])
-        return Interval(values["energy_j"], *(math.nan if end is None else end for end in ends))
+        ends = (values[name] for name in metric.headline.interval)
+        return Interval(values[metric.headline.name], *(math.nan if end is None else end for end in ends))
 
-    counts = (int(over.values["energy_windows"] or 0), int(under.values["energy_windows"] or 0))
+    counts = (int(over.values[metric.observations] or 0), int(under.values[metric.observations] or 0))
     return ratios.from_intervals(interval(over.values), interval(under.values), counts)
-
-
-def exit_status(rows: Sequence[Row], gate: bool) -> int:
-    """Return the exit status: 3 if a cell failed; with `gate` 2 if no cell was compared, 1 if one is slower or worse; else 0."""
-    counts = count(rows)
-    if counts["failed"]:
-        return FAILED
-    if gate and not any(counts[verdict] for verdict in COMPARED):
-        return NOTHING_COMPARED
-    return REGRESSED if gate and counts["slower"] + counts["worse"] else 0
-
-
-def count(rows: Sequence[Row]) -> Counter[str]:
-    """Count the rows of each verdict."""
-    return Counter(row.verdict for row in rows)
-
-
-def as_data(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the rows as JSON data, with null for missing numbers."""
-    return {"verdicts": dict(count(rows)), "cells": [_data(row) for row in rows]}
-
-
-def _data(row: Row) -> dict[str, Any]:
-    return {
-        "label": row.cell.label,
-        "cell": vars(row.cell),
-        "a": value_of(row.a),
-        "b": value_of(row.b),
-        "status_a": row.a.status if row.a else None,
-        "status_b": row.b.status if row.b else None,
-        "change": {name: value if math.isfinite(value) else None for name, value in row.change._asdict().items()},
-        "verdict": row.verdict,
-        "reason": row.reason,
-    }

@@ -7,35 +7,36 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from bench.columns import headline
+from bench.axes import setting_text
+from bench.columns import METRICS, SCALES
 from bench.journal import Journal
-from bench.names import setting_text
-from bench.report.compare.runs import VERDICTS, Row, count, value_of
+from bench.report.compare.comparison import Comparison
+from bench.report.compare.runs import VERDICTS, Row, value_of
 from bench.report.text import short
 from bench.stats.rounds import Interval
 
-SCALES = {"B": (1e6, "MB"), "FLOP": (1e9, "GFLOP")}  # unit -> factor and name of the displayed unit
 INDENT = "  "
 T = TypeVar("T")
 
 
-def text(rows: Sequence[Row], a: Journal, b: Journal, metric: str, threshold: float, width: int) -> str:
+def text(comparison: Comparison, width: int = 132) -> str:
     """Return the runs, a table per setting, the cells without a value with their reasons, and the count of each verdict."""
-    unit = headline(metric).unit
-    points = metric == "accuracy"
+    rows, metric = comparison.rows, METRICS[comparison.metric]
+    unit = metric.headline.unit
+    points = metric.change == "points"
     change = "B minus A in points" if points else "B over A"
-    within = f"{100 * threshold:g}{' points' if points else '%'}"
-    lines = [f"{name}  {_run(journal)}" for name, journal in zip("AB", (a, b))]
-    lines.append(f"{metric}{_unit_text(unit)}, {change}; differences within {within} count as the same")
+    within = f"{100 * comparison.threshold:g}{' points' if points else '%'}"
+    lines = [f"{name}  {_run(journal)}" for name, journal in zip("AB", (comparison.a, comparison.b))]
+    lines.append(f"{metric.name}{_unit_text(unit)}, {change}; differences within {within} count as the same")
     lines += _tables([row for row in rows if row.a and row.b and None not in (value_of(row.a), value_of(row.b))], unit, width)
     lines += ["", *(_wrapped(note, width) for note in _notes(rows))]
-    return "\n".join([*lines, summary(rows)])
+    return "\n".join([*lines, summary(comparison)])
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(comparison: Comparison) -> str:
     """Return the number of cells of each verdict as text."""
-    counts = count(rows)
-    return f"{len(rows)} cell{'s' if len(rows) != 1 else ''}: " + ", ".join(
+    counts, total = comparison.counts, len(comparison.rows)
+    return f"{total} cell{'s' if total != 1 else ''}: " + ", ".join(
         f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]
     )
 
@@ -55,7 +56,7 @@ def _tables(rows: Sequence[Row], unit: str, width: int) -> Iterator[str]:
     lines = [_line(row, scale) for row in rows]
     columns = [max(map(len, column)) for column in zip(*lines)]
     fits = sum(columns) + len(INDENT) * len(columns) <= width
-    for setting, group in _grouped(list(zip(rows, lines)), lambda pair: setting_text(pair[0].cell)):
+    for setting, group in _grouped(list(zip(rows, lines)), lambda pair: setting_text(vars(pair[0].cell))):
         yield from ("", _wrapped(setting, width))
         for _, line in group:
             label, *rest = (part.ljust(size) for part, size in zip(line, columns))
@@ -65,7 +66,12 @@ def _tables(rows: Sequence[Row], unit: str, width: int) -> Iterator[str]:
 
 def _line(row: Row, scale: float) -> tuple[str, ...]:
     values = " -> ".join(short((value_of(record) or 0) / scale) for record in (row.a, row.b))
-    return row.cell.label, values, _change(row.change, row.b is not None and row.b.job.metric == "accuracy"), row.verdict
+    return (
+        row.cell.label,
+        values,
+        _change(row.change, row.b is not None and METRICS[row.b.job.metric].change == "points"),
+        row.verdict,
+    )
 
 
 def _change(change: Interval, points: bool) -> str:
@@ -86,8 +92,12 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
         yield f"not comparable ({len(group)}), A / B: {reason}"
     for verdict in VERDICTS[VERDICTS.index("failed") :]:
         missing = [row for row in rows if row.verdict == verdict]
-        for head, group in _grouped(missing, lambda row: f"{setting_text(row.cell)}{f' ({row.reason})' if row.reason else ''}"):
+        for head, group in _grouped(missing, _setting_and_reason):
             yield f"{group[0].verdict}: {', '.join(row.cell.label for row in group)}; {head}"
+
+
+def _setting_and_reason(row: Row) -> str:
+    return setting_text(vars(row.cell)) + (f" ({row.reason})" if row.reason else "")
 
 
 def _grouped(things: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,14 @@ from bench.report.leaderboard.page import sections
 from bench.report.leaderboard.ranking import DEFAULT_VIEW
 from bench.report.leaderboard.view import View
 from bench.report.text import missing
-from bench.tables.cells import Row
+from bench.tables.row import Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
+DESCRIPTION = ("name", "metric", "unit", "better", "meaning")  # of a column in table.json
 EXTRA_COLUMNS = (
-    Column("latency_session", "latency", "s", "", "start of the measuring session, in seconds since 1970"),
+    Column("latency_session", metric="latency", unit="s", meaning="start of the measuring session, in seconds since 1970"),
     *(Column(f"{metric}_status", metric, "", "", "ok, or the reason why the columns of the metric are null") for metric in METRICS),
     *(Column(f"{metric}_detail", metric, "", "", "detailed reason") for metric in METRICS),
 )
@@ -46,7 +46,7 @@ def write(
     """
     writers = {
         "json": ("table.json", lambda: json.dumps(as_data(journal, table), indent=1, allow_nan=False) + "\n"),
-        "latex": ("table.tex", lambda: latex.document("\n".join(sections(journal, rows, view)))),
+        "latex": ("table.tex", lambda: latex.document(sections(journal, rows, view))),
     }
     paths = []
     for form, (name, text) in writers.items():
@@ -64,7 +64,7 @@ def as_data(journal: Journal, table: pd.DataFrame) -> dict[str, Any]:
         "baseline": {level: journal.baseline_of(level) for level in ("op", "model")},
         "runs": journal.runs,
         "environments": list(journal.envs.values()),
-        "columns": [asdict(column) for column in (*COLUMNS, *EXTRA_COLUMNS)],
+        "columns": [{name: getattr(column, name) for name in DESCRIPTION} for column in (*COLUMNS, *EXTRA_COLUMNS)],
         "rows": [{name: _json_value(value) for name, value in row.items()} for row in table.to_dict("records")],
     }
 

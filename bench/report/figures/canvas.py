@@ -18,8 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from bench.report import manifest
 from bench.report.style import Style
 
+Drawing = tuple[manifest.Figure, Figure]  # the entry of the list of figures, and the figure itself
 WIDTH = 8.0  # inches
 DPI = 100  # of the PNG
 LINE = 112  # characters per line of a note

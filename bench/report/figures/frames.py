@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from bench.names import device_text, threads_text
-from bench.report import style
-from bench.report.text import missing, pixels
-from bench.tables.cells import SETTING
+from bench.axes import setting_text, short_parts
+from bench.report import manifest, style
+from bench.report.text import pixels
+from bench.tables.cells import SETTING, to_frame
+from bench.tables.row import Row
 
 FIXED = (*SETTING, "height", "width")
 SWEPT = 3  # number of kernel sizes of one method from which on they are a sweep, drawn in separate figures
@@ -25,21 +26,24 @@ GROUPS = {
 OTHERS = "other methods"
 
 
-def complete(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns `side` (root of the area of the map, px) and `form` (label without kernel size)."""
-    side = (table["height"] * table["width"]) ** 0.5
-    parts = [table, side.rename("side"), table["label"].map(without_kernel).rename("form")]
+def complete(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the tidy table of all rows with the columns `side` (root of the area of the map, px), `series` and `name`.
+
+    `series` is the label without the kernel size; `name` selects the colour (`style.styled_name`).
+    """
+    table = to_frame(rows)
+    added = {
+        "side": (table["height"] * table["width"]) ** 0.5,
+        "series": [row.series for row in rows],
+        "name": [style.styled_name(row["method"], row["network"]) for row in rows],
+    }
+    parts = [table, pd.DataFrame(added, table.index)]
     return pd.concat(parts, axis=1).copy()  # the copy avoids pandas' fragmentation warning when columns are added later
-
-
-def without_kernel(label: str) -> str:
-    """Remove the kernel size from a label: `niff` for `niff[kernel=7]`."""
-    return re.sub(r"([\[,])kernel=\d+\]", lambda match: "]" if match[1] == "," else "", label)
 
 
 def kernel_sweeps(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of methods that were measured with at least `SWEPT` kernel sizes in one setting."""
-    sizes = table.groupby([*FIXED, "form"], dropna=False)["kernel"].transform("nunique")
+    sizes = table.groupby([*FIXED, "series"], dropna=False)["kernel"].transform("nunique")
     return table[sizes >= SWEPT]
 
 
@@ -56,30 +60,15 @@ def settings(table: pd.DataFrame, metric: str, free: Collection[str] = ()) -> It
         yield dict(zip(names, key)), rows
 
 
-def slug(kind: str, setting: dict[str, Any], envs: int = 1) -> str:
-    """Return a file name: the kind of figure, then the fixed axes of the setting that differ from the defaults."""
-    parts = [kind, setting["device"]]
-    parts += [threads_text(setting["threads"]).replace(" ", "-")] if setting["device"] == "cpu" else []
-    parts += [setting["timer"]] if setting["device"] != "cpu" and not missing(setting.get("timer")) else []
-    parts += ["networks"] if setting["level"] == "model" else []
-    parts += [setting["dtype"], setting["mode"], f"b{setting['batch']}"]
-    parts += [f"c{setting['channels']}"] if "channels" in setting and setting["level"] == "op" else []
-    parts += [f"{setting['height']}x{setting['width']}px"] if "height" in setting else []
-    parts += [f"seed{setting['seed']}"] if setting["seed"] else []
-    parts += [setting["env"][:6]] if envs > 1 else []
-    return re.sub(r"[^\w.+-]", "-", "_".join(map(str, parts)))
+def listed(kind: str, setting: dict[str, Any], envs: int = 1, part: str = "") -> manifest.Figure:
+    """Return the entry of a figure in the list of figures; `part` distinguishes figures of one setting."""
+    parts = [re.sub(r"[^\w.+-]", "-", text) for text in (*short_parts(setting), *([setting["env"][:6]] if envs > 1 else []))]
+    return manifest.Figure(f"{'_'.join([kind + part, *parts])}.svg", kind, ", ".join(parts), title(setting, envs))
 
 
 def title(setting: dict[str, Any], envs: int = 1) -> str:
     """Return the title of a figure: its setting as text."""
-    timed = "" if setting["device"] == "cpu" or missing(setting.get("timer")) else f", timed {setting['timer']}"
-    mode = {"infer": "inference", "train": "training step"}[setting["mode"]]
-    size = f", {size_of(setting)}" if "height" in setting else ""
-    channels = "networks" if setting["level"] == "model" else f"{setting['channels']} channels" if "channels" in setting else ""
-    seed = f"seed {setting['seed']}" if setting["seed"] else ""
-    env = f"environment {setting['env']}" if envs > 1 else ""
-    device = f"{device_text(setting['device'], setting['threads'])}{timed}"
-    return ", ".join(filter(None, (device, setting["dtype"], mode, f"batch {setting['batch']}", channels, seed, env))) + size
+    return setting_text(setting) + (f", environment {setting['env']}" if envs > 1 else "")
 
 
 def size_of(row: Any) -> str:
@@ -100,20 +89,22 @@ def _at(row: dict[str, Any], columns: Sequence[str]) -> str:
     return f" at {', '.join(f'{row[name]:g}{units[name]}' for name in columns)}" if columns else ""
 
 
-def panels(labels: Iterable[str]) -> dict[str, list[str]]:
-    """Distribute methods over panels, {title: labels}: one panel if they are few, else one per group, split if necessary."""
-    labels = list(labels)
-    if len(labels) <= MAX_LINES:
-        return {"": labels}
+def panels(names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Distribute labels over panels, {title: labels}: one panel if they are few, else one per group, split if necessary.
+
+    `names` are the names of the methods by label.
+    """
+    if len(names) <= MAX_LINES:
+        return {"": list(names)}
     groups: dict[str, list[str]] = {title: [] for title in (*GROUPS, OTHERS)}
-    for label in labels:
-        groups[group(label)].append(label)
+    for label, name in names.items():
+        groups[group(name)].append(label)
     return {part: few for title, many in groups.items() for part, few in _parts(title, many)}
 
 
-def group(label: str) -> str:
+def group(name: str) -> str:
     """Return the title of the group of a method."""
-    family = style.family(style.method(label))
+    family = style.family(name)
     return next((title for title, families in GROUPS.items() if family in families), OTHERS)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.journal import Journal
 from bench.report import style
 from bench.report.figures import frames, lines
-from bench.report.figures.canvas import below, canvas, handle, logarithmic, save
+from bench.report.figures.canvas import Drawing, below, canvas, handle, logarithmic
 from bench.tables import crossover
 
 COLUMNS = 2
@@ -24,18 +24,17 @@ SHADE = "#f2e6b8"
 READING = "Shaded: from the last kernel size with a significantly faster direct form to the first with a faster Fourier form."
 
 
-def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
-    """Draw a figure per setting of the rows of `frames.kernel_sweeps`, with a panel per resolution; yield the paths."""
+def draw(table: pd.DataFrame, journal: Journal) -> Iterator[Drawing]:
+    """Draw a figure per setting of the rows of `frames.kernel_sweeps`, with a panel per resolution."""
     envs = table["env"].nunique()
     crossings = crossover.rows(journal)
     for setting, rows in frames.settings(table, "latency", ("height", "width")):
         sizes = list(rows.sort_values("side").groupby("side"))
         for start in range(0, len(sizes), MAPS):
             part = f"-{start // MAPS + 1}" if len(sizes) > MAPS else ""
-            name = frames.slug(f"crossover{part}", setting, envs)
-            title = frames.title(setting, envs)
+            listed = frames.listed("crossover", setting, envs, part)
             maps = [of_size for _, of_size in sizes[start : start + MAPS]]
-            yield from plot(maps, setting, crossings, title, folder, name)
+            yield listed, plot(maps, setting, crossings, listed.caption)
 
 
 def plot(
@@ -43,10 +42,8 @@ def plot(
     setting: dict[str, Any],
     crossings: Sequence[crossover.Row],
     title: str,
-    folder: Path,
-    name: str,
-) -> list[Path]:
-    """Write a figure of the rows of several resolutions. Return its paths."""
+) -> Figure:
+    """Return the figure of the rows of several resolutions."""
     columns = min(COLUMNS, len(maps))
     figure, grid = canvas(-(-len(maps) // columns), columns, 1.2 + 2.8 * -(-len(maps) // columns), sharex=True, sharey=True)
     for axes, rows in zip(grid.flat, maps):
@@ -67,18 +64,20 @@ def plot(
         axes.set_xlabel("kernel size, px")
         axes.tick_params(labelbottom=True)
         axes.xaxis.label.set_visible(True)  # matplotlib hides the label above an empty cell of the grid
-    forms = [handle(style.of(form), form) for form in sorted(together["form"].unique())]
-    figure.legend(handles=forms, loc="outside upper right", ncols=min(len(forms), 4), handlelength=3.2)
+    series = sorted(set(zip(together["series"], together["name"])))
+    handles = [handle(style.of(name, label), label) for label, name in series]
+    figure.legend(handles=handles, loc="outside upper right", ncols=min(len(handles), 4), handlelength=3.2)
     known = [READING] if crossings else []
     below(figure, " ".join([*known, frames.failures(together, "latency", ["side"])]).strip())
-    return save(figure, folder, name)
+    return figure
 
 
 def panel(axes: Axes, rows: pd.DataFrame, crossing: crossover.Row, title: str) -> None:
     """Draw the methods at one resolution and the crossover of the two forms."""
     ran = rows[rows["latency_status"] == "ok"].sort_values("kernel")
     points = {
-        "label": ran["form"],
+        "label": ran["series"],
+        "name": ran["name"],
         "x": ran["kernel"],
         "y": ran["latency_ms"],
         "lo": ran["latency_lo_ms"],

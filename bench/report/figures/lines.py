@@ -21,26 +21,28 @@ SINGLE_HEIGHT = 4.5  # inches, of a figure with one panel
 def stacked(points: pd.DataFrame, describe: Callable[[str], str], title: str) -> tuple[Figure, np.ndarray]:
     """Draw one panel per group of methods, stacked on common axes, with the methods of other groups in grey.
 
-    `points` has the columns label, x, y, lo and hi (NaN without an interval); lines connect the points of a label in their order.
-    `describe` returns the legend text of a label, `title` is the title of the legends. Returns the figure and its axes, (panels,).
+    `points` has the columns label, name (see `frames.complete`), x, y, lo and hi (NaN without an interval); lines connect the
+    points of a label in their order. `describe` returns the legend text of a label, `title` is the title of the legends.
+    Returns the figure and its axes, (panels,).
     """
     last = points.sort_values(["x", "y"], ascending=False).drop_duplicates("label")
-    groups = panels(last["label"])
+    names = dict(zip(last["label"], last["name"]))
+    groups = panels(names)
     figure, grid = canvas(
         len(groups), 1, PANEL_HEIGHT * len(groups) if len(groups) > 1 else SINGLE_HEIGHT, sharex=True, sharey=True
     )
-    for axes, (name, labels) in zip(grid[:, 0], groups.items()):
+    for axes, (heading, labels) in zip(grid[:, 0], groups.items()):
         for _, other in points[~points["label"].isin(labels)].groupby("label"):
             axes.plot(other["x"], other["y"], color=GREY, linewidth=1, zorder=1)
         draw(axes, points[points["label"].isin(labels)])
-        axes.set_title(name)
-        legend(axes, [handle(style.of(label), describe(label)) for label in labels], title)
+        axes.set_title(heading)
+        legend(axes, [handle(style.of(names[label], label), describe(label)) for label in labels], title)
     return figure, grid[:, 0]
 
 
 def draw(axes: Axes, points: pd.DataFrame) -> None:
     """Draw the lines of the methods in their styles, with error bars from lo to hi; columns as in `stacked`."""
-    styles = {label: style.of(label) for label in points["label"].unique()}
+    styles = {label: style.of(name, label) for label, name in zip(points["label"], points["name"])}
     sns.lineplot(
         points,
         x="x",

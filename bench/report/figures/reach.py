@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from bench.journal import Journal
+from bench.report import manifest, style
 from bench.report.figures import lines
-from bench.report.figures.canvas import below, save
+from bench.report.figures.canvas import Drawing, below
 from bench.report.leaderboard import protocol
 from bench.spec import Cell
 from bench.tables import accuracy
@@ -23,20 +24,26 @@ READING = (
 )
 
 
-def draw(journal: Journal, folder: Path) -> Iterator[Path]:
-    """Draw a figure per protocol that was trained at several distances; yield the paths."""
+def draw(journal: Journal) -> Iterator[Drawing]:
+    """Draw a figure per protocol that was trained at several distances."""
     trained = accuracy.training_records(journal)
     envs = {record.env for record in trained}
     for number, sweep in enumerate(distance_sweeps(trained)):
         record = next(iter(next(iter(sweep.values())).values()))[0]
         data = without_distance(accuracy.training(record).data)
-        name = f"reach_{data}_{accuracy.training(record).res}px" + (f"_{number + 1}" if number else "")
+        parts = [file_part(data), f"{accuracy.training(record).res}px", *([str(number + 1)] if number else [])]
         title = protocol.title(record, data) + (f", environment {record.env}" if len(envs) > 1 else "")
-        yield from plot(sweep, title, folder, re.sub(r"[^\w.+]+", "-", name).replace("-_", "_"))
+        listed = manifest.Figure(f"{'_'.join(['reach', *parts])}.svg", "reach", ", ".join(parts), title)
+        yield listed, plot(sweep, title)
 
 
-def plot(sweep: Mapping[Cell, Curve], title: str, folder: Path, name: str) -> list[Path]:
-    """Write one figure. Return its paths."""
+def file_part(data: str) -> str:
+    """Return the name of a data set for a file name."""
+    return re.sub(r"[^\w.+]+", "-", data).rstrip("-")
+
+
+def plot(sweep: Mapping[Cell, Curve], title: str) -> Figure:
+    """Return one figure."""
     reaches = {accuracy.label(cell): effective_reach(means(curve)) for cell, curve in sweep.items()}
     tested = distances(sweep)
 
@@ -51,18 +58,19 @@ def plot(sweep: Mapping[Cell, Curve], title: str, folder: Path, name: str) -> li
         axes.set(ylabel="accuracy, %", ylim=(LOWEST, 102), xticks=tested)
     panels[-1].set_xlabel("distance of the blobs, px")
     below(figure, f"{READING} {failures(sweep)}".strip())
-    return save(figure, folder, name)
+    return figure
 
 
 def points_of(sweep: Mapping[Cell, Curve]) -> pd.DataFrame:
-    """Return columns label, x, y, lo and hi: mean accuracies and their intervals, clipped to 0 and 100."""
+    """Return columns label, name, x, y, lo and hi: mean accuracies and their intervals, clipped to 0 and 100."""
     means = []
     for cell, curve in sweep.items():
         for distance, records in sorted(curve.items()):
             if accuracy.failure(records) is None:
                 mid, lo, hi = accuracy.interval(accuracy.accuracies(records))
-                means.append({"label": accuracy.label(cell), "x": distance, "y": mid, "lo": lo, "hi": hi})
-    points = pd.DataFrame(means, columns=["label", "x", "y", "lo", "hi"])
+                name = style.styled_name(cell.method, cell.network)
+                means.append({"label": accuracy.label(cell), "name": name, "x": distance, "y": mid, "lo": lo, "hi": hi})
+    points = pd.DataFrame(means, columns=["label", "name", "x", "y", "lo", "hi"])
     return points.assign(lo=points["lo"].clip(0, 100), hi=points["hi"].clip(0, 100))
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.report.figures import frames
-from bench.report.figures.canvas import below, canvas, save
+from bench.report.figures.canvas import Drawing, below, canvas
 from bench.report.text import missing, short
 
 FREE = ("height", "width", "channels")
@@ -22,7 +22,7 @@ CLIP = 3.0  # log2 of the speedup at which the colours saturate
 GREY = "#707070"
 
 
-def draw(table: pd.DataFrame, folder: Path) -> Iterator[Path]:
+def draw(table: pd.DataFrame) -> Iterator[Drawing]:
     """Draw a figure per setting whose baseline was measured at two sizes or more; `table` is that of `frames.complete`."""
     envs = table["env"].nunique()
     for setting, rows in frames.settings(table, "latency", FREE):
@@ -30,12 +30,12 @@ def draw(table: pd.DataFrame, folder: Path) -> Iterator[Path]:
         for number, part in rows.groupby("channels") if wide else [(None, rows)]:
             fixed = setting if number is None else setting | {"channels": number}
             if (part["verdict"] == "baseline").sum() > 1 and part["label"].nunique() > 1:
-                name = frames.slug("relative", fixed, envs)
-                yield from plot(part, frames.title(fixed, envs), folder, name)
+                listed = frames.listed("relative", fixed, envs)
+                yield listed, plot(part, listed.caption)
 
 
-def plot(rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Path]:
-    """Write one figure. Return its paths."""
+def plot(rows: pd.DataFrame, title: str) -> Figure:
+    """Return one figure."""
     rows = rows.assign(size=[column_text(row, rows["channels"].nunique() > 1) for row in rows.to_dict("records")])
     order = rows.groupby("label")["speedup"].median().sort_values(ascending=False, na_position="last").index
     columns = rows.sort_values(["channels", "side"])["size"].unique()
@@ -46,7 +46,7 @@ def plot(rows: pd.DataFrame, title: str, folder: Path, name: str) -> list[Path]:
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     baseline = rows[rows["verdict"] == "baseline"]["label"].iloc[0]
     below(figure, READING.format(baseline=baseline))
-    return save(figure, folder, name)
+    return figure
 
 
 def column_text(row: dict[str, Any], several: bool) -> str:

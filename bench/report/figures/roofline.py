@@ -7,18 +7,17 @@ forms count only taps inside the feature map, and each input and output array co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.journal import Journal
 from bench.report.figures import frames, lines
-from bench.report.figures.canvas import below, logarithmic, save
+from bench.report.figures.canvas import Drawing, below, logarithmic
 from bench.report.text import short
-from bench.system import ceilings
 from bench.tables import roofline
 
 ROOF = "#404040"
@@ -28,26 +27,26 @@ READING = (
 )
 
 
-def draw(table: pd.DataFrame, journal: Journal, folder: Path) -> Iterator[Path]:
+def draw(table: pd.DataFrame, journal: Journal) -> Iterator[Drawing]:
     """Draw a figure per setting whose environment has peak rates; `table` is that of `frames.complete`."""
     envs = table["env"].nunique()
     for setting, rows in frames.settings(table, "latency", ("height", "width")):
-        of_env = journal.envs.get(setting["env"], {}).get("ceilings", {})
-        peaks = of_env.get(ceilings.where(setting["device"], setting["threads"]))
+        peaks = journal.ceilings(setting["env"], setting["device"], setting["threads"])
         points = points_of(rows)
         if peaks and len(points):
-            name = frames.slug("roofline", setting, envs)
+            listed = frames.listed("roofline", setting, envs)
             limits = roofs(peaks, rows.loc[points.index, "bytes_min"], setting)
-            yield from plot(points, rows, limits, frames.title(setting, envs), folder, name)
+            yield listed, plot(points, rows, limits, listed.caption)
 
 
 def points_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return columns label, x (FLOP/B), y, lo, hi (GFLOP/s) and share (percent of the limit), the smallest map first."""
+    """Return columns label, name, x (FLOP/B), y, lo, hi (GFLOP/s) and share (percent of the limit), the smallest map first."""
     flops = pd.Series([roofline.operations(row) for row in rows.to_dict("records")], rows.index, dtype="float64")
     known = rows[(rows["latency_status"] == "ok") & (flops > 0) & (rows["bytes_min"] > 0)].sort_values("side")
     work = flops[known.index]
     rate = {end: work / known[name] / 1e6 for end, name in (("y", "latency_ms"), ("lo", "latency_hi_ms"), ("hi", "latency_lo_ms"))}
-    return pd.DataFrame({"label": known["label"], "x": work / known["bytes_min"], **rate, "share": known["pct_of_limit"]})
+    both = {"label": known["label"], "name": known["name"]}
+    return pd.DataFrame({**both, "x": work / known["bytes_min"], **rate, "share": known["pct_of_limit"]})
 
 
 def roofs(peaks: Mapping[str, Any], moved: pd.Series, setting: Mapping[str, Any]) -> dict[str, tuple[float, bool]]:
@@ -62,10 +61,8 @@ def roofs(peaks: Mapping[str, Any], moved: pd.Series, setting: Mapping[str, Any]
     return limits
 
 
-def plot(
-    points: pd.DataFrame, rows: pd.DataFrame, limits: Mapping[str, tuple[float, bool]], title: str, folder: Path, name: str
-) -> list[Path]:
-    """Write one figure. Return its paths."""
+def plot(points: pd.DataFrame, rows: pd.DataFrame, limits: Mapping[str, tuple[float, bool]], title: str) -> Figure:
+    """Return one figure."""
     share = points.drop_duplicates("label", keep="last").set_index("label")["share"]
 
     def describe(label: str) -> str:
@@ -87,7 +84,7 @@ def plot(
         figure,
         f"{READING} Sloped roofs: {sloping} (smallest and largest cell). {frames.failures(rows, 'latency', ['side'])}".strip(),
     )
-    return save(figure, folder, name)
+    return figure
 
 
 def roof(axes: Axes, text: str, rate: float, of_bytes: bool, top: float) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from bench.report.figures import fit, frames, lines
-from bench.report.figures.canvas import below, logarithmic, save
+from bench.report.figures.canvas import Drawing, below, logarithmic
 
 
 class Quantity(NamedTuple):
@@ -45,29 +45,26 @@ ALONG = (
 READING = "Exponents: least squares on logarithms; ± reflects the deviation from a power law, not the measurement errors."
 
 
-def draw(table: pd.DataFrame, folder: Path, along: Along, quantity: Quantity) -> Iterator[Path]:
+def draw(table: pd.DataFrame, along: Along, quantity: Quantity) -> Iterator[Drawing]:
     """Draw a figure per setting with at least two values on the horizontal axis; `table` is that of `frames.complete`."""
     envs = table["env"].nunique()
     for setting, rows in frames.settings(table, quantity.metric, along.free):
         points = points_of(rows, quantity, along)
         if points["x"].nunique() > 1:
-            name = frames.slug(f"{quantity.metric}-{along.name}", setting, envs)
-            yield from plot(points, rows, quantity, along, frames.title(setting, envs), folder, name)
+            listed = frames.listed(f"{quantity.metric}-{along.name}", setting, envs)
+            yield listed, plot(points, rows, quantity, along, listed.caption)
 
 
 def points_of(rows: pd.DataFrame, quantity: Quantity, along: Along) -> pd.DataFrame:
-    """Return columns label, x, y, lo and hi of the successful cells, in the units of the axes."""
+    """Return columns label, name, x, y, lo and hi of the successful cells, in the units of the axes."""
     ran = rows[(rows[f"{quantity.metric}_status"] == "ok") & (rows[quantity.column] > 0)]
     ends = {end: ran[name] / quantity.unit if name else float("nan") for end, name in (("lo", quantity.lo), ("hi", quantity.hi))}
-    return pd.DataFrame(
-        {"label": ran["label"], "x": ran[along.column], "y": ran[quantity.column] / quantity.unit, **ends}
-    ).sort_values("x")
+    points = {"label": ran["label"], "name": ran["name"], "x": ran[along.column], "y": ran[quantity.column] / quantity.unit}
+    return pd.DataFrame({**points, **ends}).sort_values("x")
 
 
-def plot(
-    points: pd.DataFrame, rows: pd.DataFrame, quantity: Quantity, along: Along, title: str, folder: Path, name: str
-) -> list[Path]:
-    """Write one figure. Return its paths."""
+def plot(points: pd.DataFrame, rows: pd.DataFrame, quantity: Quantity, along: Along, title: str) -> Figure:
+    """Return one figure."""
     fitted = {label: fit.exponent(line["x"].tolist(), line["y"].tolist()) for label, line in points.groupby("label")}
     law = f"a in {quantity.metric} ~ {along.symbol}^a, 95%"
     figure, panels = lines.stacked(points, lambda label: f"{label}  {fit.text(fitted[label])}", law)
@@ -78,4 +75,4 @@ def plot(
         logarithmic(axes.xaxis, sorted(points["x"].unique()))
     panels[-1].set_xlabel(along.text)
     below(figure, f"{READING} {frames.failures(rows, quantity.metric, [along.column])}".strip())
-    return save(figure, folder, name)
+    return figure

@@ -1,1 +1,1 @@
-"""The leaderboard in markdown."""
+"""The leaderboard, as blocks of a page."""

@@ -1,18 +1,18 @@
-"""Crossover of the direct and the Fourier form in markdown: one table per run, one line per setting."""
+"""Crossover of the direct and the Fourier form: one table per run, one line per setting."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from bench.axes import device_text
 from bench.journal import Journal
-from bench.names import device_text
-from bench.report.text import Footnotes, environment_suffix, missing, pixels, plus_minus, short, table, whole
+from bench.report.blocks import Block, Footnotes, Heading, Inline, Paragraph, Table, join
+from bench.report.text import environment_suffix, missing, pixels, plus_minus, short, whole
 from bench.tables import crossover
 from bench.tables.crossover import DIRECT, FOURIER
 
+HEADING = "kernel size from which the Fourier form is faster"
 READING = f"""\
-### kernel size from which the Fourier form is faster
-
 `{DIRECT}` and `{FOURIER}` are two implementations of one operator. *Direct until*: the largest kernel size at which the direct
 form is significantly faster. *Fourier from*: the smallest kernel size from which the Fourier form is significantly faster at all
 measured sizes. *Crossing*: the kernel size of equal latency, interpolated between measured sizes under the assumption that the
@@ -22,31 +22,31 @@ over that of the Fourier form at the largest kernel size.
 """
 
 
-def sections(journal: Journal) -> Iterator[str]:
-    """Yield the table of a run, or nothing if the two forms were not measured over kernel sizes."""
+def sections(journal: Journal) -> Iterator[Block]:
+    """Yield heading, legend and table of a run, or nothing if the two forms were not measured over kernel sizes."""
     rows = sorted(crossover.rows(journal), key=lambda row: [row[name] for name in crossover.AXES] + [row["timer"]])
     if not rows:
         return
     notes = Footnotes()
-    yield READING
+    yield Heading(3, HEADING)
+    yield Paragraph(prose=READING)
     envs = {row["env"] for row in rows}
-    yield table([_line(row, envs, notes) for row in rows], left=("device", "dtype", "mode"))
-    yield from notes.below()
+    yield Table([_line(row, envs, notes) for row in rows], left=("device", "dtype", "mode"), notes=notes.texts)
 
 
-def _line(row: crossover.Row, envs: Collection[str], notes: Footnotes) -> dict[str, str]:
-    device = device_text(row["device"], row["threads"]) + environment_suffix(row["env"], envs)
+def _line(row: crossover.Row, envs: Collection[str], notes: Footnotes) -> dict[str, Inline]:
+    device = device_text(row["device"], row["threads"])
     seed = f", seed {row['seed']}" if row["seed"] else ""
     timer = f", timed {row['timer']}" if row["device"] != "cpu" else ""
     mark = notes.mark(f"failed kernel sizes: {row['failed']}") if row["failed"] else ""
     return {
-        "device": f"{device}{timer}{seed}",
+        "device": join(device, environment_suffix(row["env"], envs), timer, seed),
         "dtype": row["dtype"],
         "mode": row["mode"],
         "batch": f"{row['batch']}",
         "channels": f"{row['channels']}",
         "map, px": pixels(row),
-        "kernels, px": (_range(row) or "none") + mark,
+        "kernels, px": join(_range(row) or "none", mark),
         "direct until": whole(row.get("direct_until")),
         "Fourier from": whole(row.get("fourier_from")),
         "crossing, px": _crossing(row),

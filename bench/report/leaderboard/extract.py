@@ -7,15 +7,17 @@ import re
 from pathlib import Path
 
 from bench.journal import JOURNAL, read_journal
+from bench.report.blocks import Bold, Paragraph, join
 from bench.report.leaderboard.page import group_by, heading, measured
 from bench.report.leaderboard.ranking import ranking
+from bench.report.markdown import document
 from bench.tables.cells import SETTING, complete_rows
 
 MARKED = re.compile(r"(<!-- leaderboard (\S+) (\d+)(?: (\d+))?(?: (\d+))? -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 
 
 def extract(run: Path, height: int, channels: int | None = None, most: int | None = None) -> str:
-    """Return heading and table of the first setting of a run at a resolution and, if given, number of channels.
+    """Return title and table, in markdown, of the first setting of a run at a resolution and, if given, number of channels.
 
     `most` limits the table to the fastest rows.
 
@@ -28,8 +30,8 @@ def extract(run: Path, height: int, channels: int | None = None, most: int | Non
         raise ValueError(f"{run} has no cell at {height} px" + (f" and {channels} channels" if channels else ""))
     setting = next(iter(group_by(rows, *SETTING).values()))
     setting = sorted(setting, key=lambda row: row["latency_ms"] or math.inf)[:most]
-    title = heading(setting).strip().replace("### ", f"**{height} px, ") + "**\n"
-    return "\n".join([title, *ranking(setting, journal.baseline_of(setting[0]["level"]))]).rstrip() + "\n"
+    title = Paragraph(Bold(join(f"{height} px, ", heading(setting).text)))
+    return document([title, ranking(setting, journal.baseline_of(setting[0]["level"]))])
 
 
 def fill(page: str, results: Path) -> str:

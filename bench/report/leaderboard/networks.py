@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from bench.axes import IMAGENET_CLASSES
+from bench.columns import Column
 from bench.nets import published
-from bench.report.text import Footnotes, missing
+from bench.report.blocks import Footnotes, Inline, join
+from bench.report.text import missing
 from bench.spec import ORIGINAL, Record
-from bench.tables.cells import Row
+from bench.tables.row import Row
 
 TOLERANCE = 0.005  # relative difference in multiply-adds above which a footnote explains it
 TrainingKey = tuple[str, str, str, int]  # label, environment, device, threads
@@ -21,19 +24,19 @@ def published_entry(row: Row) -> published.Published | None:
     return entry if entry and (row["height"], row["width"], row["channels"]) == (entry.res, entry.res, 3) else None
 
 
-def published_columns(row: Row, heading: str, notes: Footnotes) -> dict[str, str]:
+def published_columns(row: Row, column: Column, notes: Footnotes) -> dict[str, Inline]:
     """Return the column of published values next to a column, if any, with footnotes on differences."""
     entry = published_entry(row)
-    if heading == "params":
-        return {"published params": entry.params + "".join(map(notes.mark, _remarks(entry))) if entry else ""}
-    if heading == "GMAC":
+    if column.name == "params_count":
+        return {"published params": join(entry.params, *map(notes.mark, _remarks(entry))) if entry else ""}
+    if column.name == "gmacs":
         mark = notes.mark(entry.reason) if entry and _differs(entry, row["gmacs"]) else ""
-        return {"published GMAC": entry.gmacs + mark if entry else ""}
+        return {"published GMAC": join(entry.gmacs, mark) if entry else ""}
     return {}
 
 
 def _remarks(entry: published.Published) -> list[str]:
-    classes = f"for {entry.classes} classes" if entry.classes != published.IMAGENET else ""
+    classes = f"for {entry.classes} classes" if entry.classes != IMAGENET_CLASSES else ""
     return [remark for remark in (classes, entry.note) if remark]
 
 

@@ -1,29 +1,31 @@
-"""Leaderboard in markdown: one section per setting, one ranked table per resolution, all failures listed."""
+"""Leaderboard: one section per setting, one ranked table per resolution, all failures listed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bench.columns import METRICS, columns_of
+from bench import axes, names
+from bench.columns import METRICS
 from bench.journal import Journal
-from bench.names import threads_text
-from bench.nets.published import IMAGENET
+from bench.report import markdown
+from bench.report.blocks import Block, Code, Heading, Items, Link, Paragraph, Quote, join, separated
 from bench.report.leaderboard import accuracy as accuracy_tables
 from bench.report.leaderboard import crossover, gallery, networks, properties
 from bench.report.leaderboard.ranking import DEFAULT_VIEW, ranking
 from bench.report.leaderboard.view import INTERVALS, LATENCY, PCT_OF_LIMIT, View, axis_value, tables
-from bench.report.text import environment_suffix, escape, missing
+from bench.report.manifest import Figure
+from bench.report.text import environment_suffix, missing
 from bench.tables import accuracy
-from bench.tables.cells import Row, complete_rows
+from bench.tables.row import Row
 
 BY_LATENCY = (
     "Methods are ranked by latency. Methods that are not significantly slower than the first method of a rank share that rank (=)."
 )
-READING = f"""\
-{BY_LATENCY}
+READING = """\
 **Bold** marks the best value of a column among the methods that ran. *vs* a baseline is the speedup over it, > 1 is faster: the
 median ratio (Hodges-Lehmann) over the interleaved rounds of this run. ± is the half-width of the 95% confidence interval over
 rounds. *Kernel* is the spatial kernel size; a learned size is the size at initialisation. GFLOP counts Fourier transforms and
@@ -43,57 +45,54 @@ TIES = dict.fromkeys(INTERVALS, "Methods whose 95% interval overlaps that of the
     PCT_OF_LIMIT: "Methods that do not differ significantly from the first method of a rank share that rank",
 }
 EQUAL = "Methods of equal value share a rank"
-NOISY = (
-    "speedup_lo",
-    "speedup_hi",
-    "mem_rss_bytes",
-    *columns_of("latency"),
-    *columns_of("energy"),
-    *columns_of("accuracy"),
+NOISY = (  # an interval exists, but no column holds it
+    *("speedup_lo", "speedup_hi", "mem_rss_bytes"),
+    *(column.name for metric in METRICS.values() if metric.change != "exact" for column in metric.columns),
 )
 
 
 def leaderboard(
     journals: Sequence[Journal],
-    rows: Sequence[list[Row]] | None = None,
+    rows: Sequence[Sequence[Row]],
     view: View = DEFAULT_VIEW,
-    figures: Mapping[str, Sequence[str]] | None = None,
-    analyses: Sequence[str] = (),
+    figures: Mapping[str, Sequence[Figure]] | None = None,
+    analyses: Sequence[Path] = (),
 ) -> str:
-    """Return the whole page, the newest run first.
+    """Return the whole page in markdown, the newest run first.
 
-    `rows` are the complete rows of the journals in this view, computed if None. `figures` are the paths of the figures of each run
-    and `analyses` those of the analysis pages, relative to this page.
+    `rows` are the complete rows of the journals in this view. `figures` are the figures of each run
+    and `analyses` the paths of the analysis pages; paths are relative to this page.
     """
-    pairs = zip(journals, rows or [complete_rows(journal, view.baseline) for journal in journals])
+    pairs = zip(journals, rows)
     newest = sorted(pairs, key=lambda pair: -max((run["started"] for run in pair[0].runs), default=0))
     by_run = figures or {}
     parts = (part for journal, of_run in newest for part in sections(journal, of_run, view, by_run.get(journal.name, ())))
-    return "\n".join(["# Leaderboard\n", *_notice(view), *contents(newest, analyses), how_to_read(view), *parts])
+    page = [Heading(1, "Leaderboard"), *_notice(view), contents(newest, analyses), how_to_read(view), *parts]
+    return markdown.document(page)
 
 
-def how_to_read(view: View) -> str:
+def how_to_read(view: View) -> Paragraph:
     """Return the legend of the tables of a view."""
     if view.sort == LATENCY:
-        return READING
+        return Paragraph(BY_LATENCY, READING)
     column = view.column
     ties = TIES.get(view.sort, f"Its interval is unknown. {EQUAL}" if view.sort in NOISY else EQUAL)
-    ranked = f"Methods are ranked by `{column.name}` ({escape(column.meaning)}), {column.better} is better"
-    return READING.replace(BY_LATENCY, f"{ranked}. {ties} (=).")
+    order = f" ({column.meaning}), {column.better} is better. {ties} (=)."
+    return Paragraph(("Methods are ranked by ", Code(column.name), order), READING)
 
 
-def _notice(view: View) -> list[str]:
-    if not view.options:
-        return []
-    command = f"`python -m bench report {view.options}`"
-    return [f"> Not the default page: generated by {command}. `python -m bench report` writes the default page.\n"]
+def _notice(view: View) -> Iterator[Quote]:
+    if view.options:
+        default = "python -m bench report"
+        command = Code(f"{default} {view.options}")
+        yield Quote(("Not the default page: generated by ", command, ". ", Code(default), " writes the default page."))
 
 
-def contents(newest: Sequence[tuple[Journal, Sequence[Row]]], analyses: Sequence[str]) -> list[str]:
+def contents(newest: Sequence[tuple[Journal, Sequence[Row]]], analyses: Sequence[Path]) -> Items:
     """Return a link to each run with a summary, and a link to each analysis page."""
-    runs = [f"- [{escape(journal.name)}](#{anchor(journal.name)}): {_summary(journal, rows)}" for journal, rows in newest]
-    links = ", ".join(f"[{escape(path.rpartition('/')[0])}]({quote(path)})" for path in analyses)
-    return ["\n".join([*runs, *([f"- Analyses: {links}"] if links else []), ""])]
+    runs = [(Link(run.name, f"#{anchor(run.name)}"), f": {_summary(run, rows)}") for run, rows in newest]
+    links = separated((Link(path.parent.as_posix(), quote(path.as_posix())) for path in analyses), ", ")
+    return Items([*runs, *([("Analyses: ", links)] if links else [])])
 
 
 def anchor(heading: str) -> str:
@@ -110,34 +109,34 @@ def _summary(journal: Journal, rows: Sequence[Row]) -> str:
         span = f"{sides[0]} px" if len(sides) == 1 else f"{sides[0]} to {sides[-1]} px"
         devices = ", ".join(sorted({row["device"] for row in of_level}))
         parts.append(f"{len({row['label'] for row in of_level})} {kinds[level]} at {span} on {devices}")
-    tasks = dict.fromkeys(accuracy.training(record).data.partition("[")[0] for record in accuracy.training_records(journal))
-    return "; ".join([*parts, *([f"accuracy on {escape(', '.join(tasks))}"] if tasks else [])]) or "nothing"
+    tasks = dict.fromkeys(names.parse(accuracy.training(record).data).name for record in accuracy.training_records(journal))
+    return "; ".join([*parts, *([f"accuracy on {', '.join(tasks)}"] if tasks else [])]) or "nothing"
 
 
-def sections(journal: Journal, rows: Sequence[Row], view: View = DEFAULT_VIEW, figures: Sequence[str] = ()) -> Iterator[str]:
+def sections(journal: Journal, rows: Sequence[Row], view: View = DEFAULT_VIEW, figures: Sequence[Figure] = ()) -> Iterator[Block]:
     """Yield the section of one run: provenance, figures, then its settings."""
-    yield f"## {journal.name}\n"
-    yield from provenance(journal)
+    yield Heading(2, journal.name)
+    yield provenance(journal)
     yield from gallery.gallery(figures)
     trainings = set(map(networks.training_key, accuracy.training_records(journal)))
     envs = {row["env"] for row in rows}
     for section in group_by(filter(measured, rows), *view.split).values():
         yield heading(section, envs)
         if view.sort != LATENCY:
-            yield f"Ranked by `{view.sort}`, {view.column.better} is better.\n"
+            yield Paragraph(("Ranked by ", Code(view.sort), f", {view.column.better} is better."))
         baseline = view.baseline or journal.baseline_of(section[0]["level"])
         for title, group in tables(filter(in_ranking, section), view):
             if title:
-                yield f"#### {title}\n"
-            yield from ranking(group, baseline, trainings, view, view.varying(section))
-        yield from properties.table(section)
+                yield Heading(4, title)
+            yield ranking(group, baseline, trainings, view, view.varying(section))
+        yield from properties.section(section)
     yield from crossover.sections(journal)
     yield from accuracy_tables.sections(journal)
 
 
 def in_ranking(row: Row) -> bool:
-    """Return True if a row has a metric other than accuracy and properties, which have separate tables."""
-    return any(not missing(row[f"{metric}_status"]) for metric in METRICS if metric not in ("accuracy", "properties"))
+    """Return True if a row has a metric of the ranking tables; the others have tables of their own."""
+    return any(not missing(row[f"{name}_status"]) for name, metric in METRICS.items() if metric.ranked)
 
 
 def measured(row: Row) -> bool:
@@ -153,12 +152,12 @@ def group_by(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row
     return groups
 
 
-def provenance(journal: Journal) -> Iterator[str]:
-    """Yield the commands and environments of a run."""
-    for command, commit in dict.fromkeys((run["command"], run.get("commit")) for run in journal.runs):
-        yield f"- Reproduce: `{command}`" + (f" at commit {commit}" if commit else "")
-    for env in journal.envs.values():
-        yield f"- Environment `{env['id']}`: {environment_text(env)}\n"
+def provenance(journal: Journal) -> Items:
+    """Return the commands and environments of a run."""
+    commands = dict.fromkeys((run["command"], run.get("commit")) for run in journal.runs)
+    runs = (("Reproduce: ", Code(command), f" at commit {commit}" if commit else "") for command, commit in commands)
+    envs = (("Environment ", Code(env["id"]), f": {environment_text(env)}") for env in journal.envs.values())
+    return Items([*runs, *envs])
 
 
 def environment_text(env: dict[str, Any]) -> str:
@@ -168,21 +167,12 @@ def environment_text(env: dict[str, Any]) -> str:
     return f"{processor}, GPU {'; '.join(env['gpus']) or 'none'}, {software}"
 
 
-def heading(rows: Sequence[Row], envs: Collection[str] = ()) -> str:
+def heading(rows: Sequence[Row], envs: Collection[str] = ()) -> Heading:
     """Return the heading of a section: the common setting of its rows, and the environment if the run has several `envs`."""
     first = rows[0]
-    common = {axis for axis in ("threads", "dtype", "mode", "batch", "channels") if len({row[axis] for row in rows}) == 1}
-    network = f"networks with {IMAGENET} classes, {first['channels']} image channels"
-    parts = {
-        "threads": threads_text(first["threads"]) if first["device"] == "cpu" else "",
-        "timer": "" if first["device"] == "cpu" or missing(first["timer"]) else f"timed {first['timer']}",
-        "dtype": first["dtype"],
-        "mode": {"infer": "inference", "train": "training step"}[first["mode"]],
-        "batch": f"batch {first['batch']}",
-        "channels": network if first["level"] == "model" else f"{first['channels']} channels",
-    }
-    texts = [text for axis, text in parts.items() if text and (axis in common or axis == "timer")]
-    seed = [f"seed {first['seed']}"] if first["seed"] else []
+    columns = ("level", "timer", *axes.columns([axis for axis in axes.PER_CELL if axis.name != "res"]))
+    common = {name: first[name] for name in columns if len({row[name] for row in rows}) == 1}
+    text = axes.setting_text(common)
     tasks = [task for task in group_by(rows, "accuracy_data", "accuracy_res") if not any(map(missing, task))]
-    task_text = "".join(f"; accuracy on {escape(data)} at {res:.0f} px" for data, res in tasks)
-    return f"### {', '.join([first['device'], *texts, *seed])}{environment_suffix(first['env'], envs)}{task_text}\n"
+    task_text = "".join(f"; accuracy on {data} at {res:.0f} px" for data, res in tasks)
+    return Heading(3, join(text, environment_suffix(first["env"], envs), task_text))

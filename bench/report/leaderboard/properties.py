@@ -1,12 +1,12 @@
-"""Properties of the operators of one setting in markdown: shift equivariance, numerical error, change of resolution."""
+"""Properties of the operators of one setting: shift equivariance, numerical error, change of resolution."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from bench.report import text
-from bench.report.text import Footnotes, code, missing, pixels, scientific
-from bench.tables.cells import Row
+from bench.report.blocks import Block, Code, Footnotes, Inline, Paragraph, Table, join
+from bench.report.text import missing, pixels, scientific
+from bench.tables.row import Row
 
 HEADINGS = {
     "shift, circular": "shift_error_circular",
@@ -24,22 +24,21 @@ and bench/metrics/properties.py.
 """
 
 
-def table(rows: Iterable[Row]) -> list[str]:
-    """Return legend, table and footnotes of the properties of a setting; nothing if none was measured."""
+def section(rows: Iterable[Row]) -> Iterator[Block]:
+    """Yield legend and table of the properties of a setting; nothing if none was measured."""
     measured = [row for row in rows if not missing(row["properties_status"])]
-    if not measured:
-        return []
-    notes = Footnotes()
-    lines = [_line(row, notes) for row in measured]
-    return [READING, text.table(lines, left=("method", "way")), *notes.below()]
+    if measured:
+        notes = Footnotes()
+        yield Paragraph(prose=READING)
+        yield Table([_line(row, notes) for row in measured], left=("method", "way"), notes=notes.texts)
 
 
-def _line(row: Row, notes: Footnotes) -> dict[str, str]:
-    first = {"method": code(row["label"]), "px": pixels(row)}
+def _line(row: Row, notes: Footnotes) -> dict[str, Inline]:
+    first: dict[str, Inline] = {"method": Code(row["label"]), "px": pixels(row.values)}
     if row["properties_status"] != "ok":
         return first | {
             next(iter(HEADINGS)): notes.failure(row["properties_status"], row["properties_detail"] or "no reason given")
         }
     mark = "" if missing(row["properties_why"]) else notes.mark(row["properties_why"])
-    cells = {heading: "none" + mark if missing(row[name]) else scientific(row[name]) for heading, name in HEADINGS.items()}
-    return first | cells | {"way": "" if missing(row["resolution_way"]) else text.escape(row["resolution_way"])}
+    cells = {heading: join("none", mark) if missing(row[name]) else scientific(row[name]) for heading, name in HEADINGS.items()}
+    return first | cells | {"way": "" if missing(row["resolution_way"]) else row["resolution_way"]}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.names import device_text
-from bench.report.text import code, escape
+from bench.axes import device_text
+from bench.report.blocks import Code, Inline
 from bench.spec import Record, Training
 from bench.tables import accuracy
 
@@ -18,16 +18,16 @@ def title(record: Record, data: str) -> str:
     """Return data, resolution, host network and device as text."""
     cell = record.job.cell
     host = f" in {network}" if (network := accuracy.host(cell)) else ""
-    return escape(f"{data} at {accuracy.training(record).res} px{host}, {device_text(cell.device, cell.threads)}")
+    return f"{data} at {accuracy.training(record).res} px{host}, {device_text(cell.device, cell.threads)}"
 
 
-def line(records: Sequence[Record]) -> str:
+def line(records: Sequence[Record]) -> Inline:
     """Return the name of the common protocol of the records, its settings, and the trivial accuracy."""
     known = [record.values for record in records if record.values.get("accuracy_floor") is not None]
     trivial = dict.fromkeys(f"{values['accuracy_floor']:.1f}% ({values['accuracy_floor_of']})" for values in known)
     suffix = f" Trivial accuracy: {', '.join(trivial)}." if trivial else ""
     settings = settings_text(accuracy.training(records[0]), _epochs(records))
-    return f"Protocol {code(accuracy.comparison_group(records[0]))}: {escape(settings + suffix)}"
+    return "Protocol ", Code(accuracy.comparison_group(records[0])), f": {settings}{suffix}"
 
 
 def _epochs(records: Sequence[Record]) -> str:

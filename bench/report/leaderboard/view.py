@@ -8,22 +8,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.columns import AXES, COLUMNS, Column, get
-from bench.names import did_you_mean
+from bench.axes import BY_NAME
+from bench.axes import SPLITTING as AXES
+from bench.columns import COLUMNS, Column, column_of
 from bench.report.text import missing, pixels
 from bench.stats import ranking, ratios
 from bench.stats.rounds import Interval
-from bench.tables.cells import Row, timing
+from bench.tables.row import Row
+from methods.registry import did_you_mean
 
 SPLITTING = tuple(axis for axis in AXES if axis != "kernel")
-ALWAYS = ("env", "level", "device", "timer", "seed")  # rows that differ in these are never in one table
+# Rows that differ in these columns are never in one table.
+ALWAYS = ("env", "level", "timer", *(axis.name for axis in BY_NAME.values() if not axis.splits))
 LATENCY = "latency_ms"
 SORTABLE = tuple(column.name for column in COLUMNS if column.better)
-INTERVALS = {  # column -> columns of the ends of its interval
-    LATENCY: ("latency_lo_ms", "latency_hi_ms"),
-    "speedup": ("speedup_lo", "speedup_hi"),
-    "energy_j": ("energy_lo_j", "energy_hi_j"),
-}
+INTERVALS = {column.name: column.interval for column in COLUMNS if column.interval}  # columns of the ends of the interval
 PCT_OF_LIMIT = "pct_of_limit"
 
 
@@ -45,14 +44,15 @@ class View:
     @property
     def column(self) -> Column:
         """The column to rank by."""
-        return get(self.sort)
+        return column_of(self.sort)
 
     @property
     def options(self) -> str:
         """The command-line options of this view; empty for the default view."""
-        options = [f"--sort {self.sort}"] if self.sort != LATENCY else []
-        options += [f"--group {','.join(self.group)}"] if set(self.group) != set(SPLITTING) else []
-        return shlex.join(" ".join(options).split() + (["--baseline", self.baseline] if self.baseline else []))
+        options = ["--sort", self.sort] if self.sort != LATENCY else []
+        options += ["--group", ",".join(self.group)] if set(self.group) != set(SPLITTING) else []
+        options += ["--baseline", self.baseline] if self.baseline else []
+        return shlex.join(options)
 
     @property
     def split(self) -> tuple[str, ...]:
@@ -81,13 +81,13 @@ class View:
     def _worse(self, row: Row, leader: Row) -> bool:
         """Return True if a row is significantly worse than a row ranked before it."""
         if self.sort == LATENCY:
-            return ratios.verdict_of(timing(row), timing(leader)) == "slower"
+            return ratios.slower(row.latency(), leader.latency())
         if self.sort == "accuracy":
-            return ratios.difference(leader["accuracies"], row["accuracies"]).lo > 0  # Welch's test over seeds
+            return ratios.difference(leader.accuracies, row.accuracies).lo > 0  # Welch's test over seeds
         if self.sort == PCT_OF_LIMIT:  # the limits are exact, so the ratio of latencies determines the interval
             limits = leader["limit_ms"] / row["limit_ms"]
-            ratio = Interval(*(limits * end for end in ratios.ratio(timing(row), timing(leader))))
-            return ratios.verdict(ratio, ratios.equivalence(row["device"])) == "slower"
+            ratio = Interval(*(limits * end for end in ratios.ratio(row.latency(), leader.latency())))
+            return ratios.is_slower(ratio, row["device"])
         if self.sort not in INTERVALS:
             return bool(row[self.sort] != leader[self.sort])
         lo, hi = INTERVALS[self.sort]
@@ -98,12 +98,12 @@ class View:
 
 def axis_value(row: Row, axis: str) -> Any:
     """Return the value of a row on an axis; (height, width) for the resolution."""
-    return (row["height"], row["width"]) if axis == "res" else row[axis]
+    return BY_NAME[axis].value(row.values)
 
 
 def axis_text(row: Row, axis: str) -> str:
     """Return the value of a row on an axis as text."""
-    return pixels(row) if axis == "res" else f"{row[axis]}"
+    return pixels(row.values) if axis == "res" else f"{row[axis]}"
 
 
 def tables(section: Iterable[Row], view: View) -> list[tuple[str, list[Row]]]:

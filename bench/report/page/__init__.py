@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.journal import Journal
 from bench.report.leaderboard.page import environment_text
@@ -22,9 +22,7 @@ from bench.report.page import choices, colours, data, roofs
 from bench.report.text import GENERATED, replaceable
 from bench.stats.rounds import t95
 from bench.tables import crossover
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.tables.row import Row
 
 SCRIPTS = ("data.js", "state.js", "select.js", "table.js", "points.js", "charts.js", "main.js")  # concatenated to one module
 LEVELS = {"op": "operators", "model": "networks"}
@@ -32,31 +30,31 @@ MAX_FREEDOM = 30  # largest tabulated degrees of freedom of Student's t; for mor
 MISSING_EXTRA = "the HTML page needs altair and vl-convert-python: pip install 'large-kernel-bench[html]'"
 
 
-def write(journals: Sequence[Journal], tables: Sequence[pd.DataFrame], path: Path) -> Path:
-    """Write the page of the journals and their tidy tables. Return its path.
+def write(journals: Sequence[Journal], rows: Sequence[Sequence[Row]], path: Path) -> Path:
+    """Write the page of the journals and their complete rows. Return its path.
 
     Raises ValueError if altair or vl-convert-python is not installed, or if the file exists and was not generated.
     """
-    replaceable(path).write_text(html(journals, tables), encoding="utf-8")
+    replaceable(path).write_text(html(journals, rows), encoding="utf-8")
     return path
 
 
-def html(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> str:
+def html(journals: Sequence[Journal], rows: Sequence[Sequence[Row]]) -> str:
     """Return the page as text."""
-    content = contents(journals, tables)
+    content = contents(journals, rows)
     scripts = {"library": library(), "script": "\n".join(map(read_asset, SCRIPTS))}
     style = read_asset("page.css") + colours.rules(series["colour"] for series in content["styles"].values())
     parts = {"policy": policy(scripts.values()), "style": style, "data": data.island(content), "generated": GENERATED}
     return Template(read_asset("page.html")).substitute(parts | scripts)
 
 
-def contents(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
+def contents(journals: Sequence[Journal], rows: Sequence[Sequence[Row]]) -> dict[str, Any]:
     """Return the data that the scripts read."""
-    values = data.collect(journals, tables)
+    values = data.collect(journals, rows)
     return {
         "table": data.table(values),
         "choices": choices.choices(journals, values),
-        "styles": colours.styles(dict.fromkeys([*values["label"], *values["series"]])),
+        "styles": colours.styles(values),
         "roofs": roofs.roofs(journals),
         "t95": [t95(freedom) for freedom in range(1, MAX_FREEDOM + 1)],
         "crossings": [crossing for journal in journals for crossing in crossings(journal)],

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.columns import COLUMNS
+from bench.axes import AXES
+from bench.columns import COLUMNS, METRICS
 from bench.journal import Journal
 from bench.report.page.data import Values
 
-SWEEP_AXES = ("res", "channels", "kernel", "series", "status")
-FILTERS = ("run", "level", "device", "dtype", "mode", "threads", "batch", "timer", "seed", "env", *SWEEP_AXES)
-# Axes that are shown as columns if they vary.
-VARYING = ("run", "level", "res", "channels", "dtype", "mode", "device", "threads", "batch", "timer", "seed", "env")
-VALUES = ("latency_ms", "rounds", "speedup", "params_count", "flops", "mem_peak_bytes", "accuracy", "pct_of_limit", "energy_j")
-DEFAULT_COLUMNS = ("extent", *VALUES)
+SWEPT = ("res", "channels", "kernel")
+OTHER_AXES = tuple(axis.name for axis in AXES if axis.name not in SWEPT)
+FILTERS = ("run", "level", *OTHER_AXES, "timer", "env", *SWEPT, "series", "status")
+VARYING = ("run", "level", "res", "channels", *OTHER_AXES, "timer", "env")  # shown as columns if they vary
+HEADLINES = tuple(metric.headline.name for name, metric in METRICS.items() if name != "properties")
+FIRST = ("latency_ms", "rounds", "speedup")
+DEFAULT_COLUMNS = ("extent", *FIRST, *(name for name in HEADLINES if name not in FIRST), "pct_of_limit")
 PARETO = ("latency_ms", "accuracy")
 
 

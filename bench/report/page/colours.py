@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.report import style
+from bench.report.page.data import Values
 
 DARK = "#15181d"  # background of the dark theme
 CONTRAST = 4.5  # minimum contrast of a line to that background
@@ -40,12 +41,11 @@ PATHS = {
 }
 
 
-def styles(series: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return colour, marker path and dashes of each series."""
-    of_series = {name: style.of(name) for name in series}
-    return {
-        name: {"colour": entry.colour, "shape": PATHS[entry.marker], "dash": list(entry.dash)} for name, entry in of_series.items()
-    }
+def styles(values: Values) -> dict[str, dict[str, Any]]:
+    """Return colour, marker path and dashes of each label and of each series of the page."""
+    names = list(map(style.styled_name, values["method"], values["network"]))
+    shown = {label: style.of(name, label) for column in ("label", "series") for label, name in zip(values[column], names)}
+    return {label: {"colour": line.colour, "shape": PATHS[line.marker], "dash": list(line.dash)} for label, line in shown.items()}
 
 
 def rules(colours: Iterable[str]) -> str:

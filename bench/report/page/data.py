@@ -6,21 +6,18 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.columns import COLUMNS, METRICS, Column
+from bench.axes import size_text
+from bench.columns import COLUMNS, METRICS, SCALES, Column
 from bench.journal import Journal
 from bench.report.leaderboard.ranking import remarks
 from bench.report.text import missing
-from bench.system import ceilings
 from bench.tables import accuracy, roofline
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.tables.row import Row
 
 Values = dict[str, list[Any]]
 DIGITS = 5  # significant digits
-SCALES = {"FLOP": ("GFLOP", 1e9), "B": ("MB", 1e6)}  # unit -> displayed unit and its size
 TITLES = {
     "label": "method",
     "method": "registered name",
@@ -43,32 +40,31 @@ TITLES = {
     "gflop_per_s": "rate",
     "flop_per_byte": "intensity",
 }
-SPREADS = {
-    "latency_ms": {"lo": "latency_lo_ms", "hi": "latency_hi_ms"},
-    "energy_j": {"lo": "energy_lo_j", "hi": "energy_hi_j"},
-    "speedup": {"lo": "speedup_lo", "hi": "speedup_hi"},
+SPREADS = {column.name: dict(zip(("lo", "hi"), column.interval)) for column in COLUMNS if column.interval} | {
     "accuracy": {"lo": "accuracy_lo", "hi": "accuracy_hi", "half": "accuracy_half"},
 }
 ORDERS = {"res": "side", "extent": "kernel_height"}  # text column -> column to sort by
 OF_PAGE = (
-    Column("run", "", "", "", "folder of the run"),
-    Column("series", "", "", "", "name with the overridden options, without the kernel size"),
-    Column("res", "", "px", "", "side of a square map, or height x width"),
-    Column("side", "", "px", "", "side of a square map of the same area"),
-    Column("extent", "", "px", "", "rows x columns of the spatial kernel; a learned size is the size at initialisation"),
-    Column("gflop_per_s", "", "GFLOP/s", "", "operations over latency; direct forms count only taps inside the map (flops_eff)"),
-    Column("flop_per_byte", "", "FLOP/B", "", "the same operations over the compulsory traffic bytes_min"),
-    Column("copy_gb_per_s", "", "GB/s", "", "peak rate of a copy of bytes_min bytes on the machine"),
-    Column("above_trivial", "", "", "", "1: the accuracy is significantly above the trivial accuracy"),
-    Column("status", "", "", "", "ok, or the reason why a metric of the cell has no value"),
-    Column("reason", "", "", "", "detailed reason, and timing problems"),
+    Column("run", meaning="folder of the run"),
+    Column("series", meaning="name with the overridden options, without the kernel size"),
+    Column("res", unit="px", meaning="side of a square map, or height x width"),
+    Column("side", unit="px", meaning="side of a square map of the same area"),
+    Column("extent", unit="px", meaning="rows x columns of the spatial kernel; a learned size is the size at initialisation"),
+    Column(
+        "gflop_per_s", unit="GFLOP/s", meaning="operations over latency; direct forms count only taps inside the map (flops_eff)"
+    ),
+    Column("flop_per_byte", unit="FLOP/B", meaning="the same operations over the compulsory traffic bytes_min"),
+    Column("copy_gb_per_s", unit="GB/s", meaning="peak rate of a copy of bytes_min bytes on the machine"),
+    Column("above_trivial", meaning="1: the accuracy is significantly above the trivial accuracy"),
+    Column("status", meaning="ok, or the reason why a metric of the cell has no value"),
+    Column("reason", meaning="detailed reason, and timing problems"),
 )
 OF_METRICS = tuple(
     column
     for metric in METRICS
     for column in (
-        Column(f"{metric}_status", "", "", "", f"ok, or the reason why the columns of {metric} are empty"),
-        Column(f"{metric}_detail", "", "", "", "detailed reason"),
+        Column(f"{metric}_status", meaning=f"ok, or the reason why the columns of {metric} are empty"),
+        Column(f"{metric}_detail", meaning="detailed reason"),
     )
 )
 ALL = (*OF_PAGE, *COLUMNS, *OF_METRICS)
@@ -91,55 +87,47 @@ class Shown:
     order: str
 
 
-def collect(journals: Sequence[Journal], tables: Sequence[pd.DataFrame]) -> Values:
-    """Return every column over the rows of all runs, in displayed units; None for missing values."""
+def collect(journals: Sequence[Journal], complete: Sequence[Sequence[Row]]) -> Values:
+    """Return every column over the complete rows of all runs, in displayed units; None for missing values."""
     values: Values = {column.name: [] for column in ALL}
-    for journal, table in zip(journals, tables):
-        rows = [of_page(row, journal) for row in table.to_dict("records")]
+    for journal, of_run in zip(journals, complete):
+        rows = [of_page(row, journal) for row in of_run]
         for column in ALL:
             values[column.name] += [scaled(row.get(column.name), column.unit) for row in rows]
     return values
 
 
-def of_page(row: Mapping[Any, Any], journal: Journal) -> dict[str, Any]:
-    """Add the columns of the page to a row of the tidy table."""
+def of_page(row: Row, journal: Journal) -> dict[str, Any]:
+    """Add the columns of the page to a complete row, which has its series already."""
     status, reason = status_and_reason(row)
-    kernel = f"kernel={row['kernel']:.0f}" if not missing(row["kernel"]) else ""
-    square = row["height"] == row["width"]
-    peaks = journal.envs.get(row["env"], {}).get("ceilings", {}).get(ceilings.where(row["device"], row["threads"]), {})
-    work, moved = roofline.operations(dict(row)), row["bytes_min"]
+    peaks = journal.ceilings(row["env"], row["device"], row["threads"])
+    work, moved = roofline.operations(row.values), row["bytes_min"]
     own = {
         "run": journal.name,
-        "series": strip_kernel(row["label"], kernel),
-        "res": str(row["height"]) if square else f"{row['height']}x{row['width']}",
+        "res": size_text(row.values),
         "side": math.sqrt(row["height"] * row["width"]),
         "extent": None if missing(row["kernel_height"]) else f"{row['kernel_height']:.0f}x{row['kernel_width']:.0f}",
         "gflop_per_s": ratio(work, row["latency_ms"], 1e6),
         "flop_per_byte": ratio(work, moved),
-        "copy_gb_per_s": None if missing(moved) else ratio(roofline.copy_rate(dict(row), moved, peaks), 1e9),
-        "above_trivial": None if missing(row["accuracy"]) else int(accuracy.above_trivial(dict(row))),
+        "copy_gb_per_s": None if missing(moved) else ratio(roofline.copy_rate(row.values, moved, peaks), 1e9),
+        "above_trivial": None if missing(row["accuracy"]) else int(accuracy.above_trivial(row.values)),
         "status": status,
         "reason": reason,
     }
-    return {**row, **own}
+    return {**row.values, "series": row.series, **own}
 
 
-def status_and_reason(row: Mapping[Any, Any]) -> tuple[str, str | None]:
+def status_and_reason(row: Row) -> tuple[str, str | None]:
     """Return the status of a row ("ok", or that of the first failed metric), and its failures and timing problems."""
     failed = [metric for metric in STATUS_ORDER if not missing(row[f"{metric}_status"]) and row[f"{metric}_status"] != "ok"]
     reasons = [": ".join(filter(None, (metric, row[f"{metric}_status"], detail(row, metric)))) for metric in failed]
     status = row[f"{failed[0]}_status"] if failed else "ok"
-    return status, "; ".join([*reasons, *remarks(dict(row))]) or None
+    return status, "; ".join([*reasons, *remarks(row)]) or None
 
 
-def detail(row: Mapping[Any, Any], metric: str) -> str:
+def detail(row: Row, metric: str) -> str:
     """Return why a metric has no value, or ""."""
     return "" if missing(row[f"{metric}_detail"]) else row[f"{metric}_detail"]
-
-
-def strip_kernel(label: str, kernel: str) -> str:
-    """Remove the kernel size from a label, in which it is the last option."""
-    return label.replace(f"[{kernel}]", "").replace(f",{kernel}]", "]") if kernel else label
 
 
 def ratio(above: Any, below: Any, scale: float = 1.0) -> float | None:
@@ -153,7 +141,7 @@ def scaled(value: Any, unit: str) -> Any:
         return None
     if isinstance(value, str):
         return value
-    number = value / SCALES[unit][1] if unit in SCALES else value
+    number = value / SCALES[unit][0] if unit in SCALES else value
     return int(number) if number == int(number) else float(f"{number:.{max(DIGITS, digits_of(number))}g}")
 
 
@@ -168,7 +156,7 @@ def shown(column: Column, values: Sequence[Any]) -> Shown:
     number = bool(present) and not any(isinstance(value, str) for value in present)
     whole = number and column.unit in ("", "px") and all(isinstance(value, int) for value in present)
     title = TITLES.get(column.name, column.name.removesuffix("_ms").removesuffix("_bytes").replace("_", " "))
-    unit = "" if column.unit == "name" else SCALES.get(column.unit, (column.unit, 1))[0]
+    unit = "" if column.unit == "name" else SCALES.get(column.unit, (1, column.unit))[1]
     common = {name: getattr(column, name) for name in ("name", "better", "meaning", "metric")}
     order = ORDERS.get(column.name, column.name)
     return Shown(**common, title=title, unit=unit, number=number, whole=whole, spread=SPREADS.get(column.name), order=order)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from bench.axes import PER_CELL, Axis, in_reading_order, size_text
 from bench.columns import columns_of
 from bench.journal import Journal
 from bench.report.recommend import limits
@@ -24,9 +25,10 @@ from bench.stats import ranking, ratios
 from bench.stats.rounds import Interval
 from bench.system import machine
 from bench.tables import accuracy
-from bench.tables.cells import Row, complete_rows, headline_trainings, timing
+from bench.tables.cells import complete_rows, headline_trainings
+from bench.tables.row import Row
 
-DEFAULTS = {"batch": 1, "dtype": "fp32", "mode": "infer", "threads": 1, "device": None}
+AXES_QUERIED = tuple(axis for axis in PER_CELL if axis.name != "seed")
 NEAREST = 3
 Seeds = list[Record]
 
@@ -35,14 +37,7 @@ Seeds = list[Record]
 class Query:
     """A setting and its limits: latency and memory per call, and the accuracy of a network with the operator."""
 
-    height: int
-    width: int
-    channels: int
-    batch: int = 1
-    dtype: str = "fp32"
-    mode: str = "infer"
-    threads: int = 1  # only for a CPU
-    device: str | None = None  # None: any
+    setting: Mapping[str, Any]  # the columns of `AXES_QUERIED`; device None: any. The threads apply to a CPU only
     max_latency_ms: float | None = None
     max_memory: float | None = None  # bytes
     min_accuracy: float | None = None  # percent
@@ -50,9 +45,17 @@ class Query:
 
     def matches(self, row: Row) -> bool:
         """Return True if the row is of this setting."""
-        axes = ("height", "width", "channels", "batch", "dtype", "mode")
-        threads = row["device"] != "cpu" or row["threads"] == self.threads
-        return threads and self.device in (None, row["device"]) and all(row[name] == getattr(self, name) for name in axes)
+        return not any(self.differs(axis, row) for axis in AXES_QUERIED)
+
+    def differs(self, axis: Axis, row: Row) -> bool:
+        """Return True if the row has another value of an axis."""
+        if axis.name == "threads" and row["device"] != "cpu":
+            return False
+        return axis.value(self.setting) not in (axis.value(row.values), *([None] if axis.name == "device" else []))
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the query as JSON data."""
+        return {**self.setting, **{name: value for name, value in vars(self).items() if name != "setting"}}
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,7 @@ class MachineAnswer:
     def recommended(self) -> list[Candidate]:
         """The fastest candidate that satisfies every limit, and those tied with it."""
         satisfied = self.in_state("satisfied")
-        ranks = ranking.ranks(
-            satisfied, lambda candidate, leader: ratios.verdict_of(timing(candidate.row), timing(leader.row)) == "slower"
-        )
+        ranks = ranking.ranks([candidate.row.latency() for candidate in satisfied], ratios.slower)
         return [candidate for candidate, rank in zip(satisfied, ranks) if rank == 1]
 
 
@@ -121,7 +122,7 @@ class Answer:
 def recommend(journals: Sequence[Journal], query: Query) -> Answer:
     """Answer a query from journals."""
     envs = {(journal.name, name): env for journal in journals for name, env in journal.envs.items()}
-    rows = [row | {"run": journal.name, "baseline": journal.baseline} for journal in journals for row in _operators(journal)]
+    rows = [row for journal in journals for row in _operators(journal)]
     trainings = [(journal, accuracy.training_records(journal)) for journal in journals]
     trained = [record for _, records in trainings for record in records if accuracy.host(record.job.cell) is not None]
     shown = {accuracy.comparison_group(record) for pair in trainings for record in headline_trainings(pair[1], pair[0])}
@@ -135,8 +136,10 @@ def recommend(journals: Sequence[Journal], query: Query) -> Answer:
 
 
 def _operators(journal: Journal) -> Iterable[Row]:
-    """Return the rows of operators whose latency was requested."""
-    return (row for row in complete_rows(journal) if row["level"] == "op" and not missing(row["latency_status"]))
+    """Return the rows of operators whose latency was requested, with the name and the baseline of their run."""
+    rows = (row for row in complete_rows(journal) if row["level"] == "op" and not missing(row["latency_status"]))
+    of_run = {"run": journal.name, "baseline": journal.baseline}
+    return (replace(row, values=row.values | of_run) for row in rows)
 
 
 def _environment(rows: Sequence[Row], envs: Mapping[tuple[str, str], Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -157,7 +160,7 @@ def newest(rows: Iterable[Row]) -> list[Row]:
         older = latest.get(key)
         lacks = older is not None and missing(row["memory_status"])
         names = (*columns_of("memory"), "memory_status", "memory_detail") if lacks else ()
-        latest[key] = row | {name: older[name] for name in names if older}
+        latest[key] = replace(row, values=row.values | {name: older[name] for name in names if older})
     return list(latest.values())
 
 
@@ -208,14 +211,16 @@ def _candidate(row: Row, seeds: Seeds, query: Query) -> Candidate:
 def nearest(rows: Iterable[Row], query: Query) -> tuple[Row, ...]:
     """Return one row of each of the nearest measured settings: fewest different axes first, then the nearest in size."""
 
+    sizes = ("res", "channels")
+    wanted = query.setting
+
     def distance(row: Row) -> tuple[int, float]:
-        axes = sum(row[name] != getattr(query, name) for name in ("dtype", "mode", "threads", "batch"))
-        axes += query.device not in (None, row["device"])
-        sizes = math.log(row["height"] * row["width"] / query.height / query.width), math.log(row["channels"] / query.channels)
-        return axes, abs(sizes[0]) / 2 + abs(sizes[1])
+        axes = sum(query.differs(axis, row) for axis in AXES_QUERIED if axis.name not in sizes)
+        area = math.log(row["height"] * row["width"] / wanted["height"] / wanted["width"])
+        return axes, abs(area) / 2 + abs(math.log(row["channels"] / wanted["channels"]))
 
     settings = {
-        tuple(row[name] for name in ("height", "width", "channels", "batch", "dtype", "mode", "device", "threads")): row
+        tuple(axis.value(row.values) for axis in AXES_QUERIED): row
         for row in rows
         if row["latency_status"] == "ok" and row["channels"]
     }
@@ -224,10 +229,11 @@ def nearest(rows: Iterable[Row], query: Query) -> tuple[Row, ...]:
 
 def command(query: Query, out: str, methods: Sequence[str] = ("all",), precise: bool = False) -> str:
     """Return the command that measures these methods at the setting; `precise` requests narrower intervals."""
-    size = dict.fromkeys((query.height, query.width))
-    options = ["--methods", ",".join(methods), "--res", "x".join(map(str, size)), "--channels", f"{query.channels}"]
-    for name, default in DEFAULTS.items():
-        options += [f"--{name}", f"{getattr(query, name)}"] if getattr(query, name) != default else []
+    options = ["--methods", ",".join(methods)]
+    for axis in filter(AXES_QUERIED.__contains__, in_reading_order()):
+        value = axis.value(query.setting)
+        if axis.name in ("res", "channels") or value not in (None, *axis.default):
+            options += [f"--{axis.name}", size_text(query.setting) if axis.name == "res" else f"{value}"]
     train = query.min_accuracy is not None
     options += ["--metrics", ",".join(["params", "flops", "latency", "memory", *(["accuracy"] if train else [])])]
     options += ["--rounds", "50", "--max-rounds", "100"] if precise else []

@@ -11,7 +11,7 @@ from bench.spec import Record
 from bench.stats.rounds import Interval
 from bench.tables.accuracy import failure
 from bench.tables.accuracy import reason as reason_of
-from bench.tables.cells import Row
+from bench.tables.row import Row
 
 STATES = ("satisfied", "inconclusive", "violated", "not measured")  # from best to worst
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench import names
+from bench.axes import setting_text
 from bench.report.leaderboard.ranking import CONTENDED
 from bench.report.recommend.answer import Answer, Candidate, MachineAnswer, Query, suggested_command
 from bench.report.recommend.limits import STATES
-from bench.report.text import missing, pixels, plus_minus, points, short
+from bench.report.text import missing, plus_minus, points, short
 from bench.spec import Record
 from bench.tables import accuracy
-from bench.tables.cells import Row
+from bench.tables.row import Row
 
 HEADINGS = {
     "inconclusive": "Inconclusive, the interval crosses a limit",
@@ -32,25 +32,22 @@ SPEEDS = ("speedup", "speedup_lo", "speedup_hi")
 def text(answer: Answer, folder: Path, width: int) -> str:
     """Return the setting, the limits and the answer of each machine, or the command that would give one."""
     query = answer.query
-    lines = [", ".join([setting(query), *limits(query, tasks(answer))])]
+    lines = [", ".join([setting_text(query.setting), *limits(query, tasks(answer))])]
     for machine in answer.machines:
         lines += ["", *_machine(machine, query, width)]
     if not answer.machines:
         lines += ["", f"{folder} has no measurement at this setting, and nothing is extrapolated."]
-        lines += ["Nearest measured settings:", *(f"  {_setting_of(row)}" for row in answer.nearest)] if answer.nearest else []
+        lines += (
+            ["Nearest measured settings:", *(f"  {setting_text(row.values)} ({row['run']})" for row in answer.nearest)]
+            if answer.nearest
+            else []
+        )
     if query.min_accuracy is not None and set(answer.tasks) - {query.data}:
         lines += ["", textwrap.fill(f"Tasks with trained methods (--data): {', '.join(answer.tasks)}", width)]
     if answer.machines and not any(machine.here for machine in answer.machines):
         lines += ["", "Not measured on this machine."]
     command = suggested_command(answer, f"{folder}/local")
     return "\n".join([*lines, *(["", "To measure, run:", f"  {command}"] if command else [])])
-
-
-def setting(query: Query) -> str:
-    """Return the requested setting as text."""
-    device = names.device_text(query.device, query.threads) if query.device else names.threads_text(query.threads)
-    size = f"{pixels(vars(query))} px, {query.channels} channels, batch {query.batch}"
-    return f"{size}, {query.dtype}, {names.MODES[query.mode]}, {device}"
 
 
 def tasks(answer: Answer) -> str:
@@ -67,11 +64,6 @@ def limits(query: Query, task: str) -> Iterator[str]:
         yield f"at most {short(query.max_memory / 1e6)} MB"
     if query.min_accuracy is not None:
         yield f"at least {query.min_accuracy:g}%" + (f" on {task}" if task else "")
-
-
-def _setting_of(row: Row) -> str:
-    axes = {name: row[name] for name in ("height", "width", "channels", "batch", "dtype", "mode", "threads", "device")}
-    return f"{setting(Query(**axes))} ({row['run']})"
 
 
 def _machine(machine: MachineAnswer, query: Query, width: int) -> Iterator[str]:
@@ -98,7 +90,7 @@ def _machine(machine: MachineAnswer, query: Query, width: int) -> Iterator[str]:
 def accuracy_note(trained: Record, query: Query, env: str) -> str:
     """Return how the training of the accuracies differs from the timed setting."""
     res = accuracy.training(trained).res
-    size = "" if (res, res) == (query.height, query.width) else f" at {res} px"
+    size = "" if (res, res) == (query.setting["height"], query.setting["width"]) else f" at {res} px"
     other_env = "" if trained.env == env else f", environment {trained.env}"
     return f"Accuracies are those of a network with the operator{size}: protocol {accuracy.comparison_group(trained)}{other_env}."
 
@@ -133,7 +125,7 @@ def _line(candidate: Candidate, baselines: Sequence[str]) -> dict[str, str]:
         "accuracy, %": points(*interval) if interval else "",
         "rounds": "" if missing(row["rounds"]) else f"{row['rounds']:.0f}",
         "measured": f"{row['run']}, {day}",
-        "note": CONTENDED[row["threads"] == 1].partition(":")[0] if row["contended"] == 1 else "",
+        "note": CONTENDED[row["threads"] == 1][0] if row["contended"] == 1 else "",
     }
 
 
@@ -147,9 +139,9 @@ def _ratio(row: Row) -> str:
 def as_data(answer: Answer, folder: Path) -> dict[str, Any]:
     """Return the answer as JSON data."""
     return {
-        "query": asdict(answer.query),
+        "query": answer.query.as_data(),
         "machines": [_machine_data(machine) for machine in answer.machines],
-        "nearest": [{name: row[name] for name in ("run", *asdict(answer.query)) if name in row} for row in answer.nearest],
+        "nearest": [{name: row[name] for name in ("run", *answer.query.setting)} for row in answer.nearest],
         "run": suggested_command(answer, f"{folder}/local") or None,
     }
 

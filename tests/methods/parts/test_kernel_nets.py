@@ -10,9 +10,9 @@ import torch
 from methods import Unsupported
 from methods.contract import relative_error
 from methods.flexconv import FlexConv
-from methods.parts.antialias import alias_penalty, filter_frequencies, mask_frequency, nyquist
+from methods.parts.antialias import PenaltyForm, alias_penalty, filter_frequencies, mask_frequency, nyquist
 from methods.parts.gaussian_mask import GaussianMask, cropped_size, grid_axis
-from methods.parts.kernel_nets import make_kernel_net
+from methods.parts.kernel_nets import KernelNetConfig, make_kernel_net
 from methods.parts.official_weights import Weights, assign
 from tests.reference import flexconv as oracle
 
@@ -28,7 +28,7 @@ NETS = {
 
 def official_net(name, data):
     kind, outputs, hidden = NETS[name]
-    net = make_kernel_net(kind, outputs, hidden, 3)
+    net = make_kernel_net(KernelNetConfig(kind, hidden, 3), outputs)
     weights = Weights({k.removeprefix("param/"): torch.from_numpy(v) for k, v in data.items() if k.startswith("param/")})
     assign(net, net.from_official(weights))
     weights.finish()
@@ -57,7 +57,7 @@ def test_official_filters_and_hidden_maps(vectors):
 
 def test_mlp_against_the_equations():
     torch.manual_seed(0)
-    net = make_kernel_net("mlp", 3, 4, 3).double()
+    net = make_kernel_net(KernelNetConfig("mlp", hidden=4, layers=3), 3).double()
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter)
     rows, columns = torch.linspace(-1, 1, 5).double(), torch.linspace(-0.5, 0.5, 3).double()
@@ -102,21 +102,22 @@ def test_official_initialisation(vectors):
 
 def test_ccnn_initialisation():
     torch.manual_seed(0)
-    net = make_kernel_net("magnet", 7, 24, 3, omega=10.0, spread=0.4, init="ccnn")
+    net = make_kernel_net(KernelNetConfig("magnet", 24, 3, omega=10.0, spread=0.4, init="ccnn"), 7)
     bound = math.sqrt(3 / 24)
     assert (net.phase == 0).all() and (net.mix_bias == 1).all() and (net.out_bias == 0).all()
     assert 0.98 * bound < net.mix_weight.abs().max() <= bound and 0.9 * bound < net.out_weight.abs().max() <= bound
     ratio = (net.frequency / net.gamma).abs().max() / (2 * math.pi * 10)
     assert 0.95 * math.sqrt(0.5) < ratio < math.sqrt(0.5) * 1.0001
     assert 0.36 < net.mu.abs().max() <= 0.4
-    assert [make_kernel_net(kind, 1, 4, 3, init="ccnn").omega for kind in ("magnet", "siren")] == [977, 30]
+    nets = [make_kernel_net(KernelNetConfig(kind, 4, 3, init="ccnn"), 1) for kind in ("magnet", "siren")]
+    assert [net.omega for net in nets] == [977, 30]
 
 
 @pytest.mark.parametrize("wrong", [("rbf", 8, 3), ("magnet", 0, 3), ("magnet", 8, 0), ("siren", 8, 1)])
 def test_unsupported_networks(wrong):
     kind, hidden, layers = wrong
     with pytest.raises(Unsupported):
-        make_kernel_net(kind, 4, hidden, layers)
+        make_kernel_net(KernelNetConfig(kind, hidden, layers), 4)
 
 
 # --- mask and crop ---
@@ -235,12 +236,13 @@ def test_official_penalties(vectors):
     data = vectors("flexconv/antialiasing.npz")
     layers = list(official_layers(data))
     for horizon, target, method, function, deviations, value in data["reg_table"]:
-        options = (
+        form = PenaltyForm(
             ("gabor", "gabor+mask")[int(target)],
             ("together", "summed")[int(method)],
             ("l2_relu", "offset_elu")[int(function)],
+            deviations,
         )
-        penalties = [alias_penalty(layer.net, layer.mask, int(horizon), *options, deviations) for layer in layers]
+        penalties = [alias_penalty(layer.net, layer.mask, int(horizon), form) for layer in layers]
         assert 0.1 * sum(penalties).item() == pytest.approx(value, rel=2e-6)
 
 

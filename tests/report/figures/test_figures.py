@@ -1,68 +1,34 @@
 """Figures agree with the table, and outdated ones are deleted."""
 
-import struct
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import methods
-from bench.journal import JOURNAL, Journal
 from bench.report import figures, style
 from bench.report.figures import canvas, fit, frames, kernels, pareto, reach, relative, roofline, scaling, winners
-from bench.spec import Cell, Job, Protocol, Record, Timing, Training
 from bench.tables.cells import complete_rows
-
-ENV = {"id": "e1", "ceilings": {"cpu/1": {"copy": {"hot": [[1e3, 1e10], [1e9, 1e10]]}, "linear": {"fp32": 1e11}, "fft": 5e10}}}
-
-
-def latency(method, ms, size=56, status="ok", **cell):
-    """Return a latency whose rounds agree to 0.1% and belong to one session."""
-    values = {"latency_ms": ms, "latency_lo_ms": 0.9 * ms, "latency_hi_ms": 1.1 * ms, "contended": 0} if status == "ok" else {}
-    rounds = {clock: [ms, 1.001 * ms, ms] for clock in ("clean", "cpu", "wall")} if values else {}
-    job = Job(Cell(method, size, size, **cell), "latency", Timing(), "c")
-    return Record(job, status, "why", values, rounds, env="e1", session=1.0)
-
-
-def other(metric, method, size=56, **values):
-    return Record(Job(Cell(method, size, size), metric, Protocol(), "c"), "ok", "", values, env="e1")
-
-
-def training(method, data, *accuracies, status="ok"):
-    """Yield one record per seed."""
-    for seed, accuracy in enumerate(accuracies):
-        cell = Cell(method, 32, 32, channels=0, level="model", mode="train", seed=seed, network="mixer")
-        values = {"accuracy": accuracy, "accuracy_floor": 50.0, "accuracy_floor_of": "chance", "accuracy_network": "mixer"}
-        values |= {"accuracy_data": data, "accuracy_res": 32, "accuracy_images": 1000}
-        yield Record(Job(cell, "accuracy", Training(data=data), "c"), status, "", values if status == "ok" else {}, env="e1")
-
-
-def journal_of(tmp_path, *records):
-    runs = [{"command": "python -m bench run", "started": 1.0, "baseline": "dwconv7"}]
-    return Journal(
-        tmp_path / JOURNAL,
-        {record.job.key(): record for record in records},
-        {"e1": ENV, "unused": ENV | {"id": "unused"}},
-        runs,
-    )
+from tests.report.figures.helpers import journal_of, latency, other, training
 
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """Return a function that draws records, in all kinds of figures or only one, and returns the figures by file name."""
-    kinds = kernels, pareto, reach, relative, roofline, scaling, winners
+    modules = kernels, pareto, reach, relative, roofline, scaling, winners
 
     def draw(*records, only=None):
         by_name = {}
+        (tmp_path / "figures").mkdir(exist_ok=True)
 
         def collect(figure, folder, name):
             by_name[name] = figure
             return []
 
-        for module in kinds:
-            monkeypatch.setattr(module, "save", collect)
+        monkeypatch.setattr(figures, "save", collect)
+        for module in modules:
             if only not in (None, module):
-                monkeypatch.setattr(module, "draw", lambda *_: ())
+                monkeypatch.setattr(module, "draw", lambda *_: iter(()))
         journal = journal_of(tmp_path, *records)
         figures.draw(journal, complete_rows(journal), tmp_path / "figures")
         return by_name
@@ -149,7 +115,7 @@ def test_roofline_position_of_a_cell(drawn):
     counts = {"flops": 2e9, "flops_eff": 1e9, "flops_fft": 0, "weights_bytes": 0, "op_count": 1}
     records = [latency("niff", 20.0), other("flops", "niff", **counts), other("params", "niff", params_count=0)]
     (axes,) = drawn(*records, only=roofline)["roofline_cpu_1-thread_fp32_infer_b1_c64"].axes
-    (point,) = [line for line in axes.lines if line.get_color() == style.of("niff").colour]
+    (point,) = [line for line in axes.lines if line.get_color() == style.FAMILIES["niff"]]
     assert point.get_xydata()[0] == pytest.approx([1e9 / (8 * 64 * 56**2), 50])
     assert entries(axes) == ["niff  50%"]  # of 100 GFLOP/s for products
     assert {text.get_text() for text in axes.texts} >= {"products, 100 GFLOP/s", "transforms, 50.0 GFLOP/s"}
@@ -202,42 +168,6 @@ def test_one_setting_gives_no_figure(drawn):
     assert drawn(latency("niff", 1.0), latency("dwconv7", 2.0), other("memory", "niff", mem_peak_bytes=1.0)) == {}
 
 
-def test_files_are_800_px_wide_reproducible_and_keep_other_files(tmp_path):
-    names = ["a$1$ <b>", "_mine"]  # not a formula, and not hidden by the legend
-    journal = journal_of(tmp_path, *(latency(name, size, size) for name in names for size in (28, 56)))
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "mine.png").write_bytes(b"mine")
-    paths = figures.draw(journal, complete_rows(journal), tmp_path / "figures")
-    assert [path.name for path in paths] == [f"latency-resolution_cpu_1-thread_fp32_infer_b1_c64.{kind}" for kind in ("svg", "png")]
-    assert struct.unpack(">I", paths[1].read_bytes()[16:20]) == (800,)
-    again = figures.draw(journal, complete_rows(journal), tmp_path / "again")
-    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
-    assert (tmp_path / "figures" / "mine.png").read_bytes() == b"mine"
-
-
-def test_nothing_is_written_without_data(tmp_path):
-    journal = journal_of(tmp_path)
-    assert figures.draw(journal, complete_rows(journal), tmp_path / "figures") == []
-    assert not (tmp_path / "figures").exists()
-
-
-def test_figures_that_are_not_drawn_again_are_deleted(tmp_path):
-    """With a second environment, file names contain the environment; files without it would be outdated."""
-    folder = tmp_path / "figures"
-    first = [latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)]
-    journal = journal_of(tmp_path, *first)
-    old = figures.draw(journal, complete_rows(journal), folder)
-    mine = folder / "winners of the season.png"
-    mine.write_bytes(b"mine")
-    second = [replace(record, env="e2", job=replace(record.job, code="d")) for record in first]
-    both = journal_of(tmp_path, *first, *second)
-    new = figures.draw(both, complete_rows(both), folder)
-    assert old and new and not set(old) & set(new)
-    assert set(folder.iterdir()) == {*new, mine}
-    assert figures.draw(journal_of(tmp_path), complete_rows(journal_of(tmp_path)), folder) == []
-    assert list(folder.iterdir()) == [mine]
-
-
 def test_two_environments_have_different_titles(drawn):
     first = [latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)]
     second = [replace(record, env="e2", job=replace(record.job, code="d")) for record in first]
@@ -249,21 +179,3 @@ def test_two_environments_have_different_titles(drawn):
 def test_environment_without_rows_is_ignored(drawn):
     records = [latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)]
     assert list(drawn(*records, only=relative)) == ["relative_cpu_1-thread_fp32_infer_b1"]
-
-
-def test_omitted_settings_are_reported(tmp_path, capsys):
-    records = [latency("niff", size, size, channels=channels) for size in (28, 56) for channels in (8, 16)]
-    journal = journal_of(tmp_path, *records)
-    paths = figures.draw(journal, complete_rows(journal), tmp_path / "figures", most=1)
-    assert "only the first 1 settings of latency-resolution are drawn" in capsys.readouterr().err
-    assert sorted((tmp_path / "figures").iterdir()) == sorted(paths)
-    assert [path.name for path in paths if path.name.startswith("latency-resolution")] == [
-        f"latency-resolution_cpu_1-thread_fp32_infer_b1_c8.{kind}" for kind in ("svg", "png")
-    ]
-    figures.draw(journal, complete_rows(journal), tmp_path / "figures")
-    assert capsys.readouterr().err == ""
-
-
-def test_name_in_another_script_gives_no_warning(tmp_path):
-    journal = journal_of(tmp_path, *(latency("漢字", size, size) for size in (28, 56)))
-    assert len(figures.draw(journal, complete_rows(journal), tmp_path / "figures")) == 2

@@ -7,7 +7,7 @@ import pytest
 from bench.journal import JOURNAL, read_journal
 from bench.report.leaderboard import protocol, reach
 from bench.report.text import points
-from bench.spec import ORIGINAL, Cell, Job, Record, Timing, Training
+from bench.spec import ORIGINAL, Cell, Evaluation, Job, Record, Timing, Training
 from bench.tables.cells import tidy
 from tests.builders import TASK, accuracy_page, rows, seeds, trained
 
@@ -52,7 +52,7 @@ def test_failed_seed_is_reported_and_has_no_rank(tmp_path):
         tmp_path, *seeds("a", 99.0, 98.0), *seeds("b", 97.0), trained("b", None, 1, status="error", detail="step 3: <nan>")
     )
     assert table_of(text, "accuracy on")[-1][:4] == ["", "`b`", "*error*<sup>1</sup>", "2"]
-    assert "<sup>1</sup> error: seed 1: step 3: &lt;nan&gt;" in text
+    assert "<sup>1</sup> error: seed 1: step 3: &lt;nan>" in text
 
 
 def test_table_of_failures_only(tmp_path):
@@ -127,13 +127,18 @@ def test_one_distance_gives_no_effective_reach(tmp_path):
 def test_other_resolutions_have_changes_and_reasons_of_failures(tmp_path):
     task = replace(TASK, data="digits", res=16, eval_res=(16, 24, 32))
     ways = [
-        {"16": at_16, "24 native": at_16 - 10, "32 native": at_16 - 20, "32 pad|kernel": "oom: no room: <16> MB"}
+        [
+            Evaluation(16, "", at_16),
+            Evaluation(24, "native", at_16 - 10),
+            Evaluation(32, "native", at_16 - 20),
+            Evaluation(32, "pad|kernel", None, "oom", "no room: <16> MB"),
+        ]
         for at_16 in (91.0, 93.0)
     ]
     text = accuracy_page(
         tmp_path,
-        *(trained("niff", evals["16"], seed, task=task, evals=evals) for seed, evals in enumerate(ways)),
-        trained("dwconv7", 99.0, task=task, evals={"24": 98.0, "32": 90.5}),
+        *(trained("niff", evals[0].accuracy, seed, task=task, evals=evals) for seed, evals in enumerate(ways)),
+        trained("dwconv7", 99.0, task=task, evals=[Evaluation(24, "", 98.0), Evaluation(32, "", 90.5)]),
         trained("afno", None, task=task, status="error", detail="diverged"),
     )
     assert table_of(text, "other resolutions: digits at 16 px in mixer") == [
@@ -142,11 +147,11 @@ def test_other_resolutions_have_changes_and_reasons_of_failures(tmp_path):
         ["`niff`", "pad\\", "kernel", "92.0 ±12.7", "", "*oom*<sup>1</sup>"],
         ["`afno`", "", "*error*<sup>2</sup>", "", ""],
     ], "`rows` splits cells at every bar, also an escaped one"
-    assert "<sup>1</sup> oom: no room: &lt;16&gt; MB" in text
+    assert "<sup>1</sup> oom: no room: &lt;16> MB" in text
 
 
 def test_training_resolution_alone_gives_no_table(tmp_path):
-    assert "### other resolutions" not in accuracy_page(tmp_path, trained("a", 90.0, evals={"32": 90.0}))
+    assert "### other resolutions" not in accuracy_page(tmp_path, trained("a", 90.0, evals=[Evaluation(32, "", 90.0)]))
 
 
 def test_pareto_front_of_latency_and_accuracy_is_marked(tmp_path):
@@ -180,9 +185,9 @@ def test_names_cannot_break_the_page(tmp_path):
     folder = replace(TASK, data="folder:/a|<b>*c")
     odd = trained("a|`b", 90.0, task=folder, accuracy_floor_of="<script>")
     text = accuracy_page(tmp_path, odd)
-    assert "### accuracy on folder:/a\\|&lt;b&gt;\\*c at 32 px" in text
-    assert "`a\\|'b`" in text
-    assert "<script>" not in text and "(&lt;script&gt;)" in text
+    assert "### accuracy on folder:/a|&lt;b>\\*c at 32 px" in text
+    assert "`` a\\|`b ``" in text
+    assert "<script>" not in text and "(&lt;script>)" in text
 
 
 def test_published_networks_share_a_table(tmp_path):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from bench.metrics import params
 from bench.nets.published import SPECTRUM
-from bench.report.text import escape
+from bench.report.markdown import inline
 from bench.spec import ORIGINAL, Cell, Job, Protocol, Record
 from bench.workload.build import Workload
 from tests.builders import accuracy_page, rows, trained
@@ -41,7 +41,7 @@ def test_published_values_are_shown_with_the_reason_for_a_difference(tmp_path):
         ["`resnet50`", "", "25,557,032", "8.20", "4.10", "4.11"],
         ["`resnet50 + niff`", "1", "", "", "", ""],
     ]
-    assert f"<sup>1</sup> {escape(SPECTRUM)}" in text
+    assert f"<sup>1</sup> {inline(SPECTRUM)}" in text
     assert small[1][-1] == "0.080" and small[1][2] == "0.197 M<sup>1</sup>"
     assert "<sup>1</sup> for 10 classes" in text
 

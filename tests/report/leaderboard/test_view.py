@@ -36,7 +36,7 @@ def ranked(view, *records):
 def viewed(view, *records, baseline="dwconv7"):
     run = {"command": "x", "started": 1.0, "baseline": baseline}
     journal = Journal(Path("results/mine/journal.jsonl"), {record.job.key(): record for record in records}, {"e1": ENV}, [run])
-    return leaderboard([journal], view=view)
+    return leaderboard([journal], [complete_rows(journal, view.baseline)], view)
 
 
 def test_equal_counts_have_one_rank_and_missing_counts_are_last():
@@ -97,10 +97,15 @@ def test_order_of_the_axes_does_not_matter():
     assert View(group=tuple(reversed(SPLITTING))).options == ""
 
 
+def test_options_of_a_view_are_quoted_for_a_shell():
+    view = View("flops", ("res", "mode"), "niff[hidden=(16, 8)]")
+    assert view.options == "--sort flops --group res,mode --baseline 'niff[hidden=(16, 8)]'"
+
+
 def test_column_to_rank_by_is_added_to_the_table():
     text = viewed(View("mem_rss_bytes"), latency("a", 1.0), memory("a", 3e6), memory("b", 2e6))
     head, first, second = rows(text)
-    assert head[-1] == "mem_rss_bytes, MB"
+    assert head[-1] == r"mem\_rss\_bytes, MB"
     assert [first[:2], first[-1]] == [["1", "`b`"], "2.00"]
     assert [second[:2], second[-1]] == [["2", "`a`"], "3.00"]
 
@@ -168,7 +173,7 @@ def test_baseline_is_overridden():
     [
         ({"sort": "latency"}, "did you mean 'latency_ms'"),
         ({"sort": "method"}, "not a column with a better direction"),
-        ({"group": ("res", "device")}, "--group device: not one of res, channels, batch, kernel"),
+        ({"group": ("res", "device")}, "--group device: not one of threads, dtype, mode, batch"),
     ],
 )
 def test_invalid_views(view, reason):
@@ -181,9 +186,9 @@ def test_only_columns_with_an_interval_show_one():
     record = latency("a", 1.0)
     record.values["latency_min_ms"] = 0.8
     head, line = rows(viewed(View("latency_min_ms"), record))
-    assert dict(zip(head, line)) == {"#": "1", "method": "`a`", "latency, ms": "1.00 ±9.5%", "latency_min_ms, ms": "0.800"}
+    assert dict(zip(head, line)) == {"#": "1", "method": "`a`", "latency, ms": "1.00 ±9.5%", r"latency\_min\_ms, ms": "0.800"}
     head, line = rows(viewed(View("energy_j"), energy("a", 1.0, 0.25)))
-    assert dict(zip(head, line))["energy_j, J"] == "1.00 ±25%"
+    assert dict(zip(head, line))["energy, J"] == "1.00 ±25%"
 
 
 def test_numbers_of_threads_are_compared_by_their_own_clock():
@@ -192,7 +197,7 @@ def test_numbers_of_threads_are_compared_by_their_own_clock():
     single.values["contended"] = 1
     single = replace(single, rounds={"clean": [9.0] * 3, "cpu": [2.0, 2.002, 2.0], "wall": [3.5] * 3})
     four = replace(four, rounds={"clean": [1.0, 1.001, 1.0], "cpu": [4.0] * 3, "wall": [8.0] * 3})
-    assert ratios.ratio(ratios.timing_of(single), ratios.timing_of(four)).mid == pytest.approx(2, rel=1e-3)
+    assert ratios.ratio(ratios.Timed.of(single), ratios.Timed.of(four)).mid == pytest.approx(2, rel=1e-3)
     lines = rows(viewed(View(group=("res",)), single, four))
     assert [line[:3] for line in lines] == [["#", "method", "threads"], ["1", "`a`", "4"], ["2", "`a`", "1"]]
 
@@ -205,9 +210,9 @@ def test_legend_of_a_noisy_column_without_an_interval():
 
 def test_pct_of_limit_is_ranked_by_the_rounds():
     """b is a third slower than a, but its limit is a third larger, so both have the same percentage."""
-    limited = [row | {"limit_ms": limit} for row, limit in zip(rows_of(1.0, 4 / 3, 4 / 3), (0.5, 2 / 3, 0.5))]
-    for row in limited:
-        row["pct_of_limit"] = 100 * row["limit_ms"] / row["latency_ms"]
+    limited = rows_of(1.0, 4 / 3, 4 / 3)
+    for row, limit in zip(limited, (0.5, 2 / 3, 0.5)):
+        row.values |= {"limit_ms": limit, "pct_of_limit": 100 * limit / row["latency_ms"]}
     view = View("pct_of_limit")
     ordered, _ = view.ranked(limited)
     assert [row["method"] for row in ordered][-1] == "c"

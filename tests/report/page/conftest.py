@@ -4,7 +4,7 @@ import pytest
 
 from bench.journal import JOURNAL
 from bench.report.page import write
-from bench.tables.cells import tidy
+from bench.tables.cells import complete_rows
 from tests.report.page.helpers import CHROMIUM, FOLLOW, RUNS, Reader, journal, settled
 
 
@@ -15,7 +15,7 @@ def journals(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def file(journals, tmp_path_factory):
-    return write(journals, list(map(tidy, journals)), tmp_path_factory.mktemp("page") / "index.html")
+    return write(journals, list(map(complete_rows, journals)), tmp_path_factory.mktemp("page") / "index.html")
 
 
 @pytest.fixture(scope="module")

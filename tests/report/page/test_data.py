@@ -8,11 +8,12 @@ import pytest
 
 from bench.columns import COLUMNS
 from bench.journal import JOURNAL, Writer, read_journal
+from bench.report import style
 from bench.report.page import baselines, charts, choices, colours, data, html, library, policy, write
 from bench.report.style import MARKERS
 from bench.spec import Cell, Job, Protocol, Record
-from bench.tables.cells import tidy
-from tests.report.page.helpers import ENV, WHERE, journal, timed
+from bench.tables.cells import complete_rows, tidy
+from tests.report.page.helpers import ENV, NO_POWER_LAW, WHERE, journal, timed
 
 
 def test_no_text_ends_the_script_element():
@@ -27,7 +28,7 @@ def test_island_rejects_nan():
 
 
 def test_every_column_has_unit_direction_and_meaning(journals):
-    table = data.table(data.collect(journals, [tidy(one) for one in journals]))
+    table = data.table(data.collect(journals, list(map(complete_rows, journals))))
     shown = {column["name"]: column for column in table["columns"]}
     assert set(shown) == set(table["values"])
     for column in COLUMNS:
@@ -38,7 +39,7 @@ def test_every_column_has_unit_direction_and_meaning(journals):
 
 def test_values_equal_the_tidy_table_with_null_for_missing(journals):
     table = tidy(journals[0])
-    values = data.collect(journals[:1], [table])
+    values = data.collect(journals[:1], [complete_rows(journals[0])])
     assert values["latency_ms"] == [None if pd.isna(ms) else pytest.approx(ms, rel=1e-4) for ms in table["latency_ms"]]
     assert values["flops"] == [None if pd.isna(flops) else pytest.approx(flops / 1e9, rel=1e-4) for flops in table["flops"]]
     assert set(values["energy_j"]) == {None}
@@ -47,7 +48,7 @@ def test_values_equal_the_tidy_table_with_null_for_missing(journals):
 
 def test_rates_of_the_roofline_equal_pct_of_limit(journals):
     """For compute-bound cells, the rate relative to the roof equals pct_of_limit."""
-    values = data.collect(journals[:1], [tidy(journals[0])])
+    values = data.collect(journals[:1], [complete_rows(journals[0])])
     rows = zip(values["gflop_per_s"], values["pct_of_limit"], values["limit_ms"], values["bytes_min"], values["copy_gb_per_s"])
     bound = [(rate, share) for rate, share, limit, moved, copy in rows if copy and limit > 1.001 * moved / copy]
     assert bound
@@ -63,7 +64,7 @@ def test_environments_and_levels_are_filters_if_there_are_several(tmp_path):
         writer.env(ENV | {"id": "e2"})
         writer.run({"command": "c", "started": 1.9e9, "baseline": "resnet", "level": "model"})
     two = read_journal(path)
-    offered = choices.choices([two], data.collect([two], [tidy(two)]))
+    offered = choices.choices([two], data.collect([two], [complete_rows(two)]))
     assert {"env", "level"} <= set(offered["filters"])
     assert {"env", "level"} <= set(offered["opened"]["columns"])
     assert baselines(two) == "dwconv7 (operators), resnet (networks)"
@@ -74,7 +75,7 @@ def test_baseline_of_one_level(journals):
 
 
 def test_failure_has_status_and_reason(journals):
-    values = data.collect(journals[:1], [tidy(journals[0])])
+    values = data.collect(journals[:1], [complete_rows(journals[0])])
     at = values["label"].index("huge")
     assert (values["status"][at], values["reason"][at], values["latency_ms"][at]) == ("oom", "latency: oom: 1 TiB wanted <b>", None)
 
@@ -91,14 +92,20 @@ def test_values_have_five_digits_and_all_before_the_point(number, rounded):
     assert data.scaled(number, "ms") == rounded
 
 
-def test_only_the_kernel_size_is_removed_from_labels():
-    assert data.strip_kernel("a[b=1,kernel=7]", "kernel=7") == "a[b=1]"
-    assert data.strip_kernel("a[kernel=7] (again)", "kernel=7") == "a (again)"
-    assert data.strip_kernel("a[b=1]", "") == "a[b=1]"
+def test_kernel_sizes_of_a_method_are_one_series(journals):
+    values = data.collect([journals[1]], [complete_rows(journals[1])])
+    assert set(values["series"]) == {"dwconv_direct", "dwconv_fft", "niff"}
+    assert {f"niff[kernel={kernel}]" for kernel in NO_POWER_LAW} <= set(values["label"])
+
+
+def test_every_label_and_series_has_the_colour_of_its_method(journals):
+    styles = colours.styles(data.collect([journals[1]], [complete_rows(journals[1])]))
+    assert len(styles) == 3 * len(NO_POWER_LAW) + 3
+    assert styles["niff"]["colour"] == styles["niff[kernel=5]"]["colour"] == style.FAMILIES["niff"]
 
 
 def test_initial_run_is_the_one_that_timed_most_methods(journals):
-    values = data.collect(journals, [tidy(one) for one in journals])
+    values = data.collect(journals, list(map(complete_rows, journals)))
     opened = choices.choices(journals, values)["opened"]
     assert opened["run"] == ["operators"]
     assert opened["columns"][:4] == ["label", "run", "res", "channels"]

@@ -1,11 +1,11 @@
 """The HTML page in a browser: address, colours, print, narrow windows, names, and ten thousand cells."""
 
-import pandas as pd
 import pytest
 
 from bench.journal import JOURNAL, Journal
 from bench.report.page import write
-from bench.tables.cells import NAMES, NUMBERS
+from bench.tables.cells import NAMES
+from bench.tables.row import Row
 from tests.report.page.helpers import ENV, EVIL, ONE, column, press, renderings, settled
 
 pytestmark = pytest.mark.ui
@@ -121,15 +121,17 @@ MANY = 10_000
 
 
 def crowd():
-    """Return a tidy table of one run: 100 methods at 100 resolutions, every 100th cell failed."""
+    """Return the rows of one run: 100 methods at 100 resolutions, every 100th cell failed."""
     rows = []
     for number in range(MANY):
         method, side = f"m{number % 100:02}", 8 + number // 100
-        row = dict.fromkeys(NAMES) | {"method": method, "label": method, "params": "{}", "level": "op", "network": "", "env": "e1"}
+        row = dict.fromkeys(NAMES) | {"method": method, "label": method, "params": "{}", "env": "e1"}
         row |= {"height": side, "width": side, "channels": 64, "batch": 1, "dtype": "fp32", "device": "cpu", "mode": "infer"}
-        row |= {"threads": 1, "seed": 0, "timer": "wall", "latency_status": "ok", "latency_ms": (number * 7919) % MANY + 1.0}
-        rows.append(row | ({"latency_status": "timeout", "latency_ms": None} if number % 100 == 99 else {}))
-    return pd.DataFrame(rows, columns=NAMES).astype(dict.fromkeys(NUMBERS, "float64"))
+        row |= {"level": "op", "network": "", "threads": 1, "seed": 0, "timer": "wall"}
+        row |= {"latency_status": "ok", "latency_ms": (number * 7919) % MANY + 1.0}
+        row |= {"latency_status": "timeout", "latency_ms": None} if number % 100 == 99 else {}
+        rows.append(Row(row, method))
+    return rows
 
 
 @pytest.fixture(scope="module")

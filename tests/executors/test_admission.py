@@ -7,9 +7,10 @@ import pytest
 
 import methods
 from bench import journal
+from bench.columns import METRICS
 from bench.executors import admission
 from bench.executors.process import Pool
-from bench.spec import PROTOCOLS, Cell, Energy, Job, Limits, Protocol, Timing
+from bench.spec import PROTOCOLS, UNTIMED_CALLS, Cell, Energy, Job, Limits, Protocol, Timing
 from bench.workload.build import Workload
 from tests.builders import bench
 from tests.paths import FAULTS
@@ -36,7 +37,7 @@ def test_duration_is_predicted_from_one_call(monkeypatch):
     """18 s per call, as torch's 51 x 51 depthwise convolution at 224 px may take."""
     monkeypatch.setattr(admission, "time_one_call", lambda workload: 18.0)
     reason, prediction = admitted(Limits(cell_seconds=120))
-    seconds = 18.0 * Timing().rounds * (admission.CALLS_PER_ROUND + Timing().min_calls)
+    seconds = 18.0 * Timing().rounds * (UNTIMED_CALLS + Timing().min_calls)
     assert prediction == {"predicted_s": pytest.approx(seconds)}
     assert reason == f"one call took 18 s, the whole cell about {seconds:.3g} s: more than --max-cell-time 120"
 
@@ -73,8 +74,8 @@ def test_metrics_that_run_nothing_are_not_checked():
 
 def test_duration_of_a_job_depends_on_its_protocol():
     timing = Timing(rounds=5, min_calls=3)
-    assert admission.job_seconds(2.0, Job(STOCK, "latency", timing)) == 2.0 * 5 * (admission.CALLS_PER_ROUND + 3)
-    assert admission.job_seconds(2.0, Job(STOCK, "memory", Protocol())) == 2.0 * admission.MEMORY_CALLS
+    assert admission.job_seconds(2.0, Job(STOCK, "latency", timing)) == 2.0 * 5 * (UNTIMED_CALLS + 3)
+    assert admission.job_seconds(2.0, Job(STOCK, "memory", Protocol())) == 2.0 * METRICS["memory"].calls
     energy = Energy(windows=3, window_seconds=3.0)
     assert admission.job_seconds(0.1, Job(STOCK, "energy", energy)) == 12.0
     assert admission.job_seconds(10.0, Job(STOCK, "energy", energy)) == 33.0

@@ -8,6 +8,7 @@ from torch import nn
 
 import methods
 from bench import columns, metrics
+from bench.columns import METRICS
 from bench.executors import admission
 from bench.metrics import _shifts
 from bench.metrics.properties import HIGHEST, measure, smooth
@@ -271,4 +272,4 @@ def test_admission_uses_twice_the_resolution():
     with pytest.raises(admission.Skipped) as skip:
         admission.admit(Workload(job.cell), job, Limits(memory=1000))
     assert skip.value.prediction["predicted_bytes"] > 2 * 4 * 16 * 112 * 112
-    assert admission.job_seconds(0.1, job) == pytest.approx(0.1 * admission.PROPERTY_CALLS)
+    assert admission.job_seconds(0.1, job) == pytest.approx(0.1 * METRICS["properties"].calls)

@@ -31,7 +31,8 @@ def training(record: Record) -> Training:
 
 def protocol_of(record: Record) -> str:
     """Return the name of the protocol; see `spec.protocol_name`."""
-    return protocol_name(record.job.cell, training(record))
+    protocol = training(record)
+    return protocol_name(record.job.cell, protocol)
 
 
 def host(cell: Cell) -> str | None:
@@ -159,7 +160,8 @@ def summary(records: Sequence[Record]) -> Values:
             "accuracy_detail": reason(failed, records),
             "accuracy_protocol": protocol_of(failed),
         }
-    mid, lo, hi = interval(accuracies(records))
+    values = accuracies(records)
+    mid, lo, hi = interval(values)
     return {
         **_medians(records),
         "accuracy": mid,

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from bench import names
+from bench.axes import IMAGENET_CLASSES
 from bench.plan import IMAGE_CHANNELS, Grid, cells
 from bench.spec import Cell, Training, protocol_digest, protocol_name
 from bench.system import torch_state
 from bench.training import weights
-from bench.workload.build import CLASSES, Workload
+from bench.workload.build import Workload
 from methods import Entry
 
 Size = tuple[int, int]
@@ -29,7 +30,7 @@ class Network:
 
     cell: Cell  # of level "model"
     size: Size  # (H, W) of its images
-    classes: int = CLASSES
+    classes: int = IMAGENET_CLASSES
     channels: int = IMAGE_CHANNELS  # of an image
     data: str = ""  # data set that it was trained on
     weights: Path | None = None  # file saved by a training, or a plain state dict
@@ -124,7 +125,7 @@ def by_name(
     sizes: Sequence[Size],
     known: dict[str, Entry],
     load: Path | None = None,
-    classes: int = CLASSES,
+    classes: int = IMAGENET_CLASSES,
 ) -> list[Network]:
     """Return networks by name: hosts with each method inside, and networks of the libraries also as published.
 

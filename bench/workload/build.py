@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 import methods
 from bench import nets
+from bench.axes import IMAGENET_CLASSES
 from bench.spec import ORIGINAL, Cell, Evaluation
 from bench.system.torch_state import seed
 from methods import hooks
 
-CLASSES = 1000  # of a network whose cost is measured: those of ImageNet, as in the papers
 DRIFT = {
     "fp32": 1e-3,
     "bf16": 3e-2,
@@ -66,7 +66,7 @@ class Workload:
         size = (self.cell.height, self.cell.width)
         with torch.device(device):
             model = self.cell.level == "model"
-            module = self.network(CLASSES, self.cell.channels, size) if model else self.operator(self.cell.channels, size)
+            module = self.network(IMAGENET_CLASSES, self.cell.channels, size) if model else self.operator(self.cell.channels, size)
         return prepare(module, self.cell.mode)
 
     def network(self, classes: int, in_channels: int, resolution: tuple[int, int]) -> nn.Module:
@@ -86,7 +86,7 @@ class Workload:
         return self.cell.batch, self.cell.channels, self.cell.height, self.cell.width
 
     def output_shape(self) -> tuple[int, ...]:
-        return (self.cell.batch, CLASSES) if self.cell.level == "model" else self.shape()
+        return (self.cell.batch, IMAGENET_CLASSES) if self.cell.level == "model" else self.shape()
 
     def inputs(self, seed: int = 0) -> Tensor:
         """Return standard normal images (B, C, H, W). Zeros would be cheaper to multiply."""

@@ -48,30 +48,31 @@ def test_listed_figures_are_deleted_and_no_other_file(tmp_path):
     """The names of the files play no role, and the list of a folder reaches no other folder."""
     folder = tmp_path / "figures"
     folder.mkdir()
-    for file in ("old.svg", "old.png", "reach_farpair_16px.svg", "winners_cpu.png"):
+    for file in ("old.svg", "old.png", "my_plot.svg", "winners_cpu.png"):
         (folder / file).write_text("a figure")
     (tmp_path / "mine.svg").write_text("mine")
     manifest.update(folder, [manifest.Figure(file, "winners", "cpu", "cpu") for file in ("old.svg", "../mine.svg", "lost.svg")])
     journal = journal_of(tmp_path, *(latency(name, size, size) for name in ("niff", "dwconv7") for size in (28, 56)))
     new = figures.draw(journal, complete_rows(journal), folder)
-    kept = [folder / file for file in ("reach_farpair_16px.svg", "winners_cpu.png", manifest.NAME)]
+    kept = [folder / file for file in ("my_plot.svg", "winners_cpu.png", manifest.NAME)]
     assert set(folder.iterdir()) == {*new, *kept}
     assert (tmp_path / "mine.svg").read_text() == "mine"
 
 
-def test_folder_without_a_list_is_left_alone(tmp_path):
-    """As written by an older version: nothing is deleted, and a figure that is drawn again is listed."""
+def test_figures_without_a_list_are_replaced(tmp_path):
+    """An older version wrote no list: its figures are known by their names, other files are not touched."""
     folder = tmp_path / "figures"
     folder.mkdir()
-    old = [folder / f"{name}.svg" for name in ("winners_cpu", "latency-resolution_cpu_1-thread_fp32_infer_b1_c64")]
-    for path in old:
+    names = ("winners_cpu", "latency-resolution_cpu_1-thread_fp32_infer_b1_c64", "my_plot")
+    winners, latencies, mine = (folder / f"{name}.svg" for name in names)
+    for path in (winners, latencies, mine):
         path.write_text("old")
-    assert manifest.read(folder) == []
+    assert [figure.file for figure in manifest.read(folder)] == [latencies.name, winners.name]
     journal = journal_of(tmp_path, *(latency("niff", size, size) for size in (28, 56)))
     new = figures.draw(journal, complete_rows(journal), folder)
-    assert set(folder.iterdir()) == {*old, *new, folder / manifest.NAME}
-    assert old[0].read_text() == "old"
-    assert [folder / figure.file for figure in manifest.read(folder)] == [old[1]] == new[:1]
+    assert set(folder.iterdir()) == {mine, *new, folder / manifest.NAME}
+    assert mine.read_text() == "old" and latencies.read_text() != "old" and not winners.exists()
+    assert [folder / figure.file for figure in manifest.read(folder)] == [latencies] == new[:1]
 
 
 def test_list_has_kind_setting_and_title(tmp_path):

@@ -64,6 +64,13 @@ def _on_cpu(setting: Setting) -> bool:
     return setting["device"] in ("cpu", None)
 
 
+def _threads_text(setting: Setting) -> str:
+    """Return the threads of a CPU; for any device those on a CPU."""
+    if not _on_cpu(setting):
+        return ""
+    return threads_text(setting["threads"]) + ("" if setting["device"] else " on a CPU")
+
+
 def _of_network(setting: Setting) -> bool:
     return bool(setting.get("level") == "model")
 
@@ -96,7 +103,7 @@ AXES: tuple[Axis, ...] = (  # in the order in which a setting is written, and a 
     ),
     Axis(
         "threads", POSITIVE, (1,), "CPU threads.", {"threads": "CPU threads"},
-        text=lambda setting: threads_text(setting["threads"]) if _on_cpu(setting) else "",
+        text=_threads_text,
         short=lambda setting: threads_text(setting["threads"]).replace(" ", "-") if _on_cpu(setting) else "",
     ),
     Axis(

@@ -60,7 +60,9 @@ def test_the_verb_shows_the_evidence(results):
     told = ask(results, "--res", "56", "--channels", "64", "--max-latency", "0.8ms", "--max-memory", "2MB")
     assert told.exit_code == 0, told.output
     lines = [" ".join(line.split()) for line in told.output.splitlines()]
-    assert lines[0] == "any device, 1 thread, fp32, inference, batch 1, 64 channels, 56 px, at most 0.800 ms, at most 2.00 MB"
+    assert (
+        lines[0] == "any device, 1 thread on a CPU, fp32, inference, batch 1, 64 channels, 56 px, at most 0.800 ms, at most 2.00 MB"
+    )
     assert "Recommended: fast" in lines
     assert "fast 0.500 ±1.0% 2.00x ±0.0% 2.00 8 run, 1970-01-01" in lines
     assert "near: memory 3.00 MB, at most 2.00 MB" in lines

@@ -9,6 +9,7 @@ results.leaderboard()  # markdown, rendered in notebooks
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -100,12 +101,10 @@ class Results:
 
     @property
     def failures(self) -> pd.DataFrame:
-        """One row per failed job: label, metric, status and reason."""
+        """One row per job without a value: label, metric, status (failed, skipped or unsupported) and reason."""
         import pandas as pd
 
-        from bench.spec import NOT_FAILED
-
-        failed = [record for record in self.journal.current() if record.status not in NOT_FAILED]
+        failed = [record for record in self.journal.current() if record.status != "ok"]
         rows = [(record.job.cell.label, record.job.metric, record.status, record.detail) for record in failed]
         return pd.DataFrame(rows, columns=["label", "metric", "status", "detail"])
 
@@ -136,7 +135,7 @@ class Results:
         return ComparedRuns(compare(self.journal, second.journal, metric, SHARE.of(threshold)))
 
     def __repr__(self) -> str:
-        return f"Results({str(self.folder)!r}: {len(self.table)} rows, {len(self.failures)} failed jobs)"
+        return f"Results({str(self.folder)!r}: {len(self.table)} rows, {len(self.failures)} jobs without a value)"
 
 
 def load(run: str | Path) -> Results:
@@ -167,7 +166,11 @@ def run(
     chosen = {} if metrics is None else {"metrics": metrics}
     parsed = RunOptions.of(methods=methods, res=res, out=out, **chosen, **options)
     sweep = plan_sweep(parsed, command_line("run", parsed))
-    measure(sweep, sweep.open(), parsed.figures)
+    try:
+        measure(sweep, sweep.open(), parsed.figures)
+    except KeyboardInterrupt:
+        print("interrupted; all finished jobs are saved. The same call resumes the sweep", file=sys.stderr)
+        raise
     return Results(parsed.out)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.axes import in_reading_order
 
 FIRST = ("params", "flops", "latency", "memory", "energy", "properties", "accuracy")  # order of their columns; others follow
+DIRECTIONS = ("lower", "higher", "")
 CHANGES = ("exact", "rounds", "interval", "points")
 SCALES = {"B": (1e6, "MB"), "FLOP": (1e9, "GFLOP")}  # unit -> factor and name of the displayed unit
 
@@ -53,6 +54,8 @@ class Metric:
     def __post_init__(self) -> None:
         if not self.headline.better:
             raise ValueError(f"the first column of a metric needs a better direction: {self.headline.name}")
+        if wrong := [column for column in self.columns if column.better not in DIRECTIONS]:
+            raise ValueError(f"column {wrong[0].name}: better is lower, higher or empty, not {wrong[0].better!r}")
         if self.change not in CHANGES:
             raise ValueError(f"change is one of {', '.join(CHANGES)}, not {self.change!r}")
 
@@ -65,11 +68,21 @@ def read_metrics(folder: Path) -> dict[str, Metric]:
     """Return the metric of every file of a folder, by name. Raises ValueError for a file without a valid `METRIC`."""
     files = {path.stem: path for path in sorted(folder.glob("[!_]*.py"))}
     order = [name for name in FIRST if name in files] + [name for name in files if name not in FIRST]
-    return {name: _read_metric(files[name]) for name in order}
+    metrics = {name: _read_metric(files[name]) for name in order}
+    owners: dict[str, str] = {}
+    for name, metric in metrics.items():
+        for column in metric.columns:
+            if owners.setdefault(column.name, name) != name:
+                raise ValueError(f"{files[name]}: column {column.name} belongs to the metric {owners[column.name]}")
+    return metrics
 
 
 def _read_metric(path: Path) -> Metric:
-    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except SyntaxError as error:
+        raise ValueError(f"{path}: {error}") from error
+    for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "METRIC":
             expression = compile(ast.Expression(node.value), str(path), "eval")
             try:

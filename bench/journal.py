@@ -231,5 +231,8 @@ def path_in(run: Path) -> Path:
     """Return the journal of a run, given its folder or its journal. Raises ValueError if there is none."""
     path = run / JOURNAL if run.is_dir() else run
     if not path.is_file():
-        raise ValueError(f"no {JOURNAL} in {run}" if run.is_dir() else f"no such run: {run}")
+        if not run.is_dir():
+            raise ValueError(f"no such run: {run}")
+        below = ", ".join(folder.name for folder in runs_in(run))
+        raise ValueError(f"no {JOURNAL} in {run}" + (f"; its folders with runs are {below}" if below else ""))
     return path

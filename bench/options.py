@@ -87,11 +87,13 @@ class Options:
                 given = getattr(self, item.name)
                 try:
                     value = declared.value(item.default if given is None and item.default is not MISSING else given)
-                    if value in ((), None) and item.default not in ((), None):
+                    emptied = value == () and given is not None and item.default != ()
+                    if emptied or (value is None and item.default is MISSING):
                         raise ValueError("needs a value")
                     object.__setattr__(self, item.name, value)
                 except ValueError as error:
-                    raise ValueError(f"--{item.name.replace('_', '-')}: {error}") from error
+                    name = item.name.upper() if declared.argument else f"--{item.name.replace('_', '-')}"
+                    raise ValueError(f"{name}: {error}") from error
 
     @classmethod
     def of(cls, **values: Any) -> Self:

@@ -64,6 +64,7 @@ def test_what_is_not_set_is_none_and_the_axis_has_a_default():
         ({"seed": 2**40}, "is too large"),
         ({"metrics": "latenzy"}, "--metrics: 'latenzy' is not one of"),
         ({"metrics": []}, "--metrics: needs a value"),
+        ({"channels": []}, "--channels: needs a value"),
         ({"force": "no"}, "--force: 'no' is neither True nor False"),
         ({"plugins": "absent.py"}, "--plugins: file 'absent.py' does not exist"),
     ],

@@ -35,7 +35,7 @@ def test_a_sweep_gives_its_tables(results):
     assert results.table["latency_ms"].gt(0).all()
     assert results.accuracy.empty and "eval_res" in results.accuracy
     assert results.failures.empty
-    assert repr(results).endswith("2 rows, 0 failed jobs)")
+    assert repr(results).endswith("2 rows, 0 jobs without a value)")
     pd.testing.assert_frame_equal(bench.load(results.folder).table, results.table)
     pd.testing.assert_frame_equal(bench.load(results.folder / JOURNAL).table, results.table)
 
@@ -81,6 +81,7 @@ def test_a_failed_job_is_a_row_and_no_exception(tmp_path):
         "raises", 8, channels=4, metrics="params,latency", plugins=FAULTS, baseline="none", out=tmp_path / "r" / "one"
     )
     assert failed.failures["status"].tolist() == ["error"]
+    assert repr(failed).endswith("1 rows, 1 jobs without a value)")
     assert failed.table["latency_ms"].isna().all() and failed.table["params_count"].notna().all()
 
 
@@ -132,7 +133,7 @@ def test_the_page_on_python_runs_as_a_script(tmp_path):
     done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Replaced: " in done.stdout and "cells: " in done.stdout
-    assert (tmp_path / "results" / "first" / "table.csv").exists()
+    assert (tmp_path / "results" / "python" / "table.csv").exists()
     assert (tmp_path / "network.pt2").exists() and (tmp_path / "network.onnx").exists()
 
 

@@ -32,7 +32,10 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module: Any = importlib.import_module(f"bench.cli.{cmd_name}")
+        try:
+            module: Any = importlib.import_module(f"bench.cli.{cmd_name}")
+        except ValueError as error:  # the declaration of a metric is invalid
+            raise click.ClickException(str(error)) from error
         command: click.Command = module.main
         return command
 

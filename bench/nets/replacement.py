@@ -50,7 +50,7 @@ class Layer:
     reason: str = ""  # why it is not replaced; empty if it is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Replacements:
     """Replaced and unchanged convolutions in the order of execution, and the trainable parameters before and after."""
 
@@ -73,9 +73,7 @@ class Replacements:
         change = f" ({100 * (after / before - 1):+.1f}%)" if before else ""  # every parameter may be fixed
         return "\n".join([*lines, f"Parameters: {before:,} before, {after:,} after{change}"])
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Show the text in notebooks."""
-        printer.text(str(self))
+    __repr__ = __str__
 
 
 def _line(layer: Layer, width: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 import methods
+from bench.kinds import RESOLUTION
 from bench.names import cell_of
 from bench.nets import Build, Size
 from bench.nets.replacement import Replacements, replace_convolutions
@@ -44,9 +45,11 @@ def swap(
     `state_dict()`, and load it into a network that was swapped with the same arguments. Raises ValueError for an unknown method or
     option or if no convolution can be replaced, and `Unsupported` if the operator does not support one of them.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{model!r} is not a network: give a module, such as timm.create_model('resnet18')")
     build = builder(method) if isinstance(method, str) else method
     swapped = copy.deepcopy(model)
-    size = input_size(model) if resolution is None else resolution
+    size = input_size(model) if resolution is None else RESOLUTION.of(resolution)
     channels = first_channels(model) if in_channels is None else in_channels
     return swapped, replace_convolutions(swapped, build, where, min_kernel, resolution=size, in_channels=channels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -29,7 +30,9 @@ class CommitHook(BuildHookInterface):
 
     def git(self, *words: str) -> str:
         try:
-            done = subprocess.run(["git", "-C", self.root, *words], capture_output=True, text=True, check=True)
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+            command = ["git", "-c", f"safe.directory={self.root}", "-C", self.root, *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         except (OSError, subprocess.SubprocessError):
             return ""
         return done.stdout.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -26,16 +27,21 @@ def commit() -> str | None:
     None if neither is known.
     """
     if (ROOT / ".git").exists():
-        head = output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
-        changed = output("git", "-C", str(ROOT), "status", "--porcelain", "--", "bench", "methods")
-        return head + ("+" if changed else "") if head else None
+        head = _git("rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git("status", "--porcelain", "--", "bench", "methods") else "") if head else None
     built = Path(__file__).with_name("COMMIT")  # written into the wheel by hatch_build.py
     return built.read_text(encoding="utf-8").strip() or None if built.exists() else None
 
 
-def output(*command: str) -> str:
+def _git(*words: str) -> str:
+    """Return the output of git on this checkout, whoever owns it and whatever repository the environment names."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return output("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), *words, env=environment)
+
+
+def output(*command: str, env: dict[str, str] | None = None) -> str:
     """Return the standard output of a command, empty if it fails."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=env).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

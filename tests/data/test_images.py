@@ -150,8 +150,31 @@ def test_imagenet_layout_uses_its_splits(tmp_path):
     classes(tmp_path / "val", 2, 3)
     assert tuple(len(part) for part in data.DataSet(f"folder:{tmp_path}").load(DataSpec(8))[:3]) == (18, 2, 6)
     picture(tmp_path / "val" / "class9" / "0.png")
-    with pytest.raises(ValueError, match="do not have the same classes"):
+    with pytest.raises(ValueError, match="train and val do not have the same classes: only one has class9"):
         data.DataSet(f"folder:{tmp_path}").load(DataSpec(8))
+
+
+@pytest.mark.parametrize("names", [("train", "valid"), ("Training", "Testing"), ("train", "validation"), ("TRAIN", "test")])
+def test_usual_names_of_splits_are_known(names, tmp_path):
+    for name, each in zip(names, (10, 3)):
+        classes(tmp_path / name, 2, each)
+    splits = data.DataSet(f"folder:{tmp_path}").load(DataSpec(8))
+    assert (splits.classes, len(splits.train), len(splits.test)) == (2, 18, 6)
+
+
+def test_a_class_of_folders_is_rejected(tmp_path):
+    for name in ("fit", "score"):
+        classes(tmp_path / name, 2, 10)
+    with pytest.raises(ValueError, match=r"class folder .*fit has only folders: give a folder with one folder per class"):
+        data.DataSet(f"folder:{tmp_path}").load(DataSpec(8))
+
+
+def test_hidden_files_and_folders_are_skipped(tmp_path):
+    classes(tmp_path, 2, 10)
+    for hidden in (".ipynb_checkpoints/0.png", "__MACOSX/0.png", "class0/._0.png", "class1/.ipynb_checkpoints/1.png"):
+        picture(tmp_path / hidden)
+    splits = data.DataSet(f"folder:{tmp_path}").load(DataSpec(8))
+    assert splits.classes == 2 and sum(len(part) for part in splits[:3]) == 20
 
 
 def test_folder_without_images_is_rejected(tmp_path):

@@ -225,3 +225,11 @@ def test_peak_rates_are_those_of_a_device_and_number_of_threads(tmp_path):
     assert journal.ceilings("e", "cuda:0", 1) == {"fft": 2.0}
     for missing in (("e", "cpu", 2), ("old", "cpu", 1), ("unknown", "cpu", 1)):
         assert journal.ceilings(*missing) == {}
+
+
+def test_records_of_a_metric_whose_file_was_removed_are_named(tmp_path, capsys):
+    records = [record("params", params_count=3), record("removed", loss=1.0)]
+    journal = Journal(tmp_path / JOURNAL, {one.job.key(): one for one in records}, {"e1": ENV})
+    (row,) = tidy(journal).to_dict("records")
+    assert row["params_count"] == 3
+    assert capsys.readouterr().err == "not shown: records of removed, which bench/metrics does not have\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -105,12 +106,16 @@ def headline_trainings(trained: Sequence[Record], journal: Journal) -> list[Reco
 
 
 def split(records: Iterable[Record]) -> tuple[list[Record], list[Record], list[Record]]:
-    """Split records into latencies, metrics without a timer, and trainings."""
+    """Split records into latencies, metrics without a timer, and trainings. Reports records of unknown metrics on stderr."""
     kinds: tuple[list[Record], list[Record], list[Record]] = ([], [], [])
+    unknown: set[str] = set()
     for record in records:
-        if record.job.metric not in METRICS:  # its file was removed
-            continue
-        kinds[{"latency": 0, "accuracy": 2}.get(record.job.metric, 1)].append(record)
+        if record.job.metric in METRICS:
+            kinds[{"latency": 0, "accuracy": 2}.get(record.job.metric, 1)].append(record)
+        else:  # its file was removed
+            unknown.add(record.job.metric)
+    if unknown:
+        print(f"not shown: records of {', '.join(sorted(unknown))}, which bench/metrics does not have", file=sys.stderr)
     return kinds
 
 
